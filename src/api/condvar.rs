@@ -1,0 +1,126 @@
+//! Named condition variables between processes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::lock::{LockGuard, index_of};
+use crate::api::core::deadline;
+use crate::api::segment::Segment;
+use crate::api::session::Session;
+use crate::error::{LockError, SegmentError};
+use crate::sync::Real;
+use crate::sync::condvar::Condvar;
+use crate::sync::mutex::NotLocked;
+
+/// A named condition variable, used with a [`CrossProcessLock`](crate::CrossProcessLock).
+/// It survives the death of waiters and notifiers: no wait sleeps longer than a second
+/// between two looks, so a notification lost with a dead process costs at most that.
+#[derive(Clone, Debug)]
+pub struct CrossProcessCondvar {
+    session: Arc<Session>,
+    index: usize,
+}
+
+impl CrossProcessCondvar {
+    /// Opens the condition variable of this name (1 to 64 bytes).
+    ///
+    /// # Errors
+    /// [`CoordinationError::InvalidName`](crate::CoordinationError::InvalidName),
+    /// [`SegmentError::Full`] (128 of them), [`SegmentError::ForkedHandle`].
+    pub fn open(segment: &Segment, name: &str) -> Result<Self, LockError> {
+        let session = Arc::clone(segment.session());
+        let names = &session.core().tables().condvar_names;
+        let index = index_of(session.core(), names, "condition variables", name)?;
+        Ok(Self { session, index })
+    }
+
+    /// Gives the lock back, sleeps until notified, and takes it again. May return
+    /// without a notification: look at the condition again.
+    ///
+    /// # Errors
+    /// [`SegmentError::Corrupt`], [`SegmentError::ForkedHandle`]. The guard is spent then.
+    pub fn wait<'a>(&self, guard: LockGuard<'a>) -> Result<LockGuard<'a>, LockError> {
+        self.wait_until(guard, None).map(|(guard, _)| guard)
+    }
+
+    /// The same with a timeout; the flag tells that it passed. The lock is taken again
+    /// in either case, and waiting for that is not bounded by the timeout.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_timeout<'a>(
+        &self,
+        guard: LockGuard<'a>,
+        timeout: Duration,
+    ) -> Result<(LockGuard<'a>, bool), LockError> {
+        self.wait_until(guard, Some(timeout))
+    }
+
+    /// Waits as long as `condition` is true.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_while<'a>(
+        &self,
+        mut guard: LockGuard<'a>,
+        mut condition: impl FnMut() -> bool,
+    ) -> Result<LockGuard<'a>, LockError> {
+        while condition() {
+            guard = self.wait(guard)?;
+        }
+        Ok(guard)
+    }
+
+    /// Wakes one waiter, if any.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`].
+    pub fn notify_one(&self) -> Result<(), LockError> {
+        self.session.core().check()?;
+        self.word().notify_one();
+        Ok(())
+    }
+
+    /// Wakes all waiters by one system call.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`].
+    pub fn notify_all(&self) -> Result<(), LockError> {
+        self.session.core().check()?;
+        self.word().notify_all();
+        Ok(())
+    }
+
+    fn wait_until<'a>(
+        &self,
+        mut guard: LockGuard<'a>,
+        timeout: Option<Duration>,
+    ) -> Result<(LockGuard<'a>, bool), LockError> {
+        let core = self.session.core();
+        core.check()?;
+        if !Arc::ptr_eq(core, guard.lock().session().core()) {
+            return Err(SegmentError::Stale {
+                name: core.opened().name().to_string(),
+            }
+            .into());
+        }
+        let until = deadline(core, timeout);
+        let result = self
+            .word()
+            .wait(guard.lock().word(), guard.owner(), core.as_ref(), until);
+        match result {
+            Ok(awake) => {
+                guard.reacquired(awake.acquired);
+                Ok((guard, awake.timed_out))
+            }
+            Err(NotLocked::Corrupt { word }) => Err(guard.lock().corrupt(word)),
+            Err(_) => Err(LockError::Recursive {
+                name: guard.lock().name().into(),
+            }),
+        }
+    }
+
+    fn word(&self) -> &Condvar<Real> {
+        &self.session.core().tables().condvars[self.index]
+    }
+}

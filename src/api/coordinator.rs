@@ -1,0 +1,553 @@
+//! The coordinator: any process's hand on the shutdown. It is a view of the segment, not
+//! a process; nobody depends on the one who holds it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::api::core::{Core, deadline};
+use crate::api::handlers::HandlerContext;
+use crate::api::process::ProcessHandle;
+use crate::api::report::{ShutdownOutcome, ShutdownReport};
+use crate::api::request::{Scope, ShutdownRequest};
+use crate::api::handlers::register;
+use crate::api::segment::Segment;
+use crate::api::session::Session;
+use crate::api::status::{Laggard, Status};
+use crate::api::view::{Target, View, corrupt};
+use crate::error::{CoordinationError, SegmentError};
+use crate::os::process;
+use crate::phase::{Mode, Phase};
+use crate::sync::{Env, Pulse, Real};
+use crate::table::control::{Control, Stage};
+use crate::table::group::Look;
+use crate::table::member::{Member, State};
+use crate::table::scope::{Cancelled, Initiated, Scope as Record};
+
+/// What part an initiator plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Initiation {
+    /// This call began the shutdown.
+    Drives,
+    /// One was under way; it now has the stronger mode and the earlier deadline of both.
+    Merged,
+    /// It is over already; its outcome stands.
+    Over,
+}
+
+/// A runner found by its id, to be asked about without searching again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RunnerHandle {
+    slot: usize,
+    generation: u16,
+}
+
+/// Begins, watches, hardens and cancels shutdowns. Cheap to make and to clone.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use ebbtide::{Runner, Scope, SegmentOptions, ShutdownCoordinator, ShutdownOutcome, ShutdownRequest};
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let options = SegmentOptions::new().directory(scratch.path().join("d"));
+/// let segment = options.create("job")?;
+/// let runner = Runner::join(&segment, "runner-1")?;
+/// let worker = std::thread::spawn(move || {
+///     runner.wait_for_shutdown(None)?;
+///     runner.run_shutdown()
+/// });
+/// let coordinator = ShutdownCoordinator::new(&segment);
+/// coordinator.initiate_shutdown(&Scope::All, &ShutdownRequest::new())?;
+/// let report = coordinator.wait_for_shutdown_complete(&Scope::All, Duration::from_secs(10))?;
+/// assert_eq!(report.outcome, ShutdownOutcome::Completed);
+/// # worker.join().unwrap()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ShutdownCoordinator {
+    session: Arc<Session>,
+}
+
+impl ShutdownCoordinator {
+    /// The coordinator of a segment.
+    #[must_use]
+    pub fn new(segment: &Segment) -> Self {
+        Self {
+            session: Arc::clone(segment.session()),
+        }
+    }
+
+    /// Begins a shutdown of the scope, wakes everybody in it, and returns at once. Asked
+    /// by several, or again, it merges: stronger mode, earlier deadline, first reason.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`], `Corrupt`.
+    pub fn initiate_shutdown(
+        &self,
+        scope: &Scope,
+        request: &ShutdownRequest,
+    ) -> Result<Initiation, CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        match self.target(scope)? {
+            Aim::All => loop {
+                self.propose(&group.scope, request, || {
+                    core.tables().reason.write(request.text());
+                });
+                let initiated = group.scope.initiate(request.ask(), core.now());
+                let initiation = match initiated.map_err(corrupt)? {
+                    Initiated::Renewing => {
+                        group.generation.help(&group.scope).map_err(corrupt)?;
+                        continue;
+                    }
+                    initiated => role(initiated),
+                };
+                // With nobody to wait for, it is for us to go on.
+                let _ = group.advance(core).map_err(corrupt)?;
+                return Ok(initiation);
+            },
+            Aim::Runner { slot, member, own } => {
+                let record = &group.runners[slot].own;
+                self.propose(record, request, || {
+                    core.tables().texts[slot].reason.write(request.text());
+                });
+                // The epoch was read before the member was verified; if the slot has a
+                // new holder since, the control word is of another epoch.
+                if !member.is_counted() {
+                    return Ok(Initiation::Over);
+                }
+                let initiated = record
+                    .initiate_in(own.epoch(), request.ask(), core.now())
+                    .map_err(corrupt)?;
+                let Some(initiated) = initiated else {
+                    return Ok(Initiation::Over);
+                };
+                if group.scope.control().is_shutting_down() {
+                    // The runner may be asleep on the group's word.
+                    group.scope.wake_all();
+                }
+                let _ = group.advance_own(slot, core).map_err(corrupt)?;
+                Ok(role(initiated))
+            }
+        }
+    }
+
+    fn propose(&self, scope: &Record<Real>, request: &ShutdownRequest, text: impl FnOnce()) {
+        let core = self.session.core();
+        let control = scope.control();
+        if control.is_shutting_down() {
+            // The first reason is kept.
+            return;
+        }
+        let is_alive = |process| matches!(core.process_pulse(process), Pulse::Alive(_));
+        let terms = request.terms();
+        scope
+            .request
+            .propose(control.epoch(), core.process(), terms, is_alive, text);
+    }
+
+    /// Blocks until the scope's shutdown is complete; if none is on, until one has
+    /// begun and completed. Advances phases when that falls to this process, so no
+    /// other process is needed. Woken by every phase change and by the death of the
+    /// runner waited for.
+    ///
+    /// Returns with outcome `Cancelled` if it is called off meanwhile.
+    ///
+    /// # Errors
+    /// [`CoordinationError::TimedOut`] with the laggards by name, `NoSuchRunner`,
+    /// [`SegmentError::ForkedHandle`], `Corrupt`.
+    pub fn wait_for_shutdown_complete(
+        &self,
+        scope: &Scope,
+        timeout: Duration,
+    ) -> Result<ShutdownReport, CoordinationError> {
+        let core = self.checked()?;
+        let began = core.now();
+        let until = deadline(core, Some(timeout));
+        let aim = self.target(scope)?;
+        let group = &core.tables().group;
+        let (target, mut seen) = match aim {
+            Aim::All => (Target::All, group.scope.control()),
+            Aim::Runner { slot, own, .. } => (Target::Slot(slot), own),
+        };
+        let epoch = seen.epoch();
+        loop {
+            let over = match aim {
+                Aim::All => false,
+                Aim::Runner { slot, member, .. } => {
+                    let now = group.member(slot);
+                    now.generation() != member.generation() || !now.is_counted()
+                }
+            };
+            let phase = seen.phase().map_err(corrupt)?;
+            if phase == Phase::Complete || over {
+                return Ok(self.view().report(target)?);
+            }
+            if seen.epoch() != epoch {
+                let mut report = self.view().report(target)?;
+                report.outcome = ShutdownOutcome::Cancelled;
+                return Ok(report);
+            }
+            let moved = match aim {
+                Aim::All => group.wait_past(seen, core, until),
+                Aim::Runner { slot, .. } => self.wait_runner(slot, seen, until),
+            };
+            seen = match moved.map_err(corrupt)? {
+                Some(control) => control,
+                None => {
+                    return Err(CoordinationError::TimedOut {
+                        waited: Duration::from_micros(core.now().saturating_sub(began)),
+                        phase,
+                        laggards: self
+                            .view()
+                            .laggards(target)
+                            .iter()
+                            .map(ToString::to_string)
+                            .collect(),
+                    });
+                }
+            };
+        }
+    }
+
+    /// As the group's wait, but also ends when the runner leaves or dies, even while no
+    /// shutdown of it is on.
+    fn wait_runner(
+        &self,
+        slot: usize,
+        seen: Control,
+        until: u64,
+    ) -> Result<Option<Control>, crate::table::Corrupt> {
+        let core = self.session.core().as_ref();
+        let group = &core.tables().group;
+        let look = group.advance_own(slot, core)?;
+        let control = look.control();
+        let moved = control.epoch() != seen.epoch() || control.stage()? != seen.stage()?;
+        let member = group.member(slot);
+        if moved || !member.is_counted() {
+            return Ok(Some(control));
+        }
+        if core.now() >= until {
+            return Ok(None);
+        }
+        if let Look::Idle(_) = look {
+            let _ = group.alive(slot, member, core)?;
+        }
+        group.sleep(&group.runners[slot].own, &look, core, until);
+        Ok(Some(group.runners[slot].own.control()))
+    }
+
+    /// Whether a shutdown of the group or of this runner is on or over: two atomic
+    /// loads, no lock. A handle of a slot that has a new holder answers true.
+    #[inline]
+    #[must_use]
+    pub fn check_shutdown_signal(&self, runner: RunnerHandle) -> bool {
+        let group = &self.session.core().tables().group;
+        match group.runners.get(runner.slot) {
+            Some(record) => {
+                group.scope.control().is_shutting_down()
+                    || record.own.control().is_shutting_down()
+            }
+            None => true,
+        }
+    }
+
+    /// Finds a runner by id: a living one before an ended one.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`].
+    pub fn runner(&self, id: &str) -> Result<RunnerHandle, CoordinationError> {
+        self.checked()?;
+        match self.view().find(id) {
+            Some((slot, member)) => Ok(RunnerHandle {
+                slot,
+                generation: member.generation(),
+            }),
+            None => Err(CoordinationError::NoSuchRunner { id: id.into() }),
+        }
+    }
+
+    /// The process of a living runner by identity, for a caller whose policy is to
+    /// signal it.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`] when no living runner has the id, `System`
+    /// when it lives in another pid namespace or the kernel has no pidfds.
+    pub fn process(&self, id: &str) -> Result<ProcessHandle, CoordinationError> {
+        let core = self.checked()?;
+        let absent = || CoordinationError::NoSuchRunner { id: id.into() };
+        let (_, member) = self.view().find(id).ok_or_else(absent)?;
+        let process = member.process().filter(|_| member.is_counted());
+        let record = process.and_then(|process| core.tables().processes.get(process));
+        let record = record.ok_or_else(absent)?;
+        let system = |source| CoordinationError::System {
+            operation: "open the runner's process",
+            source,
+        };
+        let ours = process::pid_namespace().map_err(system)?;
+        if record.pid_namespace.load(Ordering::Relaxed) != ours {
+            return Err(system(std::io::Error::other(
+                "it lives in another pid namespace",
+            )));
+        }
+        let pid = record.pid.load(Ordering::Relaxed) as u32;
+        let started = record.start_time.load(Ordering::Relaxed);
+        ProcessHandle::open(pid, started).map_err(system)
+    }
+
+    /// Makes the shutdown under way harder and wakes everybody; returns the mode before.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NotShuttingDown`], `ModeHeld` when it is as hard already,
+    /// `NoSuchRunner`.
+    pub fn escalate(&self, scope: &Scope, mode: Mode) -> Result<Mode, CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        let record = match self.target(scope)? {
+            Aim::All => &group.scope,
+            Aim::Runner { slot, .. } => &group.runners[slot].own,
+        };
+        match record.escalate(mode).map_err(corrupt)? {
+            None => Err(CoordinationError::NotShuttingDown),
+            Some(before) if before >= mode => Err(CoordinationError::ModeHeld { mode: before }),
+            Some(before) => Ok(before),
+        }
+    }
+
+    /// Calls a shutdown off: all runners in scope return to Running together and take
+    /// work again. Possible until Closing is published.
+    ///
+    /// # Errors
+    /// [`CoordinationError::TooLate`], `NotShuttingDown`, `NoSuchRunner`.
+    pub fn cancel_shutdown(&self, scope: &Scope) -> Result<(), CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        let record = match self.target(scope)? {
+            Aim::All => &group.scope,
+            Aim::Runner { slot, .. } => &group.runners[slot].own,
+        };
+        match record.cancel().map_err(corrupt)? {
+            Cancelled::Done => {
+                if matches!(scope, Scope::Runner(_)) {
+                    group.scope.wake_all();
+                }
+                Ok(())
+            }
+            Cancelled::TooLate(phase) => Err(CoordinationError::TooLate { phase }),
+            Cancelled::NothingToCancel => Err(CoordinationError::NotShuttingDown),
+        }
+    }
+
+    /// Registers a closure of this process, to be run in a phase of the shutdown of
+    /// every runner that this process drives by
+    /// [`run_shutdown`](crate::Runner::run_shutdown); see
+    /// [`Runner::register_shutdown_handler`](crate::Runner::register_shutdown_handler)
+    /// for one runner's.
+    ///
+    /// # Errors
+    /// [`CoordinationError::InvalidName`]; `OutOfOrder` for a phase that is not acknowledged.
+    pub fn register_shutdown_handler(
+        &self,
+        phase: Phase,
+        priority: i32,
+        name: &str,
+        handler: impl FnMut(&HandlerContext) + Send + 'static,
+    ) -> Result<(), CoordinationError> {
+        register(&self.session, phase, priority, name, None, handler)
+    }
+
+    /// What is going on now. Never blocks.
+    ///
+    /// # Errors
+    /// [`SegmentError::Corrupt`], `ForkedHandle`.
+    pub fn status(&self) -> Result<Status, CoordinationError> {
+        self.checked()?;
+        Ok(self.view().status()?)
+    }
+
+    /// Who holds the scope's present phase up.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`].
+    pub fn laggards(&self, scope: &Scope) -> Result<Vec<Laggard>, CoordinationError> {
+        let target = match self.target(scope)? {
+            Aim::All => Target::All,
+            Aim::Runner { slot, .. } => Target::Slot(slot),
+        };
+        Ok(self.view().laggards(target))
+    }
+
+    /// The report of the scope's present or last shutdown. Never blocks.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`], `Corrupt`.
+    pub fn report(&self, scope: &Scope) -> Result<ShutdownReport, CoordinationError> {
+        let target = match self.target(scope)? {
+            Aim::All => Target::All,
+            Aim::Runner { slot, .. } => Target::Slot(slot),
+        };
+        Ok(self.view().report(target)?)
+    }
+
+    /// Begins the next generation after Complete; returns its number. New runners may
+    /// join then. Dead runners of the old one are counted out first; living ones must
+    /// have left, so that generations never overlap.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NotComplete`], `Occupied` with a runner that still lives.
+    pub fn begin_generation(&self) -> Result<u32, CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        loop {
+            group.generation.help(&group.scope).map_err(corrupt)?;
+            let control = group.scope.control();
+            let generation = group.generation.current();
+            if control.stage().map_err(corrupt)? != Stage::Phase(Phase::Complete) {
+                if control.stage().map_err(corrupt)? == Stage::Renewing {
+                    continue;
+                }
+                let phase = control.phase().map_err(corrupt)?;
+                return Err(CoordinationError::NotComplete { generation, phase });
+            }
+            if let Some((slot, member)) = self.occupant()? {
+                return Err(CoordinationError::Occupied {
+                    generation,
+                    id: core.tables().texts[slot].id.read().0,
+                    pid: member.process().map_or(0, |process| core.pid_of(process)),
+                });
+            }
+            if group.generation.begin(&group.scope, control).map_err(corrupt)? {
+                return Ok(generation.wrapping_add(1));
+            }
+        }
+    }
+
+    /// Blocks until no runner of a generation lives any more: each has left or died, and
+    /// the processes of the dead are gone with all they held.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Occupied`] with one that is left when the timeout passes.
+    pub fn wait_gone(&self, generation: u32, timeout: Duration) -> Result<(), CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        let until = deadline(core, Some(timeout));
+        loop {
+            let control = group.scope.control();
+            let left = (0..group.used()).find_map(|slot| self.holds_generation(slot, generation));
+            let Some((slot, process)) = left else {
+                return Ok(());
+            };
+            if core.now() >= until {
+                return Err(CoordinationError::Occupied {
+                    generation,
+                    id: core.tables().texts[slot].id.read().0,
+                    pid: core.pid_of(process),
+                });
+            }
+            // No notice tells that a process is *gone*; a dying one takes as long as
+            // its memory. Look every 10 ms, sooner when the control word moves.
+            let soon = core.now().saturating_add(crate::limits::PORTABLE_POLL_MICROS);
+            let word = group.scope.cell();
+            let _ = <Real as crate::sync::Mem>::wait(word, control.futex_half(), until.min(soon));
+        }
+    }
+
+    /// Slot and process, if the slot's runner is of the generation and not gone.
+    fn holds_generation(&self, slot: usize, generation: u32) -> Option<(usize, usize)> {
+        use crate::table::slots::Gone;
+        let core = self.session.core();
+        let group = &core.tables().group;
+        let member = group.member(slot);
+        let process = member.process()?;
+        if group.joined(slot) != generation {
+            return None;
+        }
+        let is_there = match member.state().ok()? {
+            State::Live => match core.process_pulse(process) {
+                Pulse::Alive(_) => true,
+                Pulse::Dead => {
+                    group.count_out(slot, member, core.as_ref());
+                    core.is_held(process)
+                }
+            },
+            // Once its byte lock is free it is reaped, and the slot word is free.
+            State::Dead => !core.tables().processes.word(process).is_free() && core.is_held(process),
+            _ => false,
+        };
+        is_there.then_some((slot, process))
+    }
+
+    fn occupant(&self) -> Result<Option<(usize, Member)>, CoordinationError> {
+        let core = self.session.core();
+        let group = &core.tables().group;
+        for slot in 0..group.used() {
+            let member = group.member(slot);
+            if member.state().map_err(corrupt)? == State::Live
+                && group
+                    .alive(slot, member, core.as_ref())
+                    .map_err(corrupt)?
+                    .is_some()
+            {
+                return Ok(Some((slot, member)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn target(&self, scope: &Scope) -> Result<Aim, CoordinationError> {
+        let Scope::Runner(id) = scope else {
+            return Ok(Aim::All);
+        };
+        let runner = self.runner(id)?;
+        let group = &self.session.core().tables().group;
+        let own = group.runners[runner.slot].own.control();
+        let member = group.member(runner.slot);
+        if member.generation() != runner.generation {
+            return Err(CoordinationError::NoSuchRunner { id: id.clone() });
+        }
+        Ok(Aim::Runner {
+            slot: runner.slot,
+            member,
+            own,
+        })
+    }
+
+    fn checked(&self) -> Result<&Core, SegmentError> {
+        let core = self.session.core().as_ref();
+        core.check()?;
+        Ok(core)
+    }
+
+    fn view(&self) -> View<'_, Core> {
+        let core = self.session.core().as_ref();
+        View {
+            name: core.opened().name().as_str(),
+            tables: core.tables(),
+            env: core,
+        }
+    }
+}
+
+/// A scope resolved. For a runner: its slot, membership and control word, the latter
+/// read before the membership was verified.
+#[derive(Clone, Copy)]
+enum Aim {
+    All,
+    Runner {
+        slot: usize,
+        member: Member,
+        own: Control,
+    },
+}
+
+fn role(initiated: Initiated) -> Initiation {
+    match initiated {
+        Initiated::Drives(_) => Initiation::Drives,
+        Initiated::Merged(_) => Initiation::Merged,
+        Initiated::Over(_) | Initiated::Renewing => Initiation::Over,
+    }
+}

@@ -1,0 +1,272 @@
+//! One attachment of this process to a segment: its mapping, process slot and byte
+//! lock, and the answers about who lives that the tables ask for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::options::Liveness;
+use crate::error::{Holder, SegmentError};
+use crate::layout::Layout;
+use crate::limits::MAX_PROCESSES;
+use crate::os::{clock, file, fork, process};
+use crate::segment::{Opened, refused};
+use crate::sync::{Env, Owner, Pulse, Real};
+use crate::table::Corrupt;
+use crate::table::member::State;
+use crate::table::slots::Gone;
+use core::sync::atomic::Ordering;
+
+pub(crate) type Tables = Layout<Real>;
+
+/// The attachment. Dropped by whoever drops it last: the process slot is freed and the
+/// byte lock given back.
+#[derive(Debug)]
+pub(crate) struct Core {
+    opened: Opened<Tables>,
+    process: usize,
+    portable: bool,
+    forks: u32,
+}
+
+impl Core {
+    /// Takes a process slot. The keeper makes it live.
+    pub(crate) fn attach(opened: Opened<Tables>, liveness: Liveness) -> Result<Arc<Self>, SegmentError> {
+        fork::watch().map_err(|source| refused("watch forks of", opened.path(), source))?;
+        let mut core = Self {
+            opened,
+            process: usize::MAX,
+            portable: liveness.is_portable()?,
+            forks: fork::fork_count(),
+        };
+        // `claim` reaps what it needs: a dead holder's slot is taken over.
+        let slot = core.tables().processes.claim(&core, |dead| core.sweep(dead));
+        let Some(slot) = slot else {
+            // A remover holds all byte locks for an instant.
+            core.opened.probe()?;
+            return Err(core.processes_full());
+        };
+        core.process = slot;
+        // From here on dropping `core` gives the slot back.
+        core.opened.probe()?;
+        if let Some(record) = core.tables().processes.get(slot) {
+            let pid = std::process::id();
+            record.pid.store(u64::from(pid), Ordering::Relaxed);
+            let start = process::start_time(pid).unwrap_or(0);
+            record.start_time.store(start, Ordering::Relaxed);
+            let namespace = process::pid_namespace().unwrap_or(0);
+            record.pid_namespace.store(namespace, Ordering::Relaxed);
+        }
+        Ok(Arc::new(core))
+    }
+
+    pub(crate) fn tables(&self) -> &Tables {
+        self.opened.body()
+    }
+    pub(crate) fn opened(&self) -> &Opened<Tables> {
+        &self.opened
+    }
+    pub(crate) fn process(&self) -> usize {
+        self.process
+    }
+    pub(crate) fn is_portable(&self) -> bool {
+        self.portable
+    }
+
+    /// Whether this is the process that made the handle, not a forked child of it.
+    pub(crate) fn is_forked(&self) -> bool {
+        fork::fork_count() != self.forks
+    }
+
+    pub(crate) fn check(&self) -> Result<(), SegmentError> {
+        if self.is_forked() {
+            return Err(SegmentError::ForkedHandle);
+        }
+        Ok(())
+    }
+
+    /// Clears what a gone process left. By the holder of its byte lock; each step may be
+    /// done again after the sweeper's own death.
+    pub(crate) fn sweep(&self, dead: usize) {
+        let tables = self.tables();
+        let group = &tables.group;
+        for slot in 0..group.used() {
+            let member = group.member(slot);
+            if member.process() != Some(dead) {
+                continue;
+            }
+            match member.state() {
+                Ok(State::Claimed) => {
+                    group.swap_member(slot, member, member.with_state(State::Free));
+                }
+                Ok(State::Joining | State::Live) => {
+                    group.count_out(slot, member, self);
+                }
+                _ => {}
+            }
+        }
+        for slot in tables.threads.of_process(dead) {
+            let owner = Owner {
+                slot: slot as u16,
+                generation: tables.threads.word(slot).generation(),
+            };
+            self.hand_over_locks(owner);
+            tables.threads.free(slot);
+        }
+        // If the dead one was the last laggard, nobody else may be looking.
+        let _ = group.advance(self);
+    }
+
+    /// Frees every lock that a dead thread holds; each stays marked inconsistent.
+    pub(crate) fn hand_over_locks(&self, dead: Owner) {
+        let tables = self.tables();
+        for lock in &tables.locks {
+            lock.hand_over(dead);
+        }
+        for adding in [
+            tables.lock_names.adding(),
+            tables.condvar_names.adding(),
+            tables.event_names.adding(),
+        ] {
+            adding.hand_over(dead);
+        }
+    }
+
+    /// Reaps every process that is gone; returns how many.
+    pub(crate) fn reap(&self) -> usize {
+        self.tables().processes.reap(self, |dead| self.sweep(dead))
+    }
+
+    /// The pid of a process slot, as that process sees itself.
+    pub(crate) fn pid_of(&self, process: usize) -> u32 {
+        pid_of(self.tables(), process)
+    }
+
+    fn processes_full(&self) -> SegmentError {
+        SegmentError::Full {
+            table: "processes",
+            capacity: MAX_PROCESSES,
+            held_by: holders(self.tables(), self.tables().processes.occupied()),
+        }
+    }
+
+    pub(crate) fn corrupt(&self, corrupt: Corrupt) -> SegmentError {
+        SegmentError::Corrupt {
+            what: format!("{}: {}", self.opened.path().display(), corrupt.0),
+        }
+    }
+}
+
+pub(crate) fn pid_of(tables: &Tables, process: usize) -> u32 {
+    tables
+        .processes
+        .get(process)
+        .map_or(0, |record| record.pid.load(Ordering::Relaxed) as u32)
+}
+
+/// The processes of some slots, by the name of a runner they hold.
+pub(crate) fn holders(tables: &Tables, slots: impl Iterator<Item = usize>) -> Vec<Holder> {
+    let group = &tables.group;
+    slots
+        .map(|process| {
+            let pid = pid_of(tables, process);
+            let runner = (0..group.used()).find(|slot| {
+                let member = group.member(*slot);
+                member.is_counted() && member.process() == Some(process)
+            });
+            let name = match runner {
+                Some(slot) => format!("runner {:?}", tables.texts[slot].id.read().0),
+                None => format!("process {process}"),
+            };
+            Holder { name, pid }
+        })
+        .collect()
+}
+
+impl Env<Real> for Core {
+    fn now(&self) -> u64 {
+        clock::now()
+    }
+
+    fn process_pulse(&self, process: usize) -> Pulse<'_, Real> {
+        let tables = self.tables();
+        let word = tables.processes.word(process);
+        if word.is_free() {
+            return Pulse::Dead;
+        }
+        let keeper = word.keeper().filter(|_| word.is_live() && !self.portable);
+        tables
+            .threads
+            .pulse_of_process(process, keeper, || self.is_held(process))
+    }
+
+    fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Real> {
+        let pulse = self
+            .tables()
+            .threads
+            .pulse_of_thread(owner, |process| self.is_held(process));
+        match pulse {
+            Pulse::Alive(Some(_)) if self.portable => {
+                let word = self.tables().threads.word(usize::from(owner.slot));
+                match word.process() {
+                    Some(process) if self.is_held(process) => Pulse::Alive(None),
+                    _ => Pulse::Dead,
+                }
+            }
+            pulse => pulse,
+        }
+    }
+}
+
+impl Gone for Core {
+    fn try_claim(&self, process: usize) -> bool {
+        let offset = file::PROCESS_LOCKS + process as u64;
+        process != self.process
+            && self
+                .opened
+                .locks()
+                .is_ok_and(|locks| file::try_lock(locks, offset).unwrap_or(false))
+    }
+
+    fn release(&self, process: usize) {
+        if let Ok(locks) = self.opened.locks() {
+            let _ = file::unlock(locks, file::PROCESS_LOCKS + process as u64);
+        }
+    }
+
+    /// When in doubt (the kernel refuses to say) it is held: never steal.
+    fn is_held(&self, process: usize) -> bool {
+        if process == self.process {
+            return true;
+        }
+        let offset = file::PROCESS_LOCKS + process as u64;
+        match self.opened.locks() {
+            Ok(locks) => file::is_held_by_other(locks, offset).unwrap_or(true),
+            Err(_) => true,
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if self.is_forked() || self.process == usize::MAX {
+            return;
+        }
+        self.tables().processes.free(self.process);
+        let locks = self.opened.locks();
+        if let Ok(locks) = locks {
+            let _ = file::unlock(locks, file::PROCESS_LOCKS + self.process as u64);
+        }
+    }
+}
+
+/// The absolute end of a timeout; none is for ever.
+pub(crate) fn deadline(core: &Core, timeout: Option<Duration>) -> u64 {
+    match timeout {
+        Some(timeout) => {
+            let micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
+            core.now().saturating_add(micros)
+        }
+        None => u64::MAX,
+    }
+}
+

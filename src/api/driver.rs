@@ -1,0 +1,232 @@
+//! One runner's way through a shutdown: act, acknowledge, wait, phase after phase.
+
+use crate::api::handlers::instant;
+use crate::api::report::{HandlerOutcome, HandlerReport, ShutdownOutcome, ShutdownReport};
+use crate::api::runner::Runner;
+use crate::api::view::{Target, corrupt};
+use crate::error::CoordinationError;
+use crate::limits;
+use crate::phase::{Mode, Phase};
+use crate::sync::{Env, Mem, Real};
+use crate::table::control::Control;
+use crate::table::scope::Scope;
+
+/// The driver of one `run_shutdown`.
+pub(crate) struct Driver<'a> {
+    runner: &'a Runner,
+    /// The last phase acted on; Running for none.
+    done: Phase,
+    /// Phases that went on without something that overran.
+    tardy: bool,
+    /// Epochs of the group and of the own scope that `done` belongs to.
+    epochs: (u32, u32),
+    handlers: Vec<HandlerReport>,
+}
+
+impl<'a> Driver<'a> {
+    pub(crate) fn new(runner: &'a Runner) -> Self {
+        let (group, own) = runner.controls();
+        Self {
+            runner,
+            done: Phase::Running,
+            tardy: false,
+            epochs: (group.epoch(), own.epoch()),
+            handlers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn run(mut self) -> Result<ShutdownReport, CoordinationError> {
+        let mut began = false;
+        // Each turn acts on a phase, or follows a move of a control word or a sleep.
+        loop {
+            self.runner.check()?;
+            let (group, own) = self.runner.controls();
+            if (group.epoch(), own.epoch()) != self.epochs {
+                // Called off (and perhaps begun anew): what was done is undone.
+                self.runner.record().gate.reopen();
+                self.done = Phase::Running;
+                self.tardy = false;
+                self.epochs = (group.epoch(), own.epoch());
+                began = true;
+            }
+            let phase = |control: Control| control.phase().map_err(corrupt);
+            let (group_phase, own_phase) = (phase(group)?, phase(own)?);
+            let target = group_phase.max(own_phase);
+            if target == Phase::Running {
+                return if began {
+                    self.cancelled()
+                } else {
+                    Err(CoordinationError::NotShuttingDown)
+                };
+            }
+            began = true;
+            self.runner.observe(group, own);
+            self.settle()?;
+            if self.done < target.min(Phase::Closing) {
+                let next = self.done.next();
+                if self.act(next)? {
+                    self.done = next;
+                    self.settle()?;
+                }
+            } else if target == Phase::Complete {
+                let which = if own_phase == Phase::Complete {
+                    Target::Slot(self.runner.key().0)
+                } else {
+                    Target::All
+                };
+                return self.finish(which);
+            } else {
+                self.wait(group, own)?;
+            }
+        }
+    }
+
+    /// Acknowledges, in each scope, every phase done that the scope has come to.
+    fn settle(&self) -> Result<(), CoordinationError> {
+        for phase in Phase::ACKNOWLEDGED {
+            if phase <= self.done {
+                self.runner.settle(phase, self.tardy)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Acts on a phase. False if the shutdown was called off meanwhile.
+    fn act(&mut self, phase: Phase) -> Result<bool, CoordinationError> {
+        if phase == Phase::Draining {
+            self.runner.record().gate.close();
+        }
+        self.run_handlers(phase);
+        if phase == Phase::Draining && !self.drain()? {
+            return Ok(false);
+        }
+        let (group, own) = self.runner.controls();
+        Ok((group.epoch(), own.epoch()) == self.epochs)
+    }
+
+    fn run_handlers(&mut self, phase: Phase) {
+        let runner = self.runner;
+        let announce = |name: Option<&str>| match name {
+            Some(name) => runner.set_activity(&format!("{phase} handler {name}")),
+            None => runner.set_activity(""),
+        };
+        let reports = runner.session().handlers.run(
+            runner.key(),
+            runner.id(),
+            phase,
+            announce,
+            || self.deadline(),
+        );
+        self.tardy |= reports
+            .iter()
+            .any(|report| matches!(report.outcome, HandlerOutcome::Abandoned | HandlerOutcome::Skipped));
+        self.handlers.extend(reports);
+    }
+
+    /// When the present phase is forced: the earlier of the scopes that are shutting down.
+    fn deadline(&self) -> std::time::Instant {
+        let now = self.runner.core().now();
+        instant(self.deadline_micros(now), now)
+    }
+
+    fn deadline_micros(&self, now: u64) -> u64 {
+        let (group, own) = self.runner.controls();
+        let of = |scope: &Scope<Real>, control: Control| {
+            if !control.is_shutting_down() {
+                return u64::MAX;
+            }
+            match control.phase() {
+                // Over: no time left.
+                Ok(Phase::Complete) | Err(_) => 0,
+                Ok(_) => scope.deadlines(control, now).phase,
+            }
+        };
+        let tables = self.runner.core().tables();
+        of(&tables.group.scope, group).min(of(&self.runner.record().own, own))
+    }
+
+    /// Waits until nothing is in flight, the phase has gone on without us, or the mode
+    /// does not wait. False if the shutdown was called off.
+    fn drain(&mut self) -> Result<bool, CoordinationError> {
+        let core = self.runner.core().as_ref();
+        let tables = core.tables();
+        let gate = &self.runner.record().gate;
+        loop {
+            let (group, own) = self.runner.controls();
+            if (group.epoch(), own.epoch()) != self.epochs {
+                return Ok(false);
+            }
+            let count = gate.close();
+            if count == 0 || self.runner.mode() == Mode::Immediate {
+                return Ok(true);
+            }
+            if self.runner.phase() > Phase::Draining {
+                self.tardy = true;
+                return Ok(true);
+            }
+            // We are a waiter, too: force the phase when its time is up.
+            let _ = tables.group.advance(core).map_err(corrupt)?;
+            let _ = tables
+                .group
+                .advance_own(self.runner.key().0, core)
+                .map_err(corrupt)?;
+            if self.runner.controls() != (group, own) {
+                continue;
+            }
+            let now = core.now();
+            let bound = now
+                .saturating_add(limits::WAIT_BOUND_MICROS)
+                .min(self.deadline_micros(now));
+            let (scope, control) = self.active(group, own);
+            Real::wait2(
+                (gate.cell(), count),
+                (scope.cell(), control.futex_half()),
+                bound,
+            );
+        }
+    }
+
+    /// The scope whose phases drive us now: the group's while it is on, else our own.
+    fn active(&self, group: Control, own: Control) -> (&'a Scope<Real>, Control) {
+        let tables = self.runner.core().tables();
+        let is_on = group.is_shutting_down() && group.phase() != Ok(Phase::Complete);
+        if is_on {
+            (&tables.group.scope, group)
+        } else {
+            (&self.runner.record().own, own)
+        }
+    }
+
+    fn wait(&self, group: Control, own: Control) -> Result<(), CoordinationError> {
+        let core = self.runner.core().as_ref();
+        let tables = core.tables();
+        let slot = self.runner.key().0;
+        let own_is_on = own.is_shutting_down() && own.phase() != Ok(Phase::Complete);
+        let group_is_on = group.is_shutting_down() && group.phase() != Ok(Phase::Complete);
+        if own_is_on {
+            // We acknowledge it ourselves, so it has moved already, or does at once.
+            let _ = tables.group.advance_own(slot, core).map_err(corrupt)?;
+        }
+        if group_is_on {
+            let look = tables.group.advance(core).map_err(corrupt)?;
+            if self.runner.controls() == (group, own) {
+                tables.group.sleep(&tables.group.scope, &look, core, u64::MAX);
+            }
+        }
+        Ok(())
+    }
+
+    fn cancelled(self) -> Result<ShutdownReport, CoordinationError> {
+        let mut report = self.runner.report(Target::All)?;
+        report.outcome = ShutdownOutcome::Cancelled;
+        report.handlers = self.handlers;
+        Ok(report)
+    }
+
+    fn finish(self, target: Target) -> Result<ShutdownReport, CoordinationError> {
+        let mut report = self.runner.report(target)?;
+        report.handlers = self.handlers;
+        self.runner.leave();
+        Ok(report)
+    }
+}

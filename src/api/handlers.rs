@@ -1,0 +1,193 @@
+//! Handlers: closures of this process that run in a phase of a shutdown.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::api::names::check_name;
+use crate::api::report::{HandlerOutcome, HandlerReport};
+use crate::api::session::Session;
+use crate::error::CoordinationError;
+use crate::phase::Phase;
+
+/// What a handler is given.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HandlerContext {
+    /// The phase it runs in.
+    pub phase: Phase,
+    /// When its phase is forced, as things stood when it was started. It is abandoned
+    /// then, so it had better be done before.
+    pub deadline: Instant,
+    /// The runner whose shutdown it is.
+    pub runner: String,
+}
+
+pub(crate) fn register(
+    session: &Session,
+    phase: Phase,
+    priority: i32,
+    name: &str,
+    of: Option<(usize, u16)>,
+    handler: impl FnMut(&HandlerContext) + Send + 'static,
+) -> Result<(), CoordinationError> {
+    session.core().check()?;
+    check_name(name)?;
+    if phase.index().is_none() {
+        return Err(CoordinationError::OutOfOrder {
+            phase,
+            problem: "handlers run in signaling, draining or closing",
+        });
+    }
+    session.handlers.register(phase, priority, name, of, handler);
+    Ok(())
+}
+
+
+type Body = Arc<Mutex<dyn FnMut(&HandlerContext) + Send>>;
+
+#[derive(Clone)]
+struct Handler {
+    phase: Phase,
+    priority: i32,
+    name: String,
+    /// Only for this runner slot and generation, or for all of this process.
+    of: Option<(usize, u16)>,
+    body: Body,
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.phase)
+    }
+}
+
+/// The handlers of one attachment.
+#[derive(Debug, Default)]
+pub(crate) struct Handlers(Mutex<Vec<Handler>>);
+
+impl Handlers {
+    pub(crate) fn register(
+        &self,
+        phase: Phase,
+        priority: i32,
+        name: &str,
+        of: Option<(usize, u16)>,
+        body: impl FnMut(&HandlerContext) + Send + 'static,
+    ) {
+        let handler = Handler {
+            phase,
+            priority,
+            name: name.into(),
+            of,
+            body: Arc::new(Mutex::new(body)),
+        };
+        let mut all = lock(&self.0);
+        // Higher priority first; of equals the one registered first.
+        let place = all.partition_point(|other| other.priority >= priority);
+        all.insert(place, handler);
+    }
+
+    /// Drops the handlers of a runner that has ended.
+    pub(crate) fn forget(&self, of: (usize, u16)) {
+        lock(&self.0).retain(|handler| handler.of != Some(of));
+    }
+
+    /// Runs the handlers of a phase for one runner, one after another. `announce` says
+    /// what is being run; `deadline` is asked again and again, as it may be extended.
+    pub(crate) fn run(
+        &self,
+        of: (usize, u16),
+        runner: &str,
+        phase: Phase,
+        announce: impl Fn(Option<&str>),
+        deadline: impl Fn() -> Instant,
+    ) -> Vec<HandlerReport> {
+        let due: Vec<Handler> = lock(&self.0)
+            .iter()
+            .filter(|h| h.phase == phase && h.of.is_none_or(|only| only == of))
+            .cloned()
+            .collect();
+        let mut reports = Vec::with_capacity(due.len());
+        for handler in due {
+            let began = Instant::now();
+            announce(Some(&handler.name));
+            let outcome = run_one(&handler, runner, &deadline);
+            reports.push(HandlerReport {
+                name: handler.name,
+                phase,
+                outcome,
+                duration: began.elapsed(),
+            });
+        }
+        if !reports.is_empty() {
+            announce(None);
+        }
+        reports
+    }
+}
+
+/// Runs one handler on a thread of its own, so that one that overruns can be left behind.
+fn run_one(handler: &Handler, runner: &str, deadline: &impl Fn() -> Instant) -> HandlerOutcome {
+    if Instant::now() >= deadline() {
+        return HandlerOutcome::Skipped;
+    }
+    let context = HandlerContext {
+        phase: handler.phase,
+        deadline: deadline(),
+        runner: runner.into(),
+    };
+    let body = Arc::clone(&handler.body);
+    let (done, outcome) = mpsc::channel();
+    let spawned = std::thread::Builder::new()
+        .name(format!("ebbtide-{}", handler.name))
+        .spawn(move || {
+            let result = catch_unwind(AssertUnwindSafe(|| lock(&body)(&context)));
+            let _ = done.send(match result {
+                Ok(()) => HandlerOutcome::Finished,
+                Err(panic) => HandlerOutcome::Panicked(message(&*panic)),
+            });
+        });
+    if let Err(error) = spawned {
+        return HandlerOutcome::Panicked(format!("no thread to run it: {error}"));
+    }
+    loop {
+        let left = deadline().saturating_duration_since(Instant::now());
+        match outcome.recv_timeout(left) {
+            Ok(outcome) => return outcome,
+            Err(RecvTimeoutError::Disconnected) => {
+                return HandlerOutcome::Panicked("it ended without a word".into());
+            }
+            // The deadline may have been extended meanwhile.
+            Err(RecvTimeoutError::Timeout) if Instant::now() < deadline() => {}
+            Err(RecvTimeoutError::Timeout) => return HandlerOutcome::Abandoned,
+        }
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).into()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a value that is not text".into()
+    }
+}
+
+/// A handler that panicked poisons its lock; the next shutdown runs it all the same.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// When an instant of the segment's clock comes, on this process's clock.
+pub(crate) fn instant(micros: u64, now_micros: u64) -> Instant {
+    let left = Duration::from_micros(micros.saturating_sub(now_micros));
+    let now = Instant::now();
+    // Durations of centuries do not fit; a day is as good as for ever here.
+    now.checked_add(left)
+        .unwrap_or(now + Duration::from_secs(86_400))
+}

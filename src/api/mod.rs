@@ -1,0 +1,45 @@
+//! What a process does: attach, register, run work, shut down, look.
+
+pub(crate) mod condvar;
+pub(crate) mod coordinator;
+pub(crate) mod core;
+pub(crate) mod driver;
+pub(crate) mod event;
+pub(crate) mod handlers;
+pub(crate) mod inflight;
+pub(crate) mod instance;
+pub(crate) mod join;
+pub(crate) mod lock;
+pub(crate) mod names;
+pub(crate) mod observer;
+pub(crate) mod options;
+pub(crate) mod process;
+pub(crate) mod report;
+pub(crate) mod request;
+pub(crate) mod runner;
+pub(crate) mod segment;
+pub(crate) mod session;
+pub(crate) mod signals;
+pub(crate) mod status;
+pub(crate) mod threads;
+pub(crate) mod view;
+
+pub use condvar::CrossProcessCondvar;
+pub use coordinator::{Initiation, RunnerHandle, ShutdownCoordinator};
+pub use event::CrossProcessEvent;
+pub use handlers::HandlerContext;
+pub use inflight::InFlight;
+pub use instance::{init, runner, shutdown_coordinator};
+pub use lock::{CrossProcessLock, LockGuard};
+pub use observer::Observer;
+pub use options::{Liveness, SegmentOptions};
+pub use process::ProcessHandle;
+pub use report::{
+    Activity, HandlerOutcome, HandlerReport, Outcome, PhaseReport, Reason, RunnerReport,
+    ShutdownOutcome, ShutdownReport,
+};
+pub use request::{Scope, ShutdownRequest};
+pub use runner::{Acknowledged, Runner};
+pub use segment::Segment;
+pub use signals::SignalPolicy;
+pub use status::{Laggard, Status};

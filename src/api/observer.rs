@@ -1,0 +1,83 @@
+//! Looking at a segment from outside, through a read-only mapping.
+
+use crate::api::core::Tables;
+use crate::api::report::ShutdownReport;
+use crate::api::status::Status;
+use crate::api::view::{Target, View};
+use crate::error::SegmentError;
+use crate::os::{clock, file};
+use crate::segment::Observed;
+use crate::sync::{Env, Owner, Pulse, Real};
+
+/// A look from outside: attached to nothing, holding nothing, writing nothing. The
+/// mapping is read-only, so even a mistake could not disturb the runners.
+#[derive(Debug)]
+pub struct Observer {
+    observed: Observed<Tables>,
+}
+
+impl Observer {
+    pub(crate) fn new(observed: Observed<Tables>) -> Self {
+        Self { observed }
+    }
+
+    /// The segment's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.observed.name().as_str()
+    }
+
+    /// What is going on now. Never blocks.
+    ///
+    /// # Errors
+    /// [`SegmentError::Corrupt`] when the control word is impossible.
+    pub fn status(&self) -> Result<Status, SegmentError> {
+        self.view().status()
+    }
+
+    /// The report of the group's present or last shutdown. Never blocks.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub fn report(&self) -> Result<ShutdownReport, SegmentError> {
+        self.view().report(Target::All)
+    }
+
+    fn view(&self) -> View<'_, Self> {
+        View {
+            name: self.name(),
+            tables: self.observed.body(),
+            env: self,
+        }
+    }
+
+    fn is_held(&self, process: usize) -> bool {
+        let offset = file::PROCESS_LOCKS + process as u64;
+        file::is_held_by_other(self.observed.file(), offset).unwrap_or(true)
+    }
+}
+
+impl Env<Real> for Observer {
+    fn now(&self) -> u64 {
+        clock::now()
+    }
+
+    fn process_pulse(&self, process: usize) -> Pulse<'_, Real> {
+        let tables = self.observed.body();
+        let word = tables.processes.word(process);
+        if word.is_free() {
+            return Pulse::Dead;
+        }
+        let keeper = word.keeper().filter(|_| word.is_live());
+        tables
+            .threads
+            .pulse_of_process(process, keeper, || self.is_held(process))
+    }
+
+    fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Real> {
+        self.observed
+            .body()
+            .threads
+            .pulse_of_thread(owner, |process| self.is_held(process))
+    }
+}

@@ -1,0 +1,71 @@
+//! A process by identity, for callers whose policy is to send signals.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::Child;
+
+use nix::sys::signal::Signal;
+
+use crate::os::process::{Pidfd, start_time};
+
+/// A process by identity: unlike a pid it never comes to mean another process.
+///
+/// The library sends no signal by itself; this is for supervisors who decide to. As it
+/// is a descriptor that becomes readable when the process is gone, it can be polled.
+///
+/// # Examples
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use std::process::Command;
+/// use ebbtide::ProcessHandle;
+///
+/// let mut child = Command::new("sleep").arg("60").spawn()?;
+/// let handle = ProcessHandle::of_child(&child)?;
+/// assert!(handle.signal(15)?); // SIGTERM
+/// child.wait()?;
+/// assert!(!handle.signal(15)?); // gone: told, not sent to somebody else
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ProcessHandle {
+    /// `None`: it was gone when the handle was made.
+    pidfd: Option<Pidfd>,
+}
+
+impl ProcessHandle {
+    /// The handle of a child of this process that has not been waited for.
+    ///
+    /// # Errors
+    /// No descriptor is left, or the kernel has no pidfds (before 5.3).
+    pub fn of_child(child: &Child) -> io::Result<Self> {
+        // A child keeps its pid until it is waited for, so its start time is its own.
+        match start_time(child.id()) {
+            Some(started) => Self::open(child.id(), started),
+            None => Ok(Self { pidfd: None }),
+        }
+    }
+
+    pub(crate) fn open(pid: u32, started: u64) -> io::Result<Self> {
+        let pidfd = Pidfd::open(pid, started)?;
+        Ok(Self { pidfd })
+    }
+
+    /// Sends a signal by number. False if the process is gone. Never blocks.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a number that is no signal; no permission.
+    pub fn signal(&self, number: i32) -> io::Result<bool> {
+        let signal = Signal::try_from(number)?;
+        match &self.pidfd {
+            Some(pidfd) => pidfd.signal(signal),
+            None => Ok(false),
+        }
+    }
+
+    /// The descriptor to poll for the process's end; `None` if it was gone already.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+}

@@ -1,0 +1,206 @@
+//! What became of a shutdown: reports, as plain values.
+
+use std::time::Duration;
+
+use crate::phase::{Mode, Phase, ReasonCode};
+
+/// What became of one runner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It did every phase in time, or left in order.
+    Completed,
+    /// A phase was forced, or went on, without it: it was late, stopped or hung.
+    TimedOut,
+    /// It died before it had done every phase.
+    Died,
+    /// Its supervisor ended it by force.
+    Forced,
+    /// It declared itself failed.
+    Failed {
+        /// What it gave as the cause.
+        cause: String,
+    },
+}
+
+impl Outcome {
+    /// The name used by the command line and in JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Completed => "Completed",
+            Self::TimedOut => "TimedOut",
+            Self::Died => "Died",
+            Self::Forced => "Forced",
+            Self::Failed { .. } => "Failed",
+        }
+    }
+}
+
+/// What became of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ShutdownOutcome {
+    /// Everybody completed.
+    Completed,
+    /// Somebody died or failed; all the others completed.
+    Died,
+    /// The deadline passed while somebody had not finished.
+    TimedOut,
+    /// The shutdown was called off.
+    Cancelled,
+    /// It is not over yet.
+    Running,
+}
+
+impl ShutdownOutcome {
+    /// The name used by the command line and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "Completed",
+            Self::Died => "Died",
+            Self::TimedOut => "TimedOut",
+            Self::Cancelled => "Cancelled",
+            Self::Running => "Running",
+        }
+    }
+}
+
+/// Why a shutdown was asked for, and by whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reason {
+    /// Survives the initiator whatever happens.
+    pub code: ReasonCode,
+    /// The first initiator's text; empty if it gave none or died while writing it.
+    pub text: String,
+    /// The first initiator's process id as it sees itself; 0 if unknown.
+    pub pid: u32,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.code)?;
+        if !self.text.is_empty() {
+            write!(f, ": {}", self.text)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a runner is doing, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Activity {
+    /// For example `handler flush-cache`.
+    pub text: String,
+    /// For how long.
+    pub since: Duration,
+}
+
+/// One runner in a [`Status`](crate::Status) or [`ShutdownReport`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunnerReport {
+    /// The id it registered under.
+    pub id: String,
+    /// Its process id as it sees itself; informational.
+    pub pid: u32,
+    /// Whether its process lives now.
+    pub alive: bool,
+    /// `None` while it runs.
+    pub outcome: Option<Outcome>,
+    /// The first phase it has not done, if a phase waits or went on without it.
+    pub blocked_in: Option<Phase>,
+    /// When it saw the shutdown, after the start.
+    pub observed: Option<Duration>,
+    /// When it acknowledged Signaling, Draining and Closing, after the start.
+    pub acknowledged: [Option<Duration>; 3],
+    /// Items being worked on.
+    pub in_flight: u32,
+    /// Its progress counter.
+    pub progress: u64,
+    /// What it is (or was last) doing.
+    pub activity: Option<Activity>,
+    /// Names of the locks its threads hold.
+    pub locks_held: Vec<String>,
+    /// Name of a lock that one of its threads waits for.
+    pub lock_wanted: Option<String>,
+    /// What it published as its last words; empty if nothing.
+    pub last_words: String,
+    /// The phase of its own shutdown, when it is shut down alone.
+    pub own_phase: Phase,
+}
+
+/// One phase in a [`ShutdownReport`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PhaseReport {
+    /// Which.
+    pub phase: Phase,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// How a handler ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandlerOutcome {
+    /// It returned.
+    Finished,
+    /// It panicked, with this message; the next handler ran all the same.
+    Panicked(String),
+    /// It overran its deadline. It may still be running; the phase went on without it.
+    Abandoned,
+    /// Its phase had no time left; it was not started.
+    Skipped,
+}
+
+/// One handler run of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HandlerReport {
+    /// The name it was registered under.
+    pub name: String,
+    /// Its phase.
+    pub phase: Phase,
+    /// How it ended.
+    pub outcome: HandlerOutcome,
+    /// How long it ran (or was waited for).
+    pub duration: Duration,
+}
+
+/// What became of a shutdown. Ask again and get the same answer, until the next
+/// generation is shut down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Name of the segment.
+    pub segment: String,
+    /// The generation that was shut down.
+    pub generation: u32,
+    /// The whole in one word.
+    pub outcome: ShutdownOutcome,
+    /// The hardest mode it reached.
+    pub mode: Mode,
+    /// Why it was asked for.
+    pub reason: Reason,
+    /// From the start to Complete (or until now).
+    pub total: Duration,
+    /// The phases entered so far.
+    pub phases: Vec<PhaseReport>,
+    /// Everybody in scope.
+    pub runners: Vec<RunnerReport>,
+    /// Handlers run by this process; empty for a mere waiter.
+    pub handlers: Vec<HandlerReport>,
+}
+
+impl ShutdownReport {
+    /// Those who were not finished when their time was up.
+    pub fn laggards(&self) -> impl Iterator<Item = &RunnerReport> {
+        self.runners
+            .iter()
+            .filter(|runner| matches!(runner.outcome, Some(Outcome::TimedOut | Outcome::Forced)))
+    }
+}

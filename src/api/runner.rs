@@ -1,0 +1,457 @@
+//! A registered process.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::api::core::{Core, Tables, deadline};
+use crate::api::driver::Driver;
+use crate::api::handlers::{HandlerContext, register};
+use crate::api::inflight::InFlight;
+use crate::api::report::ShutdownReport;
+use crate::api::session::Session;
+use crate::api::view::{Target, View};
+use crate::error::{CoordinationError, SegmentError};
+use crate::limits;
+use crate::phase::{Mode, Phase};
+use crate::sync::{Env, Mem, Real};
+use crate::table::control::Control;
+use crate::table::group::Acked;
+use crate::table::inflight::Look;
+use crate::table::join::Claim;
+use crate::table::runner::{Runner as Record, Texts, Verdict};
+
+/// The answer to an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Acknowledged {
+    /// It counted.
+    InTime,
+    /// The phase had been forced without this runner; its time is recorded.
+    Late,
+}
+
+/// A runner: this process, registered under an id, counted by every phase.
+///
+/// All methods take `&self`; share it by reference or `Arc` among threads. Dropping it
+/// leaves ([`leave`](Self::leave)).
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use ebbtide::{Runner, SegmentOptions};
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let options = SegmentOptions::new().directory(scratch.path().join("d"));
+/// let segment = options.create("job")?;
+/// let runner = Runner::join(&segment, "runner-1")?;
+/// if !runner.is_shutting_down() {
+///     let item = runner.begin()?; // counted until it is dropped
+///     // … work …
+///     drop(item);
+/// }
+/// runner.leave();
+/// # Ok(())
+/// # }
+/// ```
+pub struct Runner {
+    session: Arc<Session>,
+    slot: usize,
+    generation: u16,
+    id: String,
+    /// Keeps this process's threads apart where the segment has one writer.
+    writing: Mutex<()>,
+    left: AtomicBool,
+}
+
+impl Runner {
+    pub(crate) fn new(session: &Arc<Session>, claim: Claim, id: &str) -> Self {
+        Self {
+            session: Arc::clone(session),
+            slot: claim.slot,
+            generation: claim.generation,
+            id: id.into(),
+            writing: Mutex::new(()),
+            left: AtomicBool::new(false),
+        }
+    }
+
+    /// The id this runner registered under.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether a shutdown of the group or of this runner is on or over: two atomic
+    /// loads, no call, no lock. Level-triggered: once true it stays true for every
+    /// thread, unless the shutdown is cancelled.
+    #[inline]
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        let (group, own) = self.controls();
+        group.is_shutting_down() || own.is_shutting_down()
+    }
+
+    /// The furthest phase of the group's and this runner's own shutdown.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        let (group, own) = self.controls();
+        let phase = |control: Control| control.phase().unwrap_or(Phase::Complete);
+        phase(group).max(phase(own))
+    }
+
+    /// The harder of the modes under way.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        let (group, own) = self.controls();
+        group.mode().max(own.mode())
+    }
+
+    /// Whether in-flight work should stop early: the mode is Fast or Immediate.
+    #[inline]
+    #[must_use]
+    pub fn should_abort(&self) -> bool {
+        self.mode() >= Mode::Fast
+    }
+
+    /// Counts an item of work in. It is counted out when the guard is dropped. Never
+    /// blocks; one load and one read-modify-write.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Draining`] from the moment the phase word says Draining;
+    /// `Left`; [`SegmentError::ForkedHandle`].
+    #[inline]
+    pub fn begin(&self) -> Result<InFlight<'_>, CoordinationError> {
+        if self.core().is_forked() || self.left.load(Ordering::Relaxed) {
+            return Err(self.spent());
+        }
+        let look = || {
+            let (group, own) = self.controls();
+            Look {
+                refuses: group.refuses_work() || own.refuses_work(),
+                epochs: (group.epoch(), own.epoch()),
+            }
+        };
+        if self.record().gate.begin(look) {
+            Ok(InFlight::new(self))
+        } else {
+            Err(CoordinationError::Draining {
+                id: self.id.clone(),
+                phase: self.phase(),
+            })
+        }
+    }
+
+    /// Items being worked on now.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.record().gate.count()
+    }
+
+    /// Counts a step of progress: the proof that [`extend`](Self::extend) asks for.
+    pub fn progress(&self) {
+        if !self.core().is_forked() {
+            self.record().progress.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Says what this runner is doing, for whoever looks from outside; cut to 120
+    /// bytes. An empty text takes it back.
+    pub fn set_activity(&self, text: &str) {
+        if self.check().is_err() {
+            return;
+        }
+        let _writing = self.writing();
+        self.texts().activity.write(text);
+        let since = if text.is_empty() { 0 } else { self.core().now() };
+        self.record().activity_since.store(since, Ordering::Release);
+    }
+
+    /// Publishes this runner's last words, at most 512 bytes. They stay readable after
+    /// its end, however it ends, until its slot is used again. The last ones stand.
+    ///
+    /// # Errors
+    /// `Left`; [`SegmentError::ForkedHandle`].
+    pub fn set_last_words(&self, text: &str) -> Result<(), CoordinationError> {
+        self.check()?;
+        let _writing = self.writing();
+        self.texts().last_words.write(text);
+        Ok(())
+    }
+
+    /// Asks for more time for the present phase; returns what was granted, which may be
+    /// less. All runners get it, as the deadlines are everybody's.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoProgress`] unless [`progress`](Self::progress) moved since
+    /// the last extension; `CapReached` when the overall cap leaves nothing;
+    /// `NotShuttingDown`; `Left`.
+    pub fn extend(&self, more: Duration) -> Result<Duration, CoordinationError> {
+        self.check()?;
+        let record = self.record();
+        let (group, own) = self.controls();
+        let core = self.core();
+        let (scope, control) = if group.is_shutting_down() && group.phase() != Ok(Phase::Complete) {
+            (&core.tables().group.scope, group)
+        } else if own.is_shutting_down() && own.phase() != Ok(Phase::Complete) {
+            (&record.own, own)
+        } else {
+            return Err(CoordinationError::NotShuttingDown);
+        };
+        let _writing = self.writing();
+        let progress = record.progress.load(Ordering::Relaxed);
+        if progress == record.extended_at.load(Ordering::Relaxed) {
+            return Err(CoordinationError::NoProgress {
+                id: self.id.clone(),
+                progress,
+            });
+        }
+        let more = u64::try_from(more.as_micros()).unwrap_or(u64::MAX);
+        let granted = scope.extend(control, more, core.now());
+        if granted == 0 {
+            return Err(CoordinationError::CapReached);
+        }
+        record.extended_at.store(progress, Ordering::Relaxed);
+        Ok(Duration::from_micros(granted))
+    }
+
+    /// Blocks until a shutdown of the group or of this runner begins, or the timeout
+    /// passes. True if one is on. Woken by the initiator at once.
+    ///
+    /// # Errors
+    /// `Left`; [`SegmentError::ForkedHandle`].
+    pub fn wait_for_shutdown(&self, timeout: Option<Duration>) -> Result<bool, CoordinationError> {
+        let core = self.core();
+        let until = deadline(core.as_ref(), timeout);
+        loop {
+            self.check()?;
+            let (group, own) = self.controls();
+            if group.is_shutting_down() || own.is_shutting_down() {
+                self.observe(group, own);
+                return Ok(true);
+            }
+            let now = core.now();
+            if now >= until {
+                return Ok(false);
+            }
+            let bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));
+            let scopes = (&core.tables().group.scope, &self.record().own);
+            Real::wait2(
+                (scopes.0.cell(), group.futex_half()),
+                (scopes.1.cell(), own.futex_half()),
+                bound,
+            );
+        }
+    }
+
+    /// Records that this runner has seen the shutdown.
+    pub(crate) fn observe(&self, group: Control, own: Control) {
+        let (now, record) = (self.core().now(), self.record());
+        if group.is_shutting_down() {
+            record.group_times.observed.set_once(group.epoch(), now);
+        }
+        if own.is_shutting_down() {
+            record.own_times.observed.set_once(own.epoch(), now);
+        }
+    }
+
+    /// Acknowledges a phase by hand: this runner has *done* it. Phases are acknowledged
+    /// in order, each after it is published. Draining closes the gate for new work and
+    /// is refused while work is in flight. Most programs call
+    /// [`run_shutdown`](Self::run_shutdown) instead.
+    ///
+    /// # Errors
+    /// [`CoordinationError::OutOfOrder`], `Left`, [`SegmentError::ForkedHandle`].
+    pub fn acknowledge(&self, phase: Phase) -> Result<Acknowledged, CoordinationError> {
+        self.check()?;
+        let (group, own) = self.controls();
+        self.observe(group, own);
+        if phase == Phase::Draining && self.phase() >= phase && self.record().gate.close() > 0 {
+            return Err(CoordinationError::OutOfOrder {
+                phase,
+                problem: "work is in flight",
+            });
+        }
+        let acknowledged = self.settle(phase, false)?;
+        // Whoever resolves a laggard goes on looking; the keeper does it for us.
+        self.session.watch();
+        acknowledged.ok_or(CoordinationError::OutOfOrder {
+            phase,
+            problem: "it is not published yet, or an earlier one is not acknowledged",
+        })
+    }
+
+    /// Acknowledges `phase` in each scope that has come to it. `None` if no scope has.
+    pub(crate) fn settle(
+        &self,
+        phase: Phase,
+        tardy: bool,
+    ) -> Result<Option<Acknowledged>, CoordinationError> {
+        let core = self.core().as_ref();
+        let (slot, generation) = self.key();
+        let group = &core.tables().group;
+        let answers = [
+            group.acknowledge(slot, generation, phase, tardy, core),
+            group.acknowledge_own(slot, generation, phase, tardy, core),
+        ];
+        let mut result = None;
+        for answer in answers {
+            match answer.map_err(|c| core.corrupt(c))? {
+                Acked::InTime => result = result.or(Some(Acknowledged::InTime)),
+                Acked::Late => result = Some(Acknowledged::Late),
+                Acked::NotLive => return Err(self.spent()),
+                Acked::OutOfOrder => {}
+            }
+        }
+        Ok(result)
+    }
+
+    /// Registers a closure to be run in a phase of this runner's shutdown, on a thread
+    /// of its own, one after another: higher priority first, then first registered.
+    ///
+    /// A panic is caught and recorded. A handler that overruns its phase is named in
+    /// status and report as abandoned, and the phase goes on without it.
+    ///
+    /// # Errors
+    /// [`CoordinationError::InvalidName`]; `OutOfOrder` for a phase that is not acknowledged.
+    pub fn register_shutdown_handler(
+        &self,
+        phase: Phase,
+        priority: i32,
+        name: &str,
+        handler: impl FnMut(&HandlerContext) + Send + 'static,
+    ) -> Result<(), CoordinationError> {
+        register(&self.session, phase, priority, name, Some(self.key()), handler)
+    }
+
+    /// Does the whole shutdown of this runner and blocks until it is over: runs the
+    /// handlers of each phase, closes the gate and waits for in-flight work in Draining,
+    /// acknowledges after acting, waits for the others, and leaves.
+    ///
+    /// Returns with outcome `Cancelled`, not having left, if the shutdown is called off.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NotShuttingDown`] when none is on (see
+    /// [`wait_for_shutdown`](Self::wait_for_shutdown)), `Left`,
+    /// [`SegmentError::ForkedHandle`], [`SegmentError::Corrupt`].
+    pub fn run_shutdown(&self) -> Result<ShutdownReport, CoordinationError> {
+        self.check()?;
+        Driver::new(self).run()
+    }
+
+    /// Declares this runner failed, with a cause of at most 120 bytes, and leaves.
+    pub fn fail(&self, cause: &str) {
+        if self.check().is_err() {
+            return;
+        }
+        {
+            let _writing = self.writing();
+            self.texts().cause.write(cause);
+            self.record().judge(self.generation, Verdict::Failed);
+        }
+        self.leave();
+    }
+
+    /// Records that this runner's work was ended by force, and leaves. For supervisors
+    /// of foreign programs.
+    pub fn leave_forced(&self) {
+        if self.check().is_err() {
+            return;
+        }
+        self.record().judge(self.generation, Verdict::Forced);
+        self.leave();
+    }
+
+    /// Leaves in order: phases no longer wait for this runner. May be repeated; does
+    /// nothing in a forked child.
+    pub fn leave(&self) {
+        let core = self.core();
+        if core.is_forked() || self.left.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // A corrupt table cannot be left; our slot is reaped when we are gone.
+        let _ = core
+            .tables()
+            .group
+            .leave(self.slot, self.generation, core.as_ref());
+        self.session.handlers.forget(self.key());
+    }
+
+    #[inline]
+    pub(crate) fn controls(&self) -> (Control, Control) {
+        (self.tables().group.scope.control(), self.record().own.control())
+    }
+
+    pub(crate) fn report(&self, target: Target) -> Result<ShutdownReport, CoordinationError> {
+        Ok(self.view().report(target)?)
+    }
+
+    fn view(&self) -> View<'_, Core> {
+        View {
+            name: self.core().opened().name().as_str(),
+            tables: self.tables(),
+            env: self.core(),
+        }
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        self.session.core()
+    }
+    fn tables(&self) -> &Tables {
+        self.core().tables()
+    }
+    pub(crate) fn record(&self) -> &Record<Real> {
+        &self.tables().group.runners[self.slot]
+    }
+    fn texts(&self) -> &Texts<Real> {
+        &self.tables().texts[self.slot]
+    }
+    /// Slot and its generation.
+    pub(crate) fn key(&self) -> (usize, u16) {
+        (self.slot, self.generation)
+    }
+
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), CoordinationError> {
+        if self.core().is_forked() || self.left.load(Ordering::Acquire) {
+            return Err(self.spent());
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn spent(&self) -> CoordinationError {
+        if self.core().is_forked() {
+            return SegmentError::ForkedHandle.into();
+        }
+        CoordinationError::Left {
+            id: self.id.clone(),
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fail("dropped by a panic");
+        }
+        self.leave();
+    }
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner")
+            .field("id", &self.id)
+            .field("slot", &self.slot)
+            .field("phase", &self.phase())
+            .finish_non_exhaustive()
+    }
+}

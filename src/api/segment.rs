@@ -1,0 +1,262 @@
+//! The segment as its users hold it.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::api::core::{Core, holders};
+use crate::api::observer::Observer;
+use crate::api::options::SegmentOptions;
+use crate::api::session::Session;
+use crate::error::SegmentError;
+use crate::segment::{self, Directory, Opened, SegmentName, Token};
+
+use super::core::Tables;
+
+/// A named shared-memory segment that this process is attached to.
+///
+/// Clones are handles of the same attachment; the process is detached when the last one
+/// (and every [`Runner`](crate::Runner), coordinator and lock made from it) is dropped.
+/// A thread that took a [`CrossProcessLock`](crate::CrossProcessLock) stays attached
+/// until it ends or drops the last handle itself.
+///
+/// In a forked child every handle answers [`SegmentError::ForkedHandle`]; open again there.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), ebbtide::SegmentError> {
+/// use ebbtide::SegmentOptions;
+///
+/// # let scratch = tempfile::tempdir().unwrap();
+/// # let options = SegmentOptions::new().directory(scratch.path().join("d"));
+/// let segment = options.create("job-7")?;
+/// let token = segment.token().to_string();
+/// let same = options.open_token(&token.parse()?)?;
+/// assert_eq!(same.name(), "job-7");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Segment {
+    session: Arc<Session>,
+}
+
+impl Segment {
+    /// The environment variable that names a segment: a token, or a plain name.
+    pub const VARIABLE: &'static str = "EBBTIDE_SEGMENT";
+
+    /// Creates a segment with default options. See [`SegmentOptions::create`].
+    ///
+    /// # Errors
+    /// As [`SegmentOptions::create`].
+    pub fn create(name: &str) -> Result<Self, SegmentError> {
+        SegmentOptions::new().create(name)
+    }
+
+    /// Opens a segment with default options. See [`SegmentOptions::open`].
+    ///
+    /// # Errors
+    /// As [`SegmentOptions::open`].
+    pub fn open(name: &str) -> Result<Self, SegmentError> {
+        SegmentOptions::new().open(name)
+    }
+
+    /// Opens a segment, or creates it. See [`SegmentOptions::open_or_create`].
+    ///
+    /// # Errors
+    /// As [`SegmentOptions::open_or_create`].
+    pub fn open_or_create(name: &str) -> Result<Self, SegmentError> {
+        SegmentOptions::new().open_or_create(name)
+    }
+
+    /// Opens the segment that the environment variable `EBBTIDE_SEGMENT` names.
+    ///
+    /// # Errors
+    /// [`SegmentError::Environment`] when it is not set; else as
+    /// [`SegmentOptions::open_token`] or [`SegmentOptions::open`].
+    pub fn from_env() -> Result<Self, SegmentError> {
+        let value = std::env::var(Self::VARIABLE).map_err(|error| SegmentError::Environment {
+            variable: Self::VARIABLE,
+            problem: error.to_string(),
+        })?;
+        match Token::from_str(&value) {
+            Ok(token) => SegmentOptions::new().open_token(&token),
+            Err(_) => Self::open(&value),
+        }
+    }
+
+    /// The names of this user's segments, sorted. See [`SegmentOptions::list`].
+    ///
+    /// # Errors
+    /// As [`SegmentOptions::list`].
+    pub fn list() -> Result<Vec<String>, SegmentError> {
+        SegmentOptions::new().list()
+    }
+
+    /// Removes a segment. See [`SegmentOptions::remove`].
+    ///
+    /// # Errors
+    /// As [`SegmentOptions::remove`].
+    pub fn remove(name: &str, force: bool) -> Result<(), SegmentError> {
+        SegmentOptions::new().remove(name, force)
+    }
+
+    /// The segment's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.core().opened().name().as_str()
+    }
+
+    /// Path of the segment's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.core().opened().path()
+    }
+
+    /// A printable word by which another process of this user opens this very segment.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.core().opened().token()
+    }
+
+    /// Frees the slots of processes that are gone; returns how many there were. Waiting
+    /// runners do this by themselves; it is for people who want a tidy table now.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`].
+    pub fn reap(&self) -> Result<usize, SegmentError> {
+        self.core().check()?;
+        Ok(self.core().reap())
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        self.session.core()
+    }
+
+    fn attach(opened: Opened<Tables>, options: &SegmentOptions) -> Result<Self, SegmentError> {
+        let core = Core::attach(opened, options.liveness)?;
+        let session = Session::start(core)?;
+        Ok(Self { session })
+    }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment")
+            .field("name", &self.name())
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How often opening and creating are tried when others remove and create meanwhile.
+const TRIES: usize = 64;
+
+impl SegmentOptions {
+    /// Creates a segment and attaches to it. It appears under its name complete or not
+    /// at all; a creator killed at any instruction leaves no name behind.
+    ///
+    /// # Errors
+    /// [`SegmentError::Exists`], `InvalidName`, `Directory`, `NoSpace` (the whole
+    /// segment is allocated now, so that no access fails later), `Permission`, `Clock`.
+    pub fn create(&self, name: &str) -> Result<Segment, SegmentError> {
+        let name = SegmentName::new(name)?;
+        Segment::attach(segment::create(&name, &self.files)?, self)
+    }
+
+    /// Opens a segment and attaches to it.
+    ///
+    /// Owner, mode, kind, size, magic number, layout and boot are checked before any
+    /// other byte is used.
+    ///
+    /// # Errors
+    /// [`SegmentError::NotFound`], `ForeignOwner`, `NotRegular`, `Mode`, `Size`, `Magic`,
+    /// `Layout`, `Boot`, `Stale` (removed meanwhile), `Full` (too many processes),
+    /// `InvalidName`, `Directory`, `Permission`, `Clock`.
+    pub fn open(&self, name: &str) -> Result<Segment, SegmentError> {
+        let name = SegmentName::new(name)?;
+        Segment::attach(segment::open(&name, &self.files)?, self)
+    }
+
+    /// Opens a segment, or creates it if there is none. Of many who call this at once
+    /// one creates and all attach to the same segment.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create) and [`open`](Self::open), without `Exists` and `NotFound`.
+    pub fn open_or_create(&self, name: &str) -> Result<Segment, SegmentError> {
+        let name = SegmentName::new(name)?;
+        let mut last = None;
+        for _ in 0..TRIES {
+            let opened = segment::open_or_create(&name, &self.files)?;
+            match Segment::attach(opened, self) {
+                Err(error @ SegmentError::Stale { .. }) => last = Some(error),
+                result => return result,
+            }
+        }
+        Err(last.unwrap_or(SegmentError::Stale {
+            name: name.to_string(),
+        }))
+    }
+
+    /// Opens the very segment that a token names, in the token's directory.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`SegmentError::Stale`] when that segment is gone, also
+    /// when another one has its name now.
+    pub fn open_token(&self, token: &Token) -> Result<Segment, SegmentError> {
+        Segment::attach(segment::open_token(token, &self.files)?, self)
+    }
+
+    /// Opens a segment for looking only: nothing is written, nobody is disturbed.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), without `Full` and `Stale`.
+    pub fn observe(&self, name: &str) -> Result<Observer, SegmentError> {
+        let name = SegmentName::new(name)?;
+        Ok(Observer::new(segment::observe(&name, &self.files)?))
+    }
+
+    /// The names of the segments in the directory, sorted; none if there is no directory.
+    ///
+    /// # Errors
+    /// [`SegmentError::Directory`] when it cannot be trusted, `Permission`, `Io`.
+    pub fn list(&self) -> Result<Vec<String>, SegmentError> {
+        let path = self.files.path()?;
+        match Directory::existing(&path)? {
+            Some(directory) => Ok(directory.names()?.iter().map(ToString::to_string).collect()),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Removes a segment. Without `force` only one to which no living process is
+    /// attached; also a torn one, or one of another layout or boot.
+    ///
+    /// Processes attached to a segment removed by force go on in it by themselves; new
+    /// ones cannot find them.
+    ///
+    /// # Errors
+    /// [`SegmentError::InUse`] with who is attached, `NotFound`, `ForeignOwner`,
+    /// `NotRegular`, `Permission`.
+    pub fn remove(&self, name: &str, force: bool) -> Result<(), SegmentError> {
+        let name = SegmentName::new(name)?;
+        match segment::remove(&name, &self.files, force) {
+            Err(SegmentError::InUse { name: of, .. }) => {
+                let observed = segment::observe::<Tables>(&name, &self.files);
+                let attached = observed
+                    .ok()
+                    .and_then(|seen| {
+                        let slots = seen.attached().ok()?;
+                        Some(holders(seen.body(), slots.into_iter()))
+                    })
+                    .unwrap_or_default();
+                Err(SegmentError::InUse { name: of, attached })
+            }
+            result => result,
+        }
+    }
+}

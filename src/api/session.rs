@@ -1,0 +1,226 @@
+//! A process's life in a segment: its attachment and its keeper thread.
+//!
+//! The keeper holds the life word that stands for the whole process, so user threads may
+//! come and go. It sleeps until it is told something: to watch the group's shutdown on
+//! behalf of a runner that acknowledged by hand and waits no further (somebody who
+//! resolved a laggard must go on looking, or the death of the next one goes unseen), or
+//! to stop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::api::core::Core;
+use crate::api::handlers::Handlers;
+use crate::api::threads;
+use crate::error::SegmentError;
+use crate::limits::MAX_THREADS;
+use crate::segment::refused;
+use crate::sync::{Owner, life};
+use crate::table::group::Look;
+
+/// Shared by every handle of one attachment.
+#[derive(Debug)]
+pub(crate) struct Session {
+    core: Arc<Core>,
+    keeper: Mutex<Option<Keeper>>,
+    pub(crate) handlers: Handlers,
+}
+
+#[derive(Debug)]
+struct Keeper {
+    orders: Sender<Order>,
+    stop: Arc<AtomicBool>,
+    done: mpsc::Receiver<()>,
+    thread: JoinHandle<()>,
+}
+
+enum Order {
+    Watch,
+}
+
+impl Session {
+    /// Starts the keeper and makes the process slot live.
+    pub(crate) fn start(core: Arc<Core>) -> Result<Arc<Self>, SegmentError> {
+        let (orders, inbox) = mpsc::channel();
+        let (ready, is_ready) = mpsc::channel();
+        let (finished, done) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let (seated, stop) = (Arc::clone(&core), Arc::clone(&stop));
+            std::thread::Builder::new()
+                .name("ebbtide-keeper".into())
+                .spawn(move || {
+                    match Seat::take(&seated) {
+                        Ok(seat) => {
+                            seated.tables()
+                                .processes
+                                .go_live(seated.process(), usize::from(seat.owner.slot));
+                            let _ = ready.send(Ok(()));
+                            keep(&seated, &inbox, &stop);
+                            drop(seat);
+                        }
+                        Err(error) => {
+                            let _ = ready.send(Err(error));
+                        }
+                    }
+                    drop(seated);
+                    let _ = finished.send(());
+                })
+                .map_err(|source| refused("start the keeper thread of", core.opened().path(), source))?
+        };
+        match is_ready.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let _ = thread.join();
+                return Err(error);
+            }
+            Err(_) => {
+                return Err(SegmentError::Corrupt {
+                    what: "the keeper thread ended before it was ready".into(),
+                });
+            }
+        }
+        Ok(Arc::new(Self {
+            core,
+            keeper: Mutex::new(Some(Keeper {
+                orders,
+                stop,
+                done,
+                thread,
+            })),
+            handlers: Handlers::default(),
+        }))
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Lets the keeper watch the group's shutdown until it ends.
+    pub(crate) fn watch(&self) {
+        if let Ok(keeper) = self.keeper.lock()
+            && let Some(keeper) = keeper.as_ref()
+        {
+            let _ = keeper.orders.send(Order::Watch);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(keeper) = self.keeper.get_mut().ok().and_then(Option::take) else {
+            return;
+        };
+        if self.core.is_forked() {
+            // The keeper is a thread of the parent; there is nothing of it here.
+            std::mem::forget(keeper);
+            return;
+        }
+        threads::forget(&self.core);
+        let Keeper {
+            orders,
+            stop,
+            done,
+            thread,
+        } = keeper;
+        stop.store(true, Ordering::Release);
+        drop(orders);
+        // A watching keeper sleeps on the phase word. It may be about to sleep when we
+        // wake it, so wake until it answers; the first or second time does.
+        loop {
+            self.core.tables().group.scope.wake_all();
+            match done.recv_timeout(Duration::from_millis(1)) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+        let _ = thread.join();
+    }
+}
+
+/// A thread slot held by the thread that is running.
+pub(crate) struct Seat<'a> {
+    core: &'a Core,
+    pub(crate) owner: Owner,
+    holds_life: bool,
+}
+
+impl<'a> Seat<'a> {
+    /// Takes a thread slot, and its life word where the platform has life words.
+    pub(crate) fn take(core: &'a Core) -> Result<Self, SegmentError> {
+        let threads = &core.tables().threads;
+        let attach = || threads.attach(core.process());
+        let owner = attach().or_else(|| {
+            // Full: perhaps of the dead.
+            core.reap();
+            attach()
+        });
+        let Some(owner) = owner else {
+            return Err(SegmentError::Full {
+                table: "threads",
+                capacity: MAX_THREADS,
+                held_by: crate::api::core::holders(core.tables(), core.tables().processes.occupied()),
+            });
+        };
+        let mut seat = Self {
+            core,
+            owner,
+            holds_life: false,
+        };
+        if !core.is_portable()
+            && let Some(thread) = threads.get(usize::from(owner.slot))
+        {
+            // A failure leaves the word silent: peers then ask the byte lock.
+            seat.holds_life = life::hold(&thread.life).is_ok();
+        }
+        threads.go_live(owner);
+        Ok(seat)
+    }
+
+    /// Gives up the guard without giving up the slot.
+    pub(crate) fn keep(self) -> (Owner, bool) {
+        let parts = (self.owner, self.holds_life);
+        std::mem::forget(self);
+        parts
+    }
+
+    /// The guard of a slot taken before by this same thread.
+    pub(crate) fn resume(core: &'a Core, (owner, holds_life): (Owner, bool)) -> Self {
+        Self {
+            core,
+            owner,
+            holds_life,
+        }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let slot = usize::from(self.owner.slot);
+        let threads = &self.core.tables().threads;
+        // A lock that this thread still holds passes on as owner-died.
+        self.core.hand_over_locks(self.owner);
+        if self.holds_life
+            && let Some(thread) = threads.get(slot)
+        {
+            let _ = life::release(&thread.life);
+        }
+        threads.free(slot);
+    }
+}
+
+fn keep(core: &Core, inbox: &mpsc::Receiver<Order>, stop: &AtomicBool) {
+    while let Ok(Order::Watch) = inbox.recv() {
+        let group = &core.tables().group;
+        // A corrupt table ends the watching; who looks at it by a call gets the error.
+        while let Ok(look @ Look::Blocked { .. }) = group.advance(core) {
+            if stop.load(Ordering::Acquire) {
+                return;
+            }
+            group.sleep(&group.scope, &look, core, u64::MAX);
+        }
+    }
+}

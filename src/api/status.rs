@@ -1,0 +1,88 @@
+//! What is going on now: the status of a segment, as plain values.
+
+use std::time::Duration;
+
+use crate::api::report::{Activity, Reason, RunnerReport};
+use crate::phase::{Mode, Phase};
+
+/// Who holds the present phase up, and what it is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Laggard {
+    /// Its runner id.
+    pub id: String,
+    /// Its process id as it sees itself.
+    pub pid: u32,
+    /// The phase it has not done.
+    pub phase: Phase,
+    /// How long that phase has been waiting for it.
+    pub since: Duration,
+    /// Items it is working on.
+    pub in_flight: u32,
+    /// The handler or other activity it is in.
+    pub activity: Option<Activity>,
+    /// Names of the locks its threads hold.
+    pub locks_held: Vec<String>,
+    /// Name of a lock that one of its threads waits for.
+    pub lock_wanted: Option<String>,
+}
+
+impl std::fmt::Display for Laggard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} (pid {}) has not done {} for {} ms",
+            self.id,
+            self.pid,
+            self.phase,
+            self.since.as_millis()
+        )?;
+        if self.in_flight > 0 {
+            write!(f, ", {} in flight", self.in_flight)?;
+        }
+        if let Some(activity) = &self.activity {
+            write!(
+                f,
+                ", in {} for {} ms",
+                activity.text,
+                activity.since.as_millis()
+            )?;
+        }
+        if let Some(lock) = &self.lock_wanted {
+            write!(f, ", waiting for lock {lock}")?;
+        }
+        if !self.locks_held.is_empty() {
+            write!(f, ", holding {}", self.locks_held.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// A look at a segment from outside or inside. Taking it changes nothing, and works on
+/// runners that are frozen or dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Name of the segment.
+    pub segment: String,
+    /// The present generation, from 1.
+    pub generation: u32,
+    /// Where the group stands.
+    pub phase: Phase,
+    /// How hard, while a shutdown is on.
+    pub mode: Mode,
+    /// Why, while a shutdown is on or over.
+    pub reason: Option<Reason>,
+    /// Since the start of the shutdown.
+    pub elapsed: Option<Duration>,
+    /// Until the overall deadline; zero when it has passed.
+    pub remaining: Option<Duration>,
+    /// Until the present phase is forced.
+    pub phase_remaining: Option<Duration>,
+    /// Who holds the present phase up. Empty unless a shutdown is on.
+    pub laggards: Vec<Laggard>,
+    /// Every runner of the present generation, and those of older ones that still live.
+    pub runners: Vec<RunnerReport>,
+    /// Processes attached, runners or not.
+    pub attached: usize,
+}

@@ -1,0 +1,377 @@
+//! Reading a whole segment without touching it: loads only, so it works on a read-only
+//! mapping. Builds statuses and reports.
+
+use std::time::Duration;
+
+use crate::api::core::{Tables, pid_of};
+use crate::api::report::{
+    Activity, Outcome, PhaseReport, Reason, RunnerReport, ShutdownOutcome, ShutdownReport,
+};
+use crate::api::status::{Laggard, Status};
+use crate::error::SegmentError;
+use crate::phase::Phase;
+use crate::sync::{Env, Pulse, Real};
+use crate::table::Corrupt;
+use crate::table::control::Control;
+use crate::table::member::{Member, State};
+use crate::table::runner::Verdict;
+use core::sync::atomic::Ordering;
+
+/// The tables, and how to learn who lives.
+pub(crate) struct View<'a, E> {
+    pub(crate) name: &'a str,
+    pub(crate) tables: &'a Tables,
+    pub(crate) env: &'a E,
+}
+
+/// The scope a report is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    All,
+    /// A runner slot.
+    Slot(usize),
+}
+
+impl<E: Env<Real>> View<'_, E> {
+    fn control(&self, target: Target) -> Control {
+        match target {
+            Target::All => self.tables.group.scope.control(),
+            Target::Slot(slot) => match self.tables.group.runners.get(slot) {
+                Some(runner) => runner.own.control(),
+                None => Control::from_raw(0),
+            },
+        }
+    }
+
+    fn entered(&self, target: Target, phase: Phase, epoch: u32) -> Option<u64> {
+        match target {
+            Target::All => self.tables.group.scope.entered(phase, epoch),
+            Target::Slot(slot) => self.tables.group.runners.get(slot)?.own.entered(phase, epoch),
+        }
+    }
+
+    /// The whole status.
+    pub(crate) fn status(&self) -> Result<Status, SegmentError> {
+        let control = self.control(Target::All);
+        let phase = control.phase().map_err(corrupt)?;
+        let epoch = control.epoch();
+        let now = self.env.now();
+        let scope = &self.tables.group.scope;
+        let start = (phase != Phase::Running)
+            .then(|| scope.entered(Phase::Signaling, epoch))
+            .flatten();
+        let deadlines = start.map(|start| scope.deadlines_from(control, start));
+        let runners = self.slots(None);
+        let laggards = runners
+            .iter()
+            .filter(|slot| self.lags(Target::All, **slot, control))
+            .map(|slot| self.laggard(Target::All, *slot, control))
+            .collect();
+        let until = |instant: u64| micros(instant.saturating_sub(now));
+        Ok(Status {
+            segment: self.name.into(),
+            generation: self.tables.group.generation.current(),
+            phase,
+            mode: control.mode(),
+            reason: (phase != Phase::Running).then(|| self.reason(Target::All, control)),
+            elapsed: start.map(|start| {
+                let end = self.entered(Target::All, Phase::Complete, epoch);
+                micros(end.unwrap_or(now).saturating_sub(start))
+            }),
+            remaining: deadlines.map(|d| until(d.overall)),
+            phase_remaining: deadlines.map(|d| until(d.phase)),
+            laggards,
+            runners: runners
+                .into_iter()
+                .map(|slot| self.runner(Target::All, slot, control))
+                .collect(),
+            attached: self.tables.processes.occupied().count(),
+        })
+    }
+
+    /// The report of a scope's present or last shutdown.
+    pub(crate) fn report(&self, target: Target) -> Result<ShutdownReport, SegmentError> {
+        let control = self.control(target);
+        let phase = control.phase().map_err(corrupt)?;
+        let epoch = control.epoch();
+        let now = self.env.now();
+        let start = self.entered(target, Phase::Signaling, epoch).unwrap_or(now);
+        let mut phases = Vec::new();
+        for each in Phase::ACKNOWLEDGED {
+            let entered = self.entered(target, each, epoch);
+            let left = self.entered(target, each.next(), epoch).unwrap_or(now);
+            if let (true, Some(entered)) = (each <= phase, entered) {
+                phases.push(PhaseReport {
+                    phase: each,
+                    duration: micros(left.saturating_sub(entered)),
+                });
+            }
+        }
+        let end = self.entered(target, Phase::Complete, epoch).filter(|_| phase == Phase::Complete);
+        let slots = match target {
+            Target::All => self.slots(Some(start)),
+            Target::Slot(slot) => vec![slot],
+        };
+        let runners: Vec<_> = slots
+            .into_iter()
+            .map(|slot| self.runner(target, slot, control))
+            .collect();
+        let ended_alone = matches!(target, Target::Slot(_))
+            && runners.iter().all(|runner| runner.outcome.is_some());
+        let outcome = if phase == Phase::Complete || ended_alone {
+            whole(&runners)
+        } else {
+            ShutdownOutcome::Running
+        };
+        Ok(ShutdownReport {
+            segment: self.name.into(),
+            generation: self.tables.group.generation.current(),
+            outcome,
+            mode: control.mode(),
+            reason: self.reason(target, control),
+            total: micros(end.unwrap_or(now).saturating_sub(start)),
+            phases,
+            runners,
+            handlers: Vec::new(),
+        })
+    }
+
+    /// Who a phase of `target` waits for, by name.
+    pub(crate) fn laggards(&self, target: Target) -> Vec<Laggard> {
+        let control = self.control(target);
+        let slots = match target {
+            Target::All => self.slots(None),
+            Target::Slot(slot) => vec![slot],
+        };
+        slots
+            .into_iter()
+            .filter(|slot| self.lags(target, *slot, control))
+            .map(|slot| self.laggard(target, slot, control))
+            .collect()
+    }
+
+    /// The newest slot of an id: a living runner before an ended one.
+    pub(crate) fn find(&self, id: &str) -> Option<(usize, Member)> {
+        let group = &self.tables.group;
+        let of_id = (0..group.used()).filter_map(|slot| {
+            let member = group.member(slot);
+            let shown = matches!(member.state(), Ok(State::Live | State::Left | State::Dead));
+            (shown && self.tables.texts.get(slot)?.id.is(id)).then_some((slot, member))
+        });
+        of_id.max_by_key(|(slot, member)| {
+            let ended = self.tables.group.runners[*slot].ended.get(u32::from(member.generation()));
+            (member.is_counted(), group.joined(*slot), ended)
+        })
+    }
+
+    /// Slots of the present generation (and living ones of older ones); with `since`,
+    /// without those that left before that instant.
+    fn slots(&self, since: Option<u64>) -> Vec<usize> {
+        let group = &self.tables.group;
+        let current = group.generation.current();
+        (0..group.used())
+            .filter(|slot| {
+                let member = group.member(*slot);
+                let ours = group.joined(*slot) == current;
+                match member.state() {
+                    Ok(State::Live) => true,
+                    Ok(State::Dead) => ours,
+                    Ok(State::Left) => {
+                        let ended = group.runners[*slot].ended.get(u32::from(member.generation()));
+                        ours && ended.is_none_or(|ended| since.is_none_or(|since| ended >= since))
+                    }
+                    _ => false,
+                }
+            })
+            .collect()
+    }
+
+    fn acked(&self, target: Target, slot: usize, member: Member, epoch: u32) -> Phase {
+        match target {
+            Target::All => member.acked(epoch),
+            Target::Slot(_) => self.tables.group.own_acked(slot, member, epoch),
+        }
+    }
+
+    fn lags(&self, target: Target, slot: usize, control: Control) -> bool {
+        let member = self.tables.group.member(slot);
+        let Ok(phase) = control.phase() else {
+            return false;
+        };
+        phase != Phase::Running
+            && phase != Phase::Complete
+            && member.is_counted()
+            && self.acked(target, slot, member, control.epoch()) < phase
+            && self.is_alive(member)
+    }
+
+    fn is_alive(&self, member: Member) -> bool {
+        member
+            .process()
+            .is_some_and(|process| matches!(self.env.process_pulse(process), Pulse::Alive(_)))
+    }
+
+    fn laggard(&self, target: Target, slot: usize, control: Control) -> Laggard {
+        let report = self.runner(target, slot, control);
+        let phase = control.phase().unwrap_or(Phase::Running);
+        let entered = self.entered(target, phase, control.epoch());
+        let since = entered.map_or(0, |entered| self.env.now().saturating_sub(entered));
+        Laggard {
+            id: report.id,
+            pid: report.pid,
+            phase,
+            since: micros(since),
+            in_flight: report.in_flight,
+            activity: report.activity,
+            locks_held: report.locks_held,
+            lock_wanted: report.lock_wanted,
+        }
+    }
+
+    fn runner(&self, target: Target, slot: usize, control: Control) -> RunnerReport {
+        let group = &self.tables.group;
+        let (runner, texts) = (&group.runners[slot], &self.tables.texts[slot]);
+        let member = group.member(slot);
+        let epoch = control.epoch();
+        let now = self.env.now();
+        let times = match target {
+            Target::All => &runner.group_times,
+            Target::Slot(_) => &runner.own_times,
+        };
+        let start = self.entered(target, Phase::Signaling, epoch);
+        let after = |stamp: Option<u64>| Some(micros(stamp?.saturating_sub(start?)));
+        let acked = self.acked(target, slot, member, epoch);
+        let alive = member.is_counted() && self.is_alive(member);
+        let phase = control.phase().unwrap_or(Phase::Complete);
+        let since = runner.activity_since.load(Ordering::Acquire);
+        let process = member.process().filter(|_| alive);
+        let (locks_held, lock_wanted) = self.locks_of(process);
+        RunnerReport {
+            id: texts.id.read().0,
+            pid: process.map_or(runner.pid.load(Ordering::Relaxed) as u32, |p| pid_of(self.tables, p)),
+            alive,
+            outcome: self.outcome(target, slot, member, control),
+            blocked_in: (phase > Phase::Running && acked < Phase::Closing && acked < phase && {
+                !matches!(member.state(), Ok(State::Left))
+            })
+            .then(|| acked.next()),
+            observed: after(times.observed.get(epoch)),
+            acknowledged: core::array::from_fn(|i| {
+                let done = Phase::ACKNOWLEDGED[i] <= acked;
+                after(times.acked[i].get(epoch).filter(|_| done))
+            }),
+            in_flight: runner.gate.count(),
+            progress: runner.progress.load(Ordering::Relaxed),
+            activity: (since != 0).then(|| Activity {
+                text: texts.activity.read().0,
+                since: micros(now.saturating_sub(since)),
+            }),
+            locks_held,
+            lock_wanted,
+            last_words: texts.last_words.read().0,
+            own_phase: runner.own.control().phase().unwrap_or(Phase::Running),
+        }
+    }
+
+    fn outcome(&self, target: Target, slot: usize, member: Member, control: Control) -> Option<Outcome> {
+        let runner = &self.tables.group.runners[slot];
+        let generation = member.generation();
+        match runner.verdict(generation) {
+            Verdict::Failed => {
+                let cause = self.tables.texts[slot].cause.read().0;
+                return Some(Outcome::Failed { cause });
+            }
+            Verdict::Forced => return Some(Outcome::Forced),
+            Verdict::None => {}
+        }
+        let epoch = control.epoch();
+        let acked = self.acked(target, slot, member, epoch);
+        let late = match target {
+            Target::All => member.is_late(epoch),
+            Target::Slot(_) => {
+                Member::from_raw(runner.own_acked.load(Ordering::Acquire)).is_late(epoch)
+            }
+        };
+        let complete = self.entered(target, Phase::Complete, epoch);
+        let done = if late { Outcome::TimedOut } else { Outcome::Completed };
+        match member.state() {
+            Ok(State::Left) => Some(done),
+            Ok(State::Dead) if acked >= Phase::Closing => Some(done),
+            Ok(State::Dead) => {
+                let ended = runner.ended.get(u32::from(generation));
+                // It was alive when everything was over, so its time was up first.
+                let outlived = matches!((ended, complete), (Some(e), Some(c)) if e > c);
+                Some(if outlived { Outcome::TimedOut } else { Outcome::Died })
+            }
+            Ok(State::Live) if acked >= Phase::Closing => Some(done),
+            Ok(State::Live) if control.phase() == Ok(Phase::Complete) => Some(Outcome::TimedOut),
+            _ => None,
+        }
+    }
+
+    /// Names of the locks that threads of a process hold, and one that is waited for.
+    fn locks_of(&self, process: Option<usize>) -> (Vec<String>, Option<String>) {
+        let Some(process) = process else {
+            return (Vec::new(), None);
+        };
+        let tables = self.tables;
+        let held = tables.lock_names.all().filter(|(index, _)| {
+            let owner = tables.locks[*index].owner();
+            owner.is_some_and(|owner| {
+                let word = tables.threads.word(usize::from(owner.slot));
+                word.process() == Some(process) && word.generation() == owner.generation
+            })
+        });
+        let held = held.map(|(_, name)| name).collect();
+        let wanted = tables.threads.of_process(process).find_map(|slot| {
+            let wants = tables.threads.get(slot)?.wants.load(Ordering::Acquire);
+            tables.lock_names.name(usize::try_from(wants).ok()?.checked_sub(1)?)
+        });
+        (held, wanted)
+    }
+
+    pub(crate) fn reason(&self, target: Target, control: Control) -> Reason {
+        let epoch = control.epoch();
+        let (request, text) = match target {
+            Target::All => (&self.tables.group.scope.request, &self.tables.reason),
+            Target::Slot(slot) => (
+                &self.tables.group.runners[slot].own.request,
+                &self.tables.texts[slot].reason,
+            ),
+        };
+        let mut reason = Reason {
+            code: control.code(),
+            ..Reason::default()
+        };
+        if request.is_ready(epoch) {
+            reason.text = text.read().0;
+            reason.pid = request.terms(epoch).pid;
+        }
+        reason
+    }
+}
+
+/// The whole in one word: the worst that happened to anybody, dying before lagging only
+/// if nobody lagged.
+fn whole(runners: &[RunnerReport]) -> ShutdownOutcome {
+    let has = |wanted: fn(&Outcome) -> bool| {
+        runners
+            .iter()
+            .any(|runner| runner.outcome.as_ref().is_some_and(wanted))
+    };
+    if has(|o| matches!(o, Outcome::TimedOut | Outcome::Forced)) {
+        ShutdownOutcome::TimedOut
+    } else if has(|o| matches!(o, Outcome::Died | Outcome::Failed { .. })) {
+        ShutdownOutcome::Died
+    } else {
+        ShutdownOutcome::Completed
+    }
+}
+
+pub(crate) fn corrupt(what: Corrupt) -> SegmentError {
+    SegmentError::Corrupt { what: what.0.into() }
+}
+
+fn micros(micros: u64) -> Duration {
+    Duration::from_micros(micros)
+}

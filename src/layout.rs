@@ -1,0 +1,71 @@
+//! The one struct that names all tables, and the fingerprint of their layout.
+
+use core::mem::{offset_of, size_of};
+
+use crate::limits::{MAX_CONDVARS, MAX_EVENTS, MAX_LOCKS, MAX_PROCESSES, MAX_RUNNERS, MAX_THREADS};
+use crate::segment::{Body, Shared, fingerprint, shared};
+use crate::sync::condvar::Condvar;
+use crate::sync::event::Event;
+use crate::sync::latch::Text;
+use crate::sync::mutex::Mutex;
+use crate::sync::Mem;
+use crate::table::group::Group;
+use crate::table::names::Names;
+use crate::table::runner::{Runner, Texts};
+use crate::table::slots::{Process, Processes};
+use crate::table::threads::{Thread, Threads};
+
+/// Everything behind the header. All-zero is the state of a new segment.
+#[repr(C)]
+pub(crate) struct Layout<M: Mem> {
+    pub(crate) group: Group<M, MAX_RUNNERS>,
+    pub(crate) texts: [Texts<M>; MAX_RUNNERS],
+    /// Reason of the group's shutdown; written under its request's claim.
+    pub(crate) reason: Text<M, 16>,
+    pub(crate) processes: Processes<M, MAX_PROCESSES>,
+    pub(crate) threads: Threads<M, MAX_THREADS>,
+    pub(crate) lock_names: Names<M, MAX_LOCKS>,
+    pub(crate) locks: [Mutex<M>; MAX_LOCKS],
+    pub(crate) condvar_names: Names<M, MAX_CONDVARS>,
+    pub(crate) condvars: [Condvar<M>; MAX_CONDVARS],
+    pub(crate) event_names: Names<M, MAX_EVENTS>,
+    pub(crate) events: [Event<M>; MAX_EVENTS],
+}
+
+shared!(Layout<M> {
+    group, texts, reason, processes, threads, lock_names, locks, condvar_names, condvars,
+    event_names, events
+});
+
+/// Meaning of the bytes; raised by hand with every change that the sizes do not show.
+const LAYOUT_VERSION: u32 = 1;
+
+impl<M: Mem> Body for Layout<M>
+where
+    Layout<M>: Shared,
+{
+    const LAYOUT_VERSION: u32 = LAYOUT_VERSION;
+    const FINGERPRINT: u64 = fingerprint(&[
+        size_of::<Self>(),
+        offset_of!(Self, texts),
+        offset_of!(Self, reason),
+        offset_of!(Self, processes),
+        offset_of!(Self, threads),
+        offset_of!(Self, lock_names),
+        offset_of!(Self, locks),
+        offset_of!(Self, condvar_names),
+        offset_of!(Self, condvars),
+        offset_of!(Self, event_names),
+        offset_of!(Self, events),
+        size_of::<Runner<M>>(),
+        size_of::<Texts<M>>(),
+        size_of::<Process<M>>(),
+        size_of::<Thread<M>>(),
+        MAX_RUNNERS,
+        MAX_PROCESSES,
+        MAX_THREADS,
+        MAX_LOCKS,
+        MAX_CONDVARS,
+        MAX_EVENTS,
+    ]);
+}

@@ -1,0 +1,10 @@
+//! The only system calls of the crate.
+
+pub(crate) mod clock;
+pub(crate) mod file;
+pub(crate) mod fork;
+#[allow(unsafe_code)]
+pub(crate) mod futex;
+pub(crate) mod process;
+#[allow(unsafe_code)]
+pub(crate) mod signal;

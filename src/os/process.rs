@@ -1,0 +1,155 @@
+//! Who a process is: boot, namespace, start time, and a descriptor that names it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+
+use crate::os::signal;
+
+/// The random number of this boot of the host, the same in all containers.
+///
+/// # Errors
+/// `/proc/sys/kernel/random/boot_id` cannot be read or is not a UUID.
+pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    parse_uuid(&text)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "boot_id is not a UUID"))
+}
+
+/// The start time of a process in clock ticks since boot, as its own mount of
+/// `/proc` shows it; `None` when there is no such process (or no `/proc`).
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
+    parse_start_time(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The inode of this process's pid namespace: equal numbers mean comparable pids.
+///
+/// # Errors
+/// `/proc/self/ns/pid` cannot be read.
+pub(crate) fn pid_namespace() -> io::Result<u64> {
+    Ok(std::fs::metadata("/proc/self/ns/pid")?.ino())
+}
+
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let digits: Vec<u8> = text
+        .trim_end()
+        .bytes()
+        .filter(|byte| *byte != b'-')
+        .map(|byte| char::from(byte).to_digit(16).map(|digit| digit as u8))
+        .collect::<Option<_>>()?;
+    let mut uuid = [0; 16];
+    if digits.len() != 2 * uuid.len() {
+        return None;
+    }
+    for (byte, pair) in uuid.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = pair[0] << 4 | pair[1];
+    }
+    Some(uuid)
+}
+
+/// Field 22. The second field is the command in parentheses and may itself hold
+/// spaces and parentheses, so counting begins after the last one.
+fn parse_start_time(stat: &[u8]) -> Option<u64> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
+    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+/// A process by identity: unlike a pid it never comes to mean another one.
+#[derive(Debug)]
+pub(crate) struct Pidfd {
+    descriptor: OwnedFd,
+}
+
+impl Pidfd {
+    /// Opens the process `pid` of this pid namespace, provided that it started at
+    /// `start_time`. `None` when that very process is gone.
+    ///
+    /// # Errors
+    /// The kernel has no pidfds, or no descriptor is left.
+    pub(crate) fn open(pid: u32, expected_start_time: u64) -> io::Result<Option<Self>> {
+        let Ok(number) = libc::pid_t::try_from(pid) else {
+            return Ok(None);
+        };
+        if number == 0 {
+            return Ok(None);
+        }
+        let descriptor = match signal::pidfd_open(number) {
+            Ok(descriptor) => descriptor,
+            // EINVAL: the number is that of a thread, not of a process.
+            Err(Errno::ESRCH | Errno::EINVAL) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // Identity after opening: if it fits now, then the expected process lives
+        // now; it lived already when the caller learned its start time, that is
+        // before the opening; so it had the pid at the opening, too.
+        Ok((start_time(pid) == Some(expected_start_time)).then_some(Self { descriptor }))
+    }
+
+    /// Sends a signal. `false` when the process is gone.
+    ///
+    /// # Errors
+    /// No permission to signal it.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<bool> {
+        match signal::pidfd_send_signal(self.descriptor.as_fd(), signal) {
+            Ok(()) => Ok(true),
+            Err(Errno::ESRCH) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl AsFd for Pidfd {
+    /// Readable (`poll`) when the process has been torn down.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_time_is_found_behind_a_hostile_command_name() {
+        let stat = b"12 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20";
+        assert_eq!(parse_start_time(stat), Some(777));
+        assert_eq!(parse_start_time(b"12 (a) S 1"), None);
+        assert_eq!(parse_start_time(b"no parenthesis"), None);
+        assert!(start_time(std::process::id()).is_some());
+        assert_eq!(start_time(u32::MAX), None);
+    }
+
+    #[test]
+    fn boot_and_namespace_are_known() {
+        assert_ne!(boot_id().unwrap(), [0; 16]);
+        assert_eq!(boot_id().unwrap(), boot_id().unwrap());
+        assert_ne!(pid_namespace().unwrap(), 0);
+        assert_eq!(
+            parse_uuid("00112233-4455-6677-8899-aabbccddeeff\n").unwrap()[15],
+            0xff
+        );
+        assert_eq!(parse_uuid("00112233"), None);
+        assert_eq!(parse_uuid("zz112233-4455-6677-8899-aabbccddeeff"), None);
+    }
+
+    #[test]
+    fn a_process_is_signalled_by_identity() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let start = start_time(child.id()).unwrap();
+        assert!(Pidfd::open(child.id(), start + 1).unwrap().is_none());
+        assert!(Pidfd::open(0, 0).unwrap().is_none());
+        assert!(Pidfd::open(u32::MAX, 0).unwrap().is_none());
+        let process = Pidfd::open(child.id(), start).unwrap().unwrap();
+        assert!(process.signal(Signal::SIGKILL).unwrap());
+        child.wait().unwrap();
+        assert!(!process.signal(Signal::SIGKILL).unwrap());
+        assert!(Pidfd::open(child.id(), start).unwrap().is_none());
+    }
+}

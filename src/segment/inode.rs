@@ -1,0 +1,204 @@
+//! One file of a segment directory, held by an `O_PATH` descriptor.
+//!
+//! Looking at a file this way has no effect on it, whatever it is (a pipe does not
+//! block, a device does not act, a link is not followed), and all later opens go
+//! through the descriptor, so they reach the inode that was checked.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, posix_fallocate};
+use nix::sys::stat::{Mode, fstatat};
+use nix::unistd::geteuid;
+
+use crate::error::SegmentError;
+use crate::segment::directory::Directory;
+use crate::segment::header::MAGIC;
+use crate::segment::name::SegmentName;
+use crate::segment::refused;
+
+#[derive(Debug)]
+pub(crate) struct Inode {
+    /// `O_PATH`: names the inode, gives no access to its bytes.
+    handle: File,
+    found: Metadata,
+    path: PathBuf,
+}
+
+impl Inode {
+    /// Looks up a name.
+    ///
+    /// # Errors
+    /// `NotFound`, `Permission` or `Io`.
+    pub(crate) fn look_up(directory: &Directory, name: &SegmentName) -> Result<Self, SegmentError> {
+        let path = directory.path_of(name);
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let handle = match openat(directory, name.as_str(), flags, Mode::empty()) {
+            Ok(handle) => File::from(handle),
+            Err(Errno::ENOENT) => return Err(not_found(name, path)),
+            Err(error) => return Err(refused("open", &path, error)),
+        };
+        let found = handle
+            .metadata()
+            .map_err(|error| refused("examine", &path, error))?;
+        Ok(Self {
+            handle,
+            found,
+            path,
+        })
+    }
+
+    /// Whether it is a regular file of this user.
+    ///
+    /// # Errors
+    /// `ForeignOwner`, then `NotRegular`.
+    pub(crate) fn check_owner_and_kind(&self) -> Result<(), SegmentError> {
+        let (owner, expected) = (self.found.uid(), geteuid().as_raw());
+        if owner != expected {
+            return Err(SegmentError::ForeignOwner {
+                path: self.path.clone(),
+                owner,
+                expected,
+            });
+        }
+        let kind = self.found.file_type();
+        if kind.is_file() {
+            return Ok(());
+        }
+        let kind = if kind.is_symlink() {
+            "symbolic link"
+        } else if kind.is_dir() {
+            "directory"
+        } else if kind.is_fifo() {
+            "named pipe"
+        } else if kind.is_socket() {
+            "socket"
+        } else {
+            "device"
+        };
+        Err(SegmentError::NotRegular {
+            path: self.path.clone(),
+            kind,
+        })
+    }
+
+    /// Whether the permission bits stay within `allowed`.
+    ///
+    /// # Errors
+    /// `Mode`.
+    pub(crate) fn check_mode(&self, allowed: u32) -> Result<(), SegmentError> {
+        let mode = self.found.mode() & 0o7777;
+        if mode & !allowed == 0 {
+            return Ok(());
+        }
+        Err(SegmentError::Mode {
+            path: self.path.clone(),
+            mode,
+            allowed,
+        })
+    }
+
+    /// Whether the file has exactly this many bytes.
+    ///
+    /// # Errors
+    /// `Size`.
+    pub(crate) fn check_size(&self, expected: u64) -> Result<(), SegmentError> {
+        let found = self.found.len();
+        if found == expected {
+            return Ok(());
+        }
+        Err(SegmentError::Size {
+            path: self.path.clone(),
+            found,
+            expected,
+        })
+    }
+
+    /// Whether the file begins with the magic number. Read, not mapped: a hole in a
+    /// file on a full tmpfs would be a SIGBUS.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn has_magic(&self, file: &File) -> Result<bool, SegmentError> {
+        let mut bytes = [0; 8];
+        match file.read_exact_at(&mut bytes, 0) {
+            Ok(()) => Ok(u64::from_ne_bytes(bytes) == MAGIC),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(refused("read", &self.path, error)),
+        }
+    }
+
+    /// Gives room to every byte of a file that may have holes.
+    ///
+    /// # Errors
+    /// `NoSpace`.
+    pub(crate) fn fill_holes(&self, file: &File) -> Result<(), SegmentError> {
+        let bytes = self.found.len();
+        if self.found.blocks().saturating_mul(512) >= bytes {
+            return Ok(());
+        }
+        allocate(file, bytes).map_err(|error| no_space_or(error, self.path.clone(), bytes))
+    }
+
+    /// Opens the inode anew: an open file description of its own, close-on-exec.
+    ///
+    /// # Errors
+    /// The permission bits forbid it, no descriptors are left, or `/proc` is missing.
+    pub(crate) fn reopen(&self, write: bool) -> io::Result<File> {
+        File::options()
+            .read(true)
+            .write(write)
+            .open(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))
+    }
+
+    /// Whether the name still leads to this inode.
+    pub(crate) fn is_still_named(&self, directory: &Directory, name: &SegmentName) -> bool {
+        fstatat(directory, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
+            .is_ok_and(|now| (now.st_dev, now.st_ino) == (self.found.dev(), self.found.ino()))
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.found.len()
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+}
+
+pub(crate) fn not_found(name: &SegmentName, path: PathBuf) -> SegmentError {
+    SegmentError::NotFound {
+        name: name.to_string(),
+        path,
+    }
+}
+
+/// Gives room to the first `bytes` bytes of a file, so that no later access needs any.
+pub(crate) fn allocate(file: &File, bytes: u64) -> Result<(), Errno> {
+    const SIGNALS: usize = 64;
+    let length = libc::off_t::try_from(bytes).map_err(|_| Errno::EFBIG)?;
+    for _ in 0..SIGNALS {
+        match posix_fallocate(file, 0, length) {
+            // tmpfs gives up, and takes all back, when a signal comes.
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+    Err(Errno::EINTR)
+}
+
+/// The error of an allocation that failed.
+pub(crate) fn no_space_or(error: Errno, path: PathBuf, bytes: u64) -> SegmentError {
+    match error {
+        Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG => SegmentError::NoSpace {
+            path,
+            bytes,
+            source: error.into(),
+        },
+        _ => refused("allocate space for", &path, error),
+    }
+}

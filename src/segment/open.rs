@@ -1,0 +1,348 @@
+//! Opening a segment that exists.
+
+use core::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use crate::error::SegmentError;
+use crate::limits::MAX_PROCESSES;
+use crate::os::file::{self, PROCESS_LOCKS};
+use crate::os::fork::PrivateFile;
+use crate::os::{clock, process};
+use crate::segment::directory::{Directory, directory};
+use crate::segment::header::{Body, Header, Identity};
+use crate::segment::inode::{Inode, not_found};
+use crate::segment::map::{Map, ReadMap, Unverified, total_bytes};
+use crate::segment::name::SegmentName;
+use crate::segment::refused;
+use crate::segment::token::Token;
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Where segments are, and how private.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Default: `EBBTIDE_DIR`, else the directory of this user (see [`directory`]).
+    pub(crate) directory: Option<PathBuf>,
+    /// Permission bits of a new segment, and the most that are accepted of an
+    /// existing one. Default 0600. The owner's read and write bits are always on.
+    pub(crate) mode: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            mode: 0o600,
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn path(&self) -> Result<PathBuf, SegmentError> {
+        directory(self.directory.as_deref())
+    }
+
+    pub(crate) fn permissions(&self) -> u32 {
+        self.mode & 0o777 | 0o600
+    }
+}
+
+/// A segment open for reading and writing.
+pub(crate) struct Opened<B> {
+    map: Map<B>,
+    /// Another open file description of the same inode than the mapping's: a
+    /// mapping lives on in forked children and would keep the locks.
+    locks: PrivateFile,
+    /// As it was when the header was verified.
+    identity: Identity,
+    name: SegmentName,
+    directory: PathBuf,
+    path: PathBuf,
+}
+
+impl<B: Body> Opened<B> {
+    /// The verified header.
+    #[inline]
+    pub(crate) fn header(&self) -> &Header {
+        self.map.header()
+    }
+
+    /// The body; check each value where it is read.
+    #[inline]
+    pub(crate) fn body(&self) -> &B {
+        self.map.body()
+    }
+
+    /// The descriptor for byte locks.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`] in a forked child, where it is closed.
+    pub(crate) fn locks(&self) -> Result<BorrowedFd<'_>, SegmentError> {
+        self.locks.descriptor().ok_or(SegmentError::ForkedHandle)
+    }
+
+    pub(crate) fn name(&self) -> &SegmentName {
+        &self.name
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The printable address of this very segment.
+    pub(crate) fn token(&self) -> Token {
+        Token::new(self.name.clone(), self.identity, &self.directory)
+    }
+
+    /// Whether the segment was removed since.
+    #[inline]
+    pub(crate) fn is_removed(&self) -> bool {
+        self.header().is_removed()
+    }
+
+    /// To be called by a process that has just taken its process byte lock: after
+    /// an `Ok`, nobody removes the segment without force while the lock is held.
+    ///
+    /// # Errors
+    /// `Stale` when the segment was removed before, also by a bare `unlink`;
+    /// `ForkedHandle`.
+    pub(crate) fn probe(&self) -> Result<(), SegmentError> {
+        let descriptor = self.locks()?;
+        let links = nix::sys::stat::fstat(descriptor)
+            .map_err(|error| refused("examine", &self.path, error))?
+            .st_nlink;
+        if links == 0 || self.is_removed() {
+            return Err(stale(&self.name));
+        }
+        Ok(())
+    }
+}
+
+/// A segment open for reading only.
+pub(crate) struct Observed<B> {
+    map: ReadMap<B>,
+    /// For lock queries; takes none, so it may live on in forked children.
+    file: File,
+    identity: Identity,
+    name: SegmentName,
+    directory: PathBuf,
+    path: PathBuf,
+}
+
+impl<B: Body> Observed<B> {
+    /// The verified header, for loads only.
+    #[inline]
+    pub(crate) fn header(&self) -> &Header {
+        self.map.header()
+    }
+
+    /// The body, for loads only: a store ends the process (see [`ReadMap`]).
+    #[inline]
+    pub(crate) fn body(&self) -> &B {
+        self.map.body()
+    }
+
+    /// A read-only descriptor of the file, for byte-lock queries.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The process slots whose byte lock is held, in order.
+    ///
+    /// # Errors
+    /// The kernel refuses the query.
+    pub(crate) fn attached(&self) -> io::Result<Vec<usize>> {
+        let end = PROCESS_LOCKS + MAX_PROCESSES as u64;
+        let mut held = Vec::new();
+        for slot in 0..MAX_PROCESSES {
+            let offset = PROCESS_LOCKS + slot as u64;
+            // One query for the rest: mostly few are attached.
+            if file::first_held_by_other(&self.file, offset, end - offset)?.is_none() {
+                break;
+            }
+            if file::is_held_by_other(&self.file, offset)? {
+                held.push(slot);
+            }
+        }
+        Ok(held)
+    }
+
+    pub(crate) fn name(&self) -> &SegmentName {
+        &self.name
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The printable address of this very segment.
+    pub(crate) fn token(&self) -> Token {
+        Token::new(self.name.clone(), self.identity, &self.directory)
+    }
+
+    /// Whether the segment was removed since.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.header().is_removed()
+    }
+}
+
+/// Opens a segment by name. Does not attach: takes no byte lock and writes nothing.
+///
+/// # Errors
+/// In the order of the checks: `Clock`, `InvalidName` (by the caller), `Directory`,
+/// `NotFound`, `ForeignOwner`, `NotRegular`, `Mode`, `Size`, `Magic`, `Layout`,
+/// `Boot`, `NoSpace` (a file with holes on a full file system), `Stale` (removed,
+/// but its remover died before it could unlink the name); `Permission`, `Io`.
+pub(crate) fn open<B: Body>(
+    name: &SegmentName,
+    options: &Options,
+) -> Result<Opened<B>, SegmentError> {
+    clock::init()?;
+    let path = options.path()?;
+    match Directory::existing(&path)? {
+        Some(directory) => open_in(&directory, name, options),
+        None => Err(not_found(name, path.join(name.as_str()))),
+    }
+}
+
+/// Opens the very segment that a token names; the directory of `options` is not used.
+///
+/// # Errors
+/// As [`open`]; `Stale` when there is no segment there now or another one.
+pub(crate) fn open_token<B: Body>(
+    token: &Token,
+    options: &Options,
+) -> Result<Opened<B>, SegmentError> {
+    let name = token.segment_name();
+    let options = Options {
+        directory: Some(token.directory().to_path_buf()),
+        ..options.clone()
+    };
+    match open(name, &options) {
+        Ok(opened) if opened.identity() == token.identity() => Ok(opened),
+        Ok(_) | Err(SegmentError::NotFound { .. }) => Err(stale(name)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a segment for reading only. A removed one can still be observed.
+///
+/// # Errors
+/// As [`open`], but neither `NoSpace` nor `Stale`.
+pub(crate) fn observe<B: Body>(
+    name: &SegmentName,
+    options: &Options,
+) -> Result<Observed<B>, SegmentError> {
+    clock::init()?;
+    let path = options.path()?;
+    let Some(directory) = Directory::existing(&path)? else {
+        return Err(not_found(name, path.join(name.as_str())));
+    };
+    let inode = find::<B>(&directory, name, options)?;
+    let file = inode
+        .reopen(false)
+        .map_err(|error| refused("open", inode.path(), error))?;
+    check_magic(&inode, &file)?;
+    let map = ReadMap::<B>::map(&file, boot_id()?, inode.path())
+        .map_err(|error| refused("map", inode.path(), error))??;
+    Ok(Observed {
+        identity: map.header().identity(),
+        map,
+        file,
+        name: name.clone(),
+        directory: path,
+        path: inode.path().to_path_buf(),
+    })
+}
+
+pub(crate) fn open_in<B: Body>(
+    directory: &Directory,
+    name: &SegmentName,
+    options: &Options,
+) -> Result<Opened<B>, SegmentError> {
+    let inode = find::<B>(directory, name, options)?;
+    let file = inode
+        .reopen(true)
+        .map_err(|error| refused("open", inode.path(), error))?;
+    check_magic(&inode, &file)?;
+    let map = Unverified::<B>::map(&file)
+        .map_err(|error| refused("map", inode.path(), error))?
+        .verify(boot_id()?, inode.path())?;
+    if map.header().is_removed() {
+        return Err(stale(name));
+    }
+    inode.fill_holes(&file)?;
+    let locks = PrivateFile::open(|| inode.reopen(true))
+        .map_err(|error| refused("open", inode.path(), error))?;
+    Ok(Opened {
+        identity: map.header().identity(),
+        map,
+        locks,
+        name: name.clone(),
+        directory: directory.path().to_path_buf(),
+        path: inode.path().to_path_buf(),
+    })
+}
+
+/// All checks that need no byte of the file.
+fn find<B: Body>(
+    directory: &Directory,
+    name: &SegmentName,
+    options: &Options,
+) -> Result<Inode, SegmentError> {
+    let inode = Inode::look_up(directory, name)?;
+    inode.check_owner_and_kind()?;
+    inode.check_mode(options.permissions())?;
+    inode.check_size(total_bytes::<B>())?;
+    Ok(inode)
+}
+
+fn check_magic(inode: &Inode, file: &File) -> Result<(), SegmentError> {
+    if inode.has_magic(file)? {
+        return Ok(());
+    }
+    Err(SegmentError::Magic {
+        path: inode.path().to_path_buf(),
+    })
+}
+
+pub(crate) fn boot_id() -> Result<[u8; 16], SegmentError> {
+    process::boot_id().map_err(|error| refused("read", Path::new(BOOT_ID), error))
+}
+
+pub(crate) fn stale(name: &SegmentName) -> SegmentError {
+    SegmentError::Stale {
+        name: name.to_string(),
+    }
+}
+
+impl<B> fmt::Debug for Opened<B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Opened")
+            .field("path", &self.path)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B> fmt::Debug for Observed<B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Observed")
+            .field("path", &self.path)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,39 @@
+//! Process-shared primitives, generic over the memory they live in.
+//!
+//! The same code runs on the real mapping, on loom's atomics, and on a memory
+//! that kills its process at the k-th access: see [`mem::Mem`].
+
+pub(crate) mod condvar;
+pub(crate) mod event;
+pub(crate) mod latch;
+#[allow(unsafe_code)]
+pub(crate) mod life;
+pub(crate) mod mem;
+pub(crate) mod mutex;
+
+pub(crate) use condvar::Condvar;
+pub(crate) use event::Event;
+pub(crate) use latch::{Latch, Text};
+pub(crate) use life::Pulse;
+pub(crate) use mem::{LifeArea, Mem, Real, Woken, Word};
+pub(crate) use mutex::Mutex;
+
+/// The name of an attached thread: its slot and the slot's generation.
+///
+/// As a number it is `TAG | generation << 13 | slot + 1`; see `sync/mutex.rs` for
+/// the whole lock word. Never a TID: TIDs repeat across pid namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) slot: u16,
+    pub(crate) generation: u16,
+}
+
+/// What waiting code asks of the world outside the shared words.
+pub(crate) trait Env<M: Mem> {
+    /// Now, in microseconds of the segment's clock.
+    fn now(&self) -> u64;
+    /// Whether the process of process slot `process` lives.
+    fn process_pulse(&self, process: usize) -> Pulse<'_, M>;
+    /// Whether that very thread (slot and generation) lives.
+    fn thread_pulse(&self, owner: Owner) -> Pulse<'_, M>;
+}

@@ -1,0 +1,352 @@
+//! The robust lock: one word, one compare-and-swap to take it, one swap to free it.
+//!
+//! # The word
+//! ```text
+//!  31       30            29   28         13 12       0
+//! ┌────────┬─────────────┬────┬─────────────┬──────────┐
+//! │WAITERS │INCONSISTENT │TAG │ generation  │ slot + 1 │
+//! └────────┴─────────────┴────┴─────────────┴──────────┘
+//! ```
+//! `TAG | generation | slot + 1` is the owner's [`Owner`] name; all zero is free.
+//! `WAITERS`: somebody may sleep on the word. `INCONSISTENT`: an owner died inside
+//! and nobody has called what it protected whole again since.
+//!
+//! # Who may move it
+//! - free → owned: anybody, by compare-and-swap (`take`).
+//! - owned → free: its owner, by one swap (`unlock`).
+//! - owned by the dead → owned, INCONSISTENT: anybody who saw the owner dead, by
+//!   compare-and-swap on exactly the value seen (`take`); → free, INCONSISTENT: its
+//!   reaper, likewise (`hand_over`). A name is never used twice for two threads at
+//!   once, so the value seen still means the same dead thread.
+//! - WAITERS on: a waiter about to sleep (`enlist`), or one that takes the lock
+//!   after a sleep, for it cannot know whether it was the last sleeper.
+//!
+//! # No wake-up is lost
+//! A sleeper has WAITERS set in the value it sleeps on, so either the unlocker's
+//! swap sees WAITERS and wakes one, or the word changed before the sleep and the
+//! kernel refuses the sleep. Whoever consumes a wake-up either takes the lock with
+//! WAITERS set or sets WAITERS before it does anything else, leaving on time-out
+//! included: the duty to wake the next one is passed on.
+//!
+//! # Faults
+//! - Owner killed: the kernel marks its life word and wakes one sleeper of it, who
+//!   wakes the rest of them.
+//! - Unlocker killed between swap and wake, woken waiter killed, ownership moved to
+//!   a thread that dies while others still watch the former owner's life word: no
+//!   wake-up comes. Every sleep is bounded (5, 25, then 100 ms), so the next look
+//!   finds the truth.
+//! - Hostile bytes: a word that no transition makes is reported, not followed.
+//!
+//! Orderings: taking acquires, freeing releases; a takeover acquires what the dead
+//! wrote through its life word, which the kernel marks after the last of its stores.
+//!
+//! Models: `loom_tests/mutex.rs`.
+
+use core::sync::atomic::Ordering;
+
+use super::life::{self, Pulse};
+use super::mem::{ALL, Mem, Next, Word};
+use super::{Env, Owner};
+use crate::limits;
+
+const FREE: u32 = 0;
+const WAITERS: u32 = 0b1000_0000_0000_0000_0000_0000_0000_0000;
+const INCONSISTENT: u32 = 0b0100_0000_0000_0000_0000_0000_0000_0000;
+const TAG: u32 = 0b0010_0000_0000_0000_0000_0000_0000_0000;
+const GENERATION: u32 = 0b0001_1111_1111_1111_1110_0000_0000_0000;
+const SLOT: u32 = 0b0000_0000_0000_0000_0001_1111_1111_1111;
+const GENERATION_SHIFT: u32 = 13;
+
+const _: () = assert!(limits::MAX_THREADS < SLOT as usize);
+const _: () = assert!(WAITERS | INCONSISTENT | TAG | GENERATION | SLOT == u32::MAX);
+
+/// A robust process-shared lock.
+#[repr(C)]
+pub(crate) struct Mutex<M: Mem> {
+    /// `WAITERS:1 | INCONSISTENT:1 | TAG:1 | generation:16 | slot+1:13`
+    word: M::U32,
+}
+
+/// The lock is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a lock that is not released stays taken until its thread dies"]
+pub(crate) struct Acquired {
+    /// An owner died inside and nobody called the protected state whole since.
+    pub(crate) previous_owner_died: bool,
+}
+
+/// Why `try_lock` did not take the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Busy {
+    /// That living thread holds it.
+    Held(Owner),
+    /// The caller holds it already.
+    Recursive,
+    /// The word is none that this code writes.
+    Corrupt { word: u32 },
+}
+
+/// Why `lock` came back without the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotLocked {
+    /// The deadline passed while that thread held it.
+    TimedOut { waited_for: Owner },
+    /// The caller holds it already; waiting would never end.
+    Recursive,
+    /// The word is none that this code writes.
+    Corrupt { word: u32 },
+    /// Only from a condition variable: the caller does not hold the lock it gave.
+    NotOurs,
+}
+
+/// What `unlock` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a lock that was not ours is still held by somebody"]
+pub(crate) enum Released {
+    Freed,
+    /// The caller was not the owner; the word was not touched.
+    NotOurs,
+}
+
+/// What the word says about ownership.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Nobody,
+    Thread(Owner),
+    Corrupt,
+}
+
+/// One look at the word, and the step that followed from it.
+enum Taking<'e, M: Mem> {
+    Taken(Acquired),
+    Held { seen: State, owner: Owner, life: Option<&'e M::U32> },
+    Recursive,
+    Corrupt { word: u32 },
+}
+
+/// One value of the lock word.
+#[derive(Clone, Copy)]
+struct State(u32);
+
+impl State {
+    fn owned_by(owner: Owner) -> Self {
+        let slot = (u32::from(owner.slot) + 1) & SLOT;
+        Self(TAG | u32::from(owner.generation) << GENERATION_SHIFT | slot)
+    }
+
+    fn holder(self) -> Holder {
+        let slot = self.0 & SLOT;
+        match (self.0 & TAG != 0, slot) {
+            (false, _) if self.0 & (GENERATION | SLOT) == 0 => Holder::Nobody,
+            (true, 1..) if slot as usize <= limits::MAX_THREADS => Holder::Thread(Owner {
+                slot: (slot - 1) as u16,
+                generation: (self.0 >> GENERATION_SHIFT) as u16,
+            }),
+            _ => Holder::Corrupt,
+        }
+    }
+
+    fn has_waiters(self) -> bool {
+        self.0 & WAITERS != 0
+    }
+
+    fn is_inconsistent(self) -> bool {
+        self.0 & INCONSISTENT != 0
+    }
+
+    fn with_waiters(self) -> Self {
+        Self(self.0 | WAITERS)
+    }
+
+    /// The next owner's word: keeps who waits and what is broken.
+    fn passed_to(self, owner: Owner) -> Self {
+        Self(self.0 & (WAITERS | INCONSISTENT) | Self::owned_by(owner).0)
+    }
+
+    fn after_death(self) -> Self {
+        Self(self.0 | INCONSISTENT)
+    }
+
+    /// The free word that remembers only what is broken.
+    fn freed(self) -> Self {
+        Self(self.0 & INCONSISTENT)
+    }
+}
+
+impl<M: Mem> Default for Mutex<M> {
+    fn default() -> Self {
+        Self { word: M::U32::default() }
+    }
+}
+
+impl<M: Mem> Mutex<M> {
+    /// Takes the lock if it is free or its owner is dead.
+    pub(crate) fn try_lock(&self, me: Owner, env: &impl Env<M>) -> Result<Acquired, Busy> {
+        match self.take(me, env, false) {
+            Taking::Taken(acquired) => Ok(acquired),
+            Taking::Held { owner, .. } => Err(Busy::Held(owner)),
+            Taking::Recursive => Err(Busy::Recursive),
+            Taking::Corrupt { word } => Err(Busy::Corrupt { word }),
+        }
+    }
+
+    /// Takes the lock, sleeping until the absolute instant `until` at most.
+    ///
+    /// May be called in slices: a caller that timed out and comes again loses
+    /// neither its wake-ups nor those of others.
+    #[inline]
+    pub(crate) fn lock(&self, me: Owner, env: &impl Env<M>, until: u64) -> Result<Acquired, NotLocked> {
+        let mine = State::owned_by(me).0;
+        // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): pairs with `unlock`.
+        match self.word.compare_exchange(FREE, mine, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Ok(Acquired { previous_owner_died: false }),
+            Err(_) => self.lock_contended(me, env, until),
+        }
+    }
+
+    #[cold]
+    fn lock_contended(&self, me: Owner, env: &impl Env<M>, until: u64) -> Result<Acquired, NotLocked> {
+        let mut slept = false;
+        let mut arm_failed = false;
+        let mut bounds = limits::LOCK_BOUNDS_MICROS.into_iter();
+        let mut bound = bounds.next().unwrap_or(limits::PORTABLE_POLL_MICROS);
+        // Ends: every round takes the lock, reports, sleeps, or follows another
+        // thread's step; the deadline is looked at before every sleep.
+        loop {
+            let (seen, owner, life) = match self.take(me, env, slept) {
+                Taking::Taken(acquired) => return Ok(acquired),
+                Taking::Held { seen, owner, life } => (seen, owner, life),
+                Taking::Recursive => return Err(NotLocked::Recursive),
+                Taking::Corrupt { word } => return Err(NotLocked::Corrupt { word }),
+            };
+            let Some(asleep_on) = self.enlist(seen) else { continue };
+            let now = env.now();
+            if now >= until {
+                // WAITERS is set: a wake-up meant for us is passed on by the owner.
+                return Err(NotLocked::TimedOut { waited_for: owner });
+            }
+            let armed = life.and_then(|word| life::arm::<M>(word).map(|value| (word, value)));
+            match (life, armed) {
+                (_, Some((word, value))) => {
+                    arm_failed = false;
+                    self.sleep_beside(asleep_on, word, value, until.min(now.saturating_add(bound)));
+                    bound = bounds.next().unwrap_or(bound);
+                }
+                // Marked or released this instant: look again, once at full speed.
+                (Some(_), None) if !arm_failed => {
+                    arm_failed = true;
+                    continue;
+                }
+                (Some(_), None) | (None, _) => {
+                    let nap = limits::PORTABLE_POLL_MICROS.min(bound);
+                    M::wait(M::cell(&self.word), asleep_on.0, until.min(now.saturating_add(nap)));
+                }
+            }
+            slept = true;
+        }
+    }
+
+    /// Sleeps until the lock word or the owner's life word moves.
+    fn sleep_beside(&self, on: State, life: &M::U32, armed: u32, until: u64) {
+        M::wait2((M::cell(&self.word), on.0), (M::cell(life), armed), until);
+        if life::is_marked::<M>(life) {
+            // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
+            M::wake(M::cell(life), ALL);
+        }
+    }
+
+    /// Frees the lock and wakes one sleeper. Stays INCONSISTENT if it was so and
+    /// `mark_consistent` was not called.
+    #[inline]
+    pub(crate) fn unlock(&self, me: Owner) -> Released {
+        // Relaxed: while we own it, only WAITERS moves, and the swap tells that.
+        let seen = State(self.word.load(Ordering::Relaxed));
+        if seen.holder() != Holder::Thread(me) {
+            return Released::NotOurs;
+        }
+        // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): pairs with `lock`, `take`.
+        let before = State(self.word.swap(seen.freed().0, Ordering::Release));
+        if before.has_waiters() {
+            self.wake_one();
+        }
+        Released::Freed
+    }
+
+    #[cold]
+    fn wake_one(&self) {
+        M::wake(M::cell(&self.word), 1);
+    }
+
+    /// Tells that what the lock protects is whole again. Only its owner can.
+    pub(crate) fn mark_consistent(&self, me: Owner) {
+        self.word.update(|word| match State(word).holder() {
+            Holder::Thread(owner) if owner == me => Next::Store(word & !INCONSISTENT, ()),
+            _ => Next::Leave(()),
+        });
+    }
+
+    /// Whether an owner died inside and nobody called the state whole since.
+    pub(crate) fn is_inconsistent(&self) -> bool {
+        State(self.word.load(Ordering::Acquire)).is_inconsistent()
+    }
+
+    /// Who holds it now; `None` when free (or corrupt). Stale as soon as read.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        match State(self.word.load(Ordering::Acquire)).holder() {
+            Holder::Thread(owner) => Some(owner),
+            Holder::Nobody | Holder::Corrupt => None,
+        }
+    }
+
+    /// The reaper's step: frees the lock of a thread known to be dead, leaves it
+    /// INCONSISTENT and wakes one sleeper. Answers whether that thread held it.
+    pub(crate) fn hand_over(&self, dead: Owner) -> bool {
+        // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): the reaper read the mark
+        // of death before, and its store releases what it acquired there.
+        let before = self.word.update(|word| {
+            let seen = State(word);
+            match seen.holder() {
+                Holder::Thread(owner) if owner == dead => {
+                    Next::Store(seen.after_death().freed().0, Some(seen))
+                }
+                _ => Next::Leave(None),
+            }
+        });
+        if before.is_some_and(State::has_waiters) {
+            self.wake_one();
+        }
+        before.is_some()
+    }
+
+    /// One look and, if the lock is free or its owner dead, one step to owning it.
+    fn take<'e>(&self, me: Owner, env: &'e impl Env<M>, slept: bool) -> Taking<'e, M> {
+        let duty = if slept { WAITERS } else { 0 };
+        // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): pairs with `unlock`.
+        self.word.update(|word| {
+            let seen = State(word);
+            let (next, died) = match seen.holder() {
+                Holder::Nobody => (seen.passed_to(me), seen.is_inconsistent()),
+                Holder::Thread(owner) if owner == me => return Next::Leave(Taking::Recursive),
+                Holder::Thread(owner) => match env.thread_pulse(owner) {
+                    Pulse::Dead => (seen.after_death().passed_to(me), true),
+                    Pulse::Alive(life) => return Next::Leave(Taking::Held { seen, owner, life }),
+                },
+                Holder::Corrupt => return Next::Leave(Taking::Corrupt { word }),
+            };
+            Next::Store(next.0 | duty, Taking::Taken(Acquired { previous_owner_died: died }))
+        })
+    }
+
+    /// Sets WAITERS in exactly the word seen. Answers the value to sleep on, or
+    /// `None` when the word moved: look again.
+    fn enlist(&self, seen: State) -> Option<State> {
+        let flagged = seen.with_waiters();
+        if seen.has_waiters() {
+            return Some(flagged);
+        }
+        self.word
+            .compare_exchange(seen.0, flagged.0, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+            .then_some(flagged)
+    }
+}

@@ -1,0 +1,367 @@
+//! The group: its scope, the membership words, and the advance of phases by whoever
+//! makes it possible.
+//!
+//! SYNC POINT `membership` (models: `loom_tests/join.rs`, `loom_tests/advance.rs`):
+//! everybody stores its word, fences, and reads the words of the others. An initiator
+//! or advancer has stored (or read) the control word, fences, and reads membership
+//! words; a joiner or acknowledger has stored its membership word, fences, and reads
+//! the control word and the other membership words. By the total order of the fences,
+//! of two such parties at least one sees the other's store.
+
+use core::sync::atomic::Ordering;
+
+use crate::limits;
+use crate::phase::Phase;
+use crate::segment::shared;
+use crate::sync::{Env, Mem, Pulse, Word, Woken, life};
+
+use super::Corrupt;
+use super::control::{Control, Stage};
+use super::generation::Generation;
+use super::member::{Member, State};
+use super::runner::Runner;
+use super::scope::Scope;
+
+/// The shared group of up to `N` runners.
+#[repr(C)]
+pub(crate) struct Group<M: Mem, const N: usize> {
+    pub(crate) scope: Scope<M>,
+    pub(crate) generation: Generation<M>,
+    /// One more than the highest slot ever claimed: bounds every scan. A hint that is
+    /// raised before a slot is published and never lowered.
+    high_water: M::U32,
+    _pad: M::U32,
+    /// Dense, so that a scan of 128 runners reads 16 cache lines; each word is written
+    /// once per phase.
+    members: [M::U64; N],
+    pub(crate) runners: [Runner<M>; N],
+}
+
+/// Who holds a phase up.
+pub(crate) struct Laggard<'a, M: Mem> {
+    pub(crate) slot: usize,
+    /// The word in which its death would show, where it has one.
+    pub(crate) life: Option<&'a M::U32>,
+}
+
+/// The result of a look at all who matter.
+#[must_use]
+pub(crate) enum Look<'a, M: Mem> {
+    /// No shutdown, or it is complete.
+    Idle(Control),
+    /// The phase waits for this runner, at most until the given instant.
+    Blocked {
+        control: Control,
+        laggard: Laggard<'a, M>,
+        until: u64,
+    },
+}
+
+/// What came of an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Acked {
+    InTime,
+    /// The phase had been forced already.
+    Late,
+    /// The slot is not this runner's (any more).
+    NotLive,
+    /// The phase is not published yet, or an earlier one is not done.
+    OutOfOrder,
+}
+
+impl<M: Mem, const N: usize> Group<M, N> {
+    pub(crate) fn member(&self, slot: usize) -> Member {
+        match self.members.get(slot) {
+            Some(word) => Member::from_raw(word.load(Ordering::Acquire)),
+            None => Member::from_raw(0),
+        }
+    }
+
+    pub(crate) fn swap_member(&self, slot: usize, from: Member, to: Member) -> bool {
+        self.members.get(slot).is_some_and(|word| {
+            word.compare_exchange(from.raw(), to.raw(), Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+        })
+    }
+
+    /// The slots that were ever used.
+    pub(crate) fn used(&self) -> usize {
+        (self.high_water.load(Ordering::Acquire) as usize).min(N)
+    }
+
+    pub(crate) fn raise_high_water(&self, slot: usize) {
+        let needed = slot as u32 + 1;
+        let mut current = self.high_water.load(Ordering::Acquire);
+        while current < needed {
+            match self.high_water.compare_exchange(
+                current,
+                needed,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return,
+                Err(now) => current = now,
+            }
+        }
+    }
+
+    /// The first living slot at or after `from` that has not done the phase of
+    /// `control`. Dead ones before it are counted out on the way.
+    fn first_laggard<'e>(
+        &self,
+        control: Control,
+        env: &'e impl Env<M>,
+        from: usize,
+    ) -> Result<Option<Laggard<'e, M>>, Corrupt> {
+        let phase = control.phase()?;
+        for slot in from..self.used() {
+            let member = self.member(slot);
+            member.state()?;
+            if !member.is_counted() || member.acked(control.epoch()) >= phase {
+                continue;
+            }
+            if let Some(life) = self.alive(slot, member, env)? {
+                return Ok(Some(Laggard { slot, life }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the holder of a counted slot lives (with its life word, where it has
+    /// one). A dead one is counted out.
+    pub(crate) fn alive<'e>(
+        &self,
+        slot: usize,
+        member: Member,
+        env: &'e impl Env<M>,
+    ) -> Result<Option<Option<&'e M::U32>>, Corrupt> {
+        let process = member
+            .process()
+            .ok_or(Corrupt("membership word: counted but without a process"))?;
+        match env.process_pulse(process) {
+            Pulse::Alive(life) => Ok(Some(life)),
+            Pulse::Dead => {
+                self.count_out(slot, member, env);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Counts a dead runner out: one compare-and-swap, by anybody, at most once. True
+    /// if this call did it. Whoever fails was overtaken: the member acknowledged, left,
+    /// or was counted out just before.
+    pub(crate) fn count_out(&self, slot: usize, member: Member, env: &impl Env<M>) -> bool {
+        let state = match member.state() {
+            Ok(State::Joining) => State::Free,
+            Ok(State::Live) => State::Dead,
+            _ => return false,
+        };
+        let Some(runner) = self.runners.get(slot) else {
+            return false;
+        };
+        let generation = u32::from(member.generation());
+        runner.ended.set_once(generation, env.now());
+        let done = self.swap_member(slot, member, member.with_state(state));
+        if done {
+            // The kernel woke one sleeper for this death; the others learn it from us.
+            self.scope.wake_all();
+            runner.own.wake_all();
+        }
+        done
+    }
+
+    /// Looks at all who matter and performs every advance that is due. The last to
+    /// resolve a laggard always comes here, so a phase never waits for a look.
+    pub(crate) fn advance<'e>(&self, env: &'e impl Env<M>) -> Result<Look<'e, M>, Corrupt> {
+        // Each turn returns or follows a move of the control word.
+        loop {
+            let control = self.scope.control();
+            match control.stage()? {
+                Stage::Renewing | Stage::Phase(Phase::Running | Phase::Complete) => {
+                    return Ok(Look::Idle(control));
+                }
+                Stage::Phase(_) => {}
+            }
+            // SYNC POINT membership: our own store is before the words we read now.
+            M::fence(Ordering::SeqCst);
+            if let Some(laggard) = self.first_laggard(control, env, 0)? {
+                let now = env.now();
+                let until = self.scope.deadlines(control, now).phase;
+                if now < until {
+                    return Ok(Look::Blocked {
+                        control,
+                        laggard,
+                        until,
+                    });
+                }
+                // The phase is forced. Those who are dead are to be told from those
+                // who are late, so look at all the others too.
+                let mut from = laggard.slot + 1;
+                while let Some(next) = self.first_laggard(control, env, from)? {
+                    from = next.slot + 1;
+                }
+            }
+            let next = control.phase()?.next();
+            self.scope.publish(control, next, env.now());
+        }
+    }
+
+    /// A runner's word that it has done `phase` of the group's shutdown; then the
+    /// advance, if that was the last. `tardy`: it went on without something that ran
+    /// over its time, and says so.
+    pub(crate) fn acknowledge(
+        &self,
+        slot: usize,
+        generation: u16,
+        phase: Phase,
+        tardy: bool,
+        env: &impl Env<M>,
+    ) -> Result<Acked, Corrupt> {
+        let acked = self.store_ack(slot, generation, phase, tardy, env)?;
+        if matches!(acked, Acked::InTime | Acked::Late) {
+            let _ = self.advance(env)?;
+        }
+        Ok(acked)
+    }
+
+    fn store_ack(
+        &self,
+        slot: usize,
+        generation: u16,
+        phase: Phase,
+        tardy: bool,
+        env: &impl Env<M>,
+    ) -> Result<Acked, Corrupt> {
+        let (Some(runner), Some(index)) = (self.runners.get(slot), phase.index()) else {
+            return Ok(Acked::OutOfOrder);
+        };
+        loop {
+            let control = self.scope.control();
+            let current = control.phase()?;
+            let member = self.member(slot);
+            if !member.is_live(generation) {
+                return Ok(Acked::NotLive);
+            }
+            let epoch = control.epoch();
+            let before = member.acked(epoch);
+            if current >= phase && before >= phase {
+                return Ok(verdict_of(member.is_late(epoch)));
+            }
+            if current < phase || before.next() != phase {
+                return Ok(Acked::OutOfOrder);
+            }
+            let late = tardy || current > phase;
+            runner.group_times.acked[index].set_once(epoch, env.now());
+            let acked = member.with_acked(epoch, phase, late);
+            if self.swap_member(slot, member, acked) {
+                return Ok(verdict_of(late));
+            }
+        }
+    }
+
+    /// Leaves in order. False if the slot is not this runner's any more.
+    pub(crate) fn leave(
+        &self,
+        slot: usize,
+        generation: u16,
+        env: &impl Env<M>,
+    ) -> Result<bool, Corrupt> {
+        let Some(runner) = self.runners.get(slot) else {
+            return Ok(false);
+        };
+        loop {
+            let member = self.member(slot);
+            if !member.is_live(generation) {
+                return Ok(false);
+            }
+            runner.ended.set_once(u32::from(generation), env.now());
+            if self.swap_member(slot, member, member.with_state(State::Left)) {
+                break;
+            }
+        }
+        runner.own.wake_all();
+        let _ = self.advance(env)?;
+        let _ = self.advance_own(slot, env)?;
+        Ok(true)
+    }
+
+    /// Sleeps until something about a blocked phase may have changed: the control word
+    /// moved, the watched laggard died, a deadline or the bound of a sleep passed.
+    pub(crate) fn sleep(&self, scope: &Scope<M>, look: &Look<'_, M>, env: &impl Env<M>, until: u64) {
+        let now = env.now();
+        let bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));
+        let _: Woken = match look {
+            Look::Idle(control) => M::wait(scope.cell(), control.futex_half(), bound),
+            Look::Blocked {
+                control,
+                laggard,
+                until: phase_end,
+            } => {
+                let bound = bound.min(*phase_end);
+                let half = control.futex_half();
+                match laggard.life {
+                    Some(word) => match life::arm::<M>(word) {
+                        Some(value) => {
+                            M::wait2((scope.cell(), half), (M::cell(word), value), bound)
+                        }
+                        None => Woken::Look,
+                    },
+                    // Nothing tells of this one's death: probe again soon.
+                    None => {
+                        let soon = now.saturating_add(limits::PORTABLE_POLL_MICROS);
+                        M::wait(scope.cell(), half, bound.min(soon))
+                    }
+                }
+            }
+        };
+    }
+
+    /// Blocks until the group's shutdown is no longer in the epoch and phase of `seen`,
+    /// advancing it when that falls to us. `None` when `until` passes first.
+    pub(crate) fn wait_past(
+        &self,
+        seen: Control,
+        env: &impl Env<M>,
+        until: u64,
+    ) -> Result<Option<Control>, Corrupt> {
+        loop {
+            let look = self.advance(env)?;
+            let control = look.control();
+            if control.epoch() != seen.epoch() || control.stage()? != seen.stage()? {
+                return Ok(Some(control));
+            }
+            if env.now() >= until {
+                return Ok(None);
+            }
+            self.sleep(&self.scope, &look, env, until);
+        }
+    }
+}
+
+fn verdict_of(late: bool) -> Acked {
+    if late { Acked::Late } else { Acked::InTime }
+}
+
+impl<M: Mem> Look<'_, M> {
+    pub(crate) fn control(&self) -> Control {
+        match self {
+            Self::Idle(control) | Self::Blocked { control, .. } => *control,
+        }
+    }
+}
+
+impl<M: Mem, const N: usize> Default for Group<M, N> {
+    fn default() -> Self {
+        Self {
+            scope: Scope::default(),
+            generation: Generation::default(),
+            high_water: M::U32::default(),
+            _pad: M::U32::default(),
+            members: core::array::from_fn(|_| M::U64::default()),
+            runners: core::array::from_fn(|_| Runner::default()),
+        }
+    }
+}
+
+shared!(Group<M, const N> { scope, generation, high_water, _pad, members, runners });

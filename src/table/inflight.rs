@@ -1,0 +1,113 @@
+//! The in-flight gate of a runner: how many items are being worked on, and whether new
+//! ones are let in.
+//!
+//! ```text
+//! 63       62      32 31         0
+//! [ closed |    -    |   count    ]
+//! ```
+//!
+//! Beginning and the drainer's closing meet on this one word: `begin` looks at the
+//! phase, adds one, and the value before tells whether the gate was closed in between.
+//! An item is either counted before the gate closed (the drainer sees it) or takes
+//! itself back; no fence is needed, and an uncontended begin or end is one
+//! read-modify-write.
+//!
+//! *A gate closed by a cancelled shutdown* may be met by a `begin` before its runner
+//! re-opens it. Then `begin` looks again. The closer had read Draining(e) before it
+//! closed, and `begin` read its closing (SYNC POINT `gate`), so the second look is at
+//! least as new as Draining(e): if it is unchanged and lets work in, the closing is of
+//! an older epoch and the item stands.
+//!
+//! Modelled by `loom_tests/drain.rs`.
+
+use core::sync::atomic::Ordering;
+
+use crossbeam_utils::CachePadded;
+
+use crate::segment::shared;
+use crate::sync::mem::ALL;
+use crate::sync::{Mem, Word};
+
+const COUNT: u64 = 0xffff_ffff;
+const CLOSED: u64 = 1 << 63;
+
+/// The shared gate, on its own cache line.
+#[repr(C)]
+pub(crate) struct Gate<M: Mem>(CachePadded<M::U64>);
+
+/// What a look at the phase words said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub(crate) refuses: bool,
+    /// Epochs of the group and of the runner's own scope.
+    pub(crate) epochs: (u32, u32),
+}
+
+impl<M: Mem> Gate<M> {
+    /// Counts one item in, unless work is refused. `look` reads the phase words.
+    #[inline]
+    pub(crate) fn begin(&self, look: impl Fn() -> Look) -> bool {
+        loop {
+            let seen = look();
+            if seen.refuses {
+                return false;
+            }
+            // SYNC POINT gate: acquires the closing in `close`.
+            let before = self.0.fetch_add(1, Ordering::AcqRel);
+            if before & CLOSED == 0 || look() == seen {
+                return true;
+            }
+            // The phase words moved: take it back and ask again. Each turn needs one
+            // more move of a phase word, so this ends.
+            self.end();
+        }
+    }
+
+    /// Counts one item out and wakes the drainer if it was the last.
+    #[inline]
+    pub(crate) fn end(&self) {
+        let before = self.0.fetch_sub(1, Ordering::AcqRel);
+        if before & CLOSED != 0 && before & COUNT == 1 {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        M::wake(self.cell(), ALL);
+    }
+
+    /// Closes the gate, after Draining was read, and returns how many are in flight.
+    pub(crate) fn close(&self) -> u32 {
+        // SYNC POINT gate: releases what the closer has read of the phase words.
+        let before = self.0.fetch_or(CLOSED, Ordering::AcqRel);
+        (before & COUNT) as u32
+    }
+
+    /// Opens the gate again after a cancelled shutdown; by the one who closed it.
+    pub(crate) fn reopen(&self) {
+        self.0.fetch_and(!CLOSED, Ordering::AcqRel);
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        (self.0.load(Ordering::Acquire) & COUNT) as u32
+    }
+
+    /// What a drainer sleeps on: the count.
+    pub(crate) fn cell(&self) -> M::Cell<'_> {
+        M::low_cell(&self.0)
+    }
+
+    /// Empties the gate for a new holder of the slot.
+    pub(crate) fn reset(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
+impl<M: Mem> Default for Gate<M> {
+    fn default() -> Self {
+        Self(CachePadded::new(M::U64::default()))
+    }
+}
+
+shared!(Gate<M> { 0 });

@@ -1,0 +1,22 @@
+//! The shared records and the protocol on them: safe code over a [`Mem`](crate::sync::Mem),
+//! without a clock, a process or a mapping. What must be asked of the world comes in
+//! through [`Env`](crate::sync::Env).
+
+pub(crate) mod control;
+pub(crate) mod generation;
+pub(crate) mod group;
+pub(crate) mod inflight;
+pub(crate) mod join;
+pub(crate) mod names;
+pub(crate) mod member;
+pub(crate) mod own;
+pub(crate) mod request;
+pub(crate) mod runner;
+pub(crate) mod scope;
+pub(crate) mod slots;
+pub(crate) mod stamp;
+pub(crate) mod threads;
+
+/// A value in the segment that no release writes. Carries what and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Corrupt(pub(crate) &'static str);

@@ -1,0 +1,109 @@
+//! A directory of names: gives each name one index for the life of the segment.
+//!
+//! Finding needs no lock. Adding happens under a robust lock of its own, so of two
+//! processes that add the same name one does and the other finds. An entry becomes
+//! visible by one store after its text is whole; a process killed in between leaves the
+//! entry unused, which is the consistent state.
+
+use core::sync::atomic::Ordering;
+
+use crate::segment::shared;
+use crate::sync::latch::Text;
+use crate::sync::mutex::{Mutex, NotLocked};
+use crate::sync::{Env, Mem, Owner, Word};
+
+const USED: u64 = 1;
+
+#[repr(C)]
+pub(crate) struct Name<M: Mem> {
+    used: M::U64,
+    text: Text<M, 9>,
+}
+
+/// The directory of up to `N` names.
+#[repr(C)]
+pub(crate) struct Names<M: Mem, const N: usize> {
+    adding: Mutex<M>,
+    _pad: M::U32,
+    entries: [Name<M>; N],
+}
+
+/// Why a name has no index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoIndex {
+    Full,
+    Locked(NotLocked),
+}
+
+impl<M: Mem, const N: usize> Names<M, N> {
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.entries
+            .iter()
+            .position(|entry| entry.used.load(Ordering::Acquire) == USED && entry.text.is(name))
+    }
+
+    /// The index of a name, added if it is new.
+    pub(crate) fn find_or_add(
+        &self,
+        name: &str,
+        me: Owner,
+        env: &impl Env<M>,
+        until: u64,
+    ) -> Result<usize, NoIndex> {
+        if let Some(index) = self.find(name) {
+            return Ok(index);
+        }
+        let acquired = self
+            .adding
+            .lock(me, env, until)
+            .map_err(NoIndex::Locked)?;
+        if acquired.previous_owner_died {
+            self.adding.mark_consistent(me);
+        }
+        let found = self.find(name).or_else(|| self.add(name));
+        let _ = self.adding.unlock(me);
+        found.ok_or(NoIndex::Full)
+    }
+
+    fn add(&self, name: &str) -> Option<usize> {
+        let (index, entry) = self
+            .entries
+            .iter()
+            .enumerate()
+            .find(|(_, entry)| entry.used.load(Ordering::Acquire) != USED)?;
+        entry.text.write(name);
+        entry.used.store(USED, Ordering::Release);
+        Some(index)
+    }
+
+    pub(crate) fn name(&self, index: usize) -> Option<String> {
+        let entry = self.entries.get(index)?;
+        (entry.used.load(Ordering::Acquire) == USED).then(|| entry.text.read().0)
+    }
+
+    /// Every name with its index.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (usize, String)> {
+        (0..N).filter_map(|index| Some((index, self.name(index)?)))
+    }
+
+    /// The lock under which names are added, for the reaper.
+    pub(crate) fn adding(&self) -> &Mutex<M> {
+        &self.adding
+    }
+}
+
+impl<M: Mem, const N: usize> Default for Names<M, N> {
+    fn default() -> Self {
+        Self {
+            adding: Mutex::default(),
+            _pad: M::U32::default(),
+            entries: core::array::from_fn(|_| Name {
+                used: M::U64::default(),
+                text: Text::default(),
+            }),
+        }
+    }
+}
+
+shared!(Name<M> { used, text });
+shared!(Names<M, const N> { adding, _pad, entries });

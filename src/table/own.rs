@@ -1,0 +1,139 @@
+//! A runner's own scope: the same protocol with one member.
+
+use core::sync::atomic::Ordering;
+
+use crate::phase::Phase;
+use crate::sync::{Env, Mem, Word};
+
+use super::Corrupt;
+use super::control::{Control, Stage};
+use super::group::{Acked, Group, Laggard, Look};
+use super::member::{Member, State};
+
+impl<M: Mem, const N: usize> Group<M, N> {
+    /// The last phase that the holder of `member` has done in its own scope.
+    pub(crate) fn own_acked(&self, slot: usize, member: Member, epoch: u32) -> Phase {
+        let word = match self.runners.get(slot) {
+            Some(runner) => Member::from_raw(runner.own_acked.load(Ordering::Acquire)),
+            None => return Phase::Running,
+        };
+        if word.generation() == member.generation() {
+            word.acked(epoch)
+        } else {
+            Phase::Running
+        }
+    }
+
+    /// Performs every advance of a runner's own shutdown that is due.
+    pub(crate) fn advance_own<'e>(
+        &self,
+        slot: usize,
+        env: &'e impl Env<M>,
+    ) -> Result<Look<'e, M>, Corrupt> {
+        let runner = self
+            .runners
+            .get(slot)
+            .ok_or(Corrupt("runner slot out of range"))?;
+        loop {
+            let control = runner.own.control();
+            match control.stage()? {
+                Stage::Renewing | Stage::Phase(Phase::Running | Phase::Complete) => {
+                    return Ok(Look::Idle(control));
+                }
+                Stage::Phase(_) => {}
+            }
+            // SYNC POINT membership.
+            M::fence(Ordering::SeqCst);
+            let phase = control.phase()?;
+            let member = self.member(slot);
+            let waits = member.state()? == State::Live
+                && self.own_acked(slot, member, control.epoch()) < phase;
+            if waits {
+                if let Some(life) = self.alive(slot, member, env)? {
+                    let now = env.now();
+                    let until = runner.own.deadlines(control, now).phase;
+                    if now < until {
+                        return Ok(Look::Blocked {
+                            control,
+                            laggard: Laggard { slot, life },
+                            until,
+                        });
+                    }
+                } else {
+                    continue;
+                }
+            }
+            runner.own.publish(control, phase.next(), env.now());
+        }
+    }
+
+    /// A runner's word that it has done `phase` of its own shutdown; see
+    /// [`acknowledge`](Self::acknowledge).
+    pub(crate) fn acknowledge_own(
+        &self,
+        slot: usize,
+        generation: u16,
+        phase: Phase,
+        tardy: bool,
+        env: &impl Env<M>,
+    ) -> Result<Acked, Corrupt> {
+        let (Some(runner), Some(index)) = (self.runners.get(slot), phase.index()) else {
+            return Ok(Acked::OutOfOrder);
+        };
+        let late = loop {
+            let control = runner.own.control();
+            let current = control.phase()?;
+            let member = self.member(slot);
+            if !member.is_live(generation) {
+                return Ok(Acked::NotLive);
+            }
+            let epoch = control.epoch();
+            let raw = runner.own_acked.load(Ordering::Acquire);
+            let word = Member::from_raw(raw);
+            let before = word.acked(epoch);
+            if current >= phase && before >= phase {
+                break word.is_late(epoch);
+            }
+            if current < phase || before.next() != phase {
+                return Ok(Acked::OutOfOrder);
+            }
+            let late = tardy || current > phase;
+            runner.own_times.acked[index].set_once(epoch, env.now());
+            let next = word.with_acked(epoch, phase, late).raw();
+            if runner
+                .own_acked
+                .compare_exchange(raw, next, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+            {
+                break late;
+            }
+        };
+        let _ = self.advance_own(slot, env)?;
+        Ok(if late { Acked::Late } else { Acked::InTime })
+    }
+
+    /// Blocks until a runner's own shutdown is past the epoch and phase of `seen`.
+    pub(crate) fn wait_past_own(
+        &self,
+        slot: usize,
+        seen: Control,
+        env: &impl Env<M>,
+        until: u64,
+    ) -> Result<Option<Control>, Corrupt> {
+        let runner = self
+            .runners
+            .get(slot)
+            .ok_or(Corrupt("runner slot out of range"))?;
+        loop {
+            let look = self.advance_own(slot, env)?;
+            let control = look.control();
+            if control.epoch() != seen.epoch() || control.stage()? != seen.stage()? {
+                return Ok(Some(control));
+            }
+            if env.now() >= until {
+                return Ok(None);
+            }
+            self.sleep(&runner.own, &look, env, until);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What an initiator wants beyond the control word: who it is, shares, cap.
+//!
+//! The record is claimed and filled *before* the control word starts the shutdown, so
+//! whoever sees the shutdown normally finds it ready. It is advice: if its writer dies
+//! half-way the defaults apply, and a claim of a dead writer is taken over.
+//!
+//! ```text
+//! tag: [ process + 1 :16 | - :14 | state:2 | epoch:32 (24 used) ]
+//! ```
+
+use core::sync::atomic::Ordering;
+
+use crate::limits;
+use crate::segment::shared;
+use crate::sync::{Mem, Word};
+
+const WRITING: u64 = 1;
+const READY: u64 = 2;
+
+/// The claimable record. The reason's text stands beside it in the text table.
+#[repr(C)]
+pub(crate) struct Request<M: Mem> {
+    tag: M::U64,
+    /// Three shares of 16 bits, in per mille.
+    shares: M::U64,
+    cap_millis: M::U64,
+    /// Process id of the initiator as it sees itself, for people.
+    pid: M::U64,
+}
+
+/// The terms that hold for one shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) shares: [u16; 3],
+    /// Zero: no more than the budget.
+    pub(crate) cap_millis: u64,
+    /// Zero: not known.
+    pub(crate) pid: u32,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            shares: limits::DEFAULT_SHARES,
+            cap_millis: 0,
+            pid: 0,
+        }
+    }
+}
+
+impl<M: Mem> Request<M> {
+    /// Claims the record for `epoch` on behalf of `process` and fills it; `text` writes
+    /// the reason while the claim is held. Does nothing when a living process was first.
+    pub(crate) fn propose(
+        &self,
+        epoch: u32,
+        process: usize,
+        terms: Terms,
+        is_alive: impl Fn(usize) -> bool,
+        text: impl FnOnce(),
+    ) {
+        let tag = self.tag.load(Ordering::Acquire);
+        if epoch_of(tag) == epoch && state_of(tag) != 0 {
+            let first = (tag >> 48) as usize;
+            if first != 0 && first - 1 != process && is_alive(first - 1) {
+                return;
+            }
+            if first == process + 1 && state_of(tag) == WRITING {
+                // Another thread of this process (or the one this signal handler
+                // interrupted) is at it.
+                return;
+            }
+        }
+        let claim = make(epoch, WRITING, process);
+        if self
+            .tag
+            .compare_exchange(tag, claim, Ordering::AcqRel, Ordering::Acquire)
+            .is_err()
+        {
+            return;
+        }
+        let shares = terms.shares.iter().rev();
+        let packed = shares.fold(0, |all, share| all << 16 | u64::from(*share));
+        self.shares.store(packed, Ordering::Relaxed);
+        self.cap_millis.store(terms.cap_millis, Ordering::Relaxed);
+        self.pid.store(u64::from(terms.pid), Ordering::Relaxed);
+        text();
+        // A failure means that we were taken for dead; then the other's words stand.
+        let _ = self.tag.compare_exchange(
+            claim,
+            make(epoch, READY, process),
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+    }
+
+    /// Whether the record (and the text beside it) is whole and of this epoch.
+    pub(crate) fn is_ready(&self, epoch: u32) -> bool {
+        let tag = self.tag.load(Ordering::Acquire);
+        epoch_of(tag) == epoch && state_of(tag) == READY
+    }
+
+    /// The terms of the shutdown of `epoch`; defaults where none were left.
+    pub(crate) fn terms(&self, epoch: u32) -> Terms {
+        if !self.is_ready(epoch) {
+            return Terms::default();
+        }
+        let packed = self.shares.load(Ordering::Relaxed);
+        let terms = Terms {
+            shares: core::array::from_fn(|i| (packed >> (16 * i)) as u16),
+            cap_millis: self.cap_millis.load(Ordering::Relaxed),
+            pid: self.pid.load(Ordering::Relaxed) as u32,
+        };
+        M::fence(Ordering::Acquire);
+        // A taken-over claim may have been rewritten under us.
+        let sum: u32 = terms.shares.iter().map(|share| u32::from(*share)).sum();
+        if self.is_ready(epoch) && sum == 1000 {
+            terms
+        } else {
+            Terms::default()
+        }
+    }
+}
+
+fn make(epoch: u32, state: u64, process: usize) -> u64 {
+    ((process + 1) as u64) << 48 | state << 32 | u64::from(epoch)
+}
+fn epoch_of(tag: u64) -> u32 {
+    tag as u32
+}
+fn state_of(tag: u64) -> u64 {
+    tag >> 32 & 0b11
+}
+
+impl<M: Mem> Default for Request<M> {
+    fn default() -> Self {
+        Self {
+            tag: M::U64::default(),
+            shares: M::U64::default(),
+            cap_millis: M::U64::default(),
+            pid: M::U64::default(),
+        }
+    }
+}
+
+shared!(Request<M> { tag, shares, cap_millis, pid });

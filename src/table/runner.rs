@@ -1,0 +1,123 @@
+//! The protocol record and the texts of one runner.
+
+use core::sync::atomic::Ordering;
+
+use crate::segment::shared;
+use crate::sync::latch::Text;
+use crate::sync::{Mem, Word};
+
+use super::inflight::Gate;
+use super::scope::Scope;
+use super::stamp::Stamp;
+
+/// When a runner saw a shutdown and did its phases, tagged with the scope's epoch.
+#[repr(C)]
+pub(crate) struct Times<M: Mem> {
+    pub(crate) observed: Stamp<M>,
+    pub(crate) acked: [Stamp<M>; 3],
+}
+
+/// Protocol words of a runner slot; the membership word stands in the group's dense
+/// array under the same index.
+#[repr(C)]
+pub(crate) struct Runner<M: Mem> {
+    /// The runner's own scope: shutting down this runner alone.
+    pub(crate) own: Scope<M>,
+    /// Acknowledgement in the own scope, as a membership word (generation, epoch, acked).
+    pub(crate) own_acked: M::U64,
+    pub(crate) gate: Gate<M>,
+    pub(crate) progress: M::U64,
+    /// Progress at the last granted extension.
+    pub(crate) extended_at: M::U64,
+    pub(crate) group_times: Times<M>,
+    pub(crate) own_times: Times<M>,
+    /// When the runner left or was counted out, tagged with the slot's generation.
+    pub(crate) ended: Stamp<M>,
+    /// Since when the activity text stands, in microseconds.
+    pub(crate) activity_since: M::U64,
+    /// Group generation the runner joined.
+    pub(crate) joined: M::U64,
+    pub(crate) pid: M::U64,
+    /// `verdict:32 | slot generation:16`: what the runner said of itself.
+    pub(crate) verdict: M::U64,
+}
+
+/// What a runner said of itself before it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    None,
+    /// It declared itself failed; the cause stands in the texts.
+    Failed,
+    /// It was ended by force by whoever supervises it.
+    Forced,
+}
+
+impl<M: Mem> Runner<M> {
+    pub(crate) fn verdict(&self, generation: u16) -> Verdict {
+        let word = self.verdict.load(Ordering::Acquire);
+        if word as u16 != generation {
+            return Verdict::None;
+        }
+        match word >> 32 {
+            1 => Verdict::Failed,
+            2 => Verdict::Forced,
+            _ => Verdict::None,
+        }
+    }
+
+    /// Sets the verdict; the first one stands.
+    pub(crate) fn judge(&self, generation: u16, verdict: Verdict) {
+        if self.verdict(generation) == Verdict::None {
+            let word = (verdict as u64) << 32 | u64::from(generation);
+            self.verdict.store(word, Ordering::Release);
+        }
+    }
+}
+
+/// The texts of a runner slot. Written by its holder only (a process-local lock keeps
+/// its threads apart), read by anybody.
+#[repr(C)]
+pub(crate) struct Texts<M: Mem> {
+    pub(crate) id: Text<M, 9>,
+    pub(crate) activity: Text<M, 16>,
+    pub(crate) last_words: Text<M, 65>,
+    /// The cause given to `fail`.
+    pub(crate) cause: Text<M, 16>,
+    /// Reason of the shutdown of the own scope; written under its request's claim.
+    pub(crate) reason: Text<M, 16>,
+}
+
+impl<M: Mem> Default for Times<M> {
+    fn default() -> Self {
+        Self {
+            observed: Stamp::default(),
+            acked: core::array::from_fn(|_| Stamp::default()),
+        }
+    }
+}
+
+impl<M: Mem> Default for Runner<M> {
+    fn default() -> Self {
+        Self {
+            own: Scope::default(),
+            own_acked: M::U64::default(),
+            gate: Gate::default(),
+            progress: M::U64::default(),
+            extended_at: M::U64::default(),
+            group_times: Times::default(),
+            own_times: Times::default(),
+            ended: Stamp::default(),
+            activity_since: M::U64::default(),
+            joined: M::U64::default(),
+            pid: M::U64::default(),
+            verdict: M::U64::default(),
+        }
+    }
+}
+
+shared!(Times<M> { observed, acked });
+shared!(Runner<M> {
+    own, own_acked, gate, progress, extended_at, group_times, own_times, ended,
+    activity_since, joined, pid, verdict
+});
+shared!(Texts<M> { id, activity, last_words, cause, reason });

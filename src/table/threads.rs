@@ -1,0 +1,243 @@
+//! Thread slots: the life word of every attached thread, and what it waits for.
+//!
+//! ```text
+//! word: [ - | process + 1 :16 | generation:16 | state:2 ]
+//!
+//! FREE --attach--> ATTACHING --life word held--> LIVE --detach--> FREE (generation + 1)
+//! ```
+//!
+//! A slot that stays ATTACHING, or LIVE with a marked life word, is freed by the sweep
+//! of its process (see `slots.rs`), on byte-lock evidence. The generation goes up when a
+//! slot is freed, so a lock word that still bears the old owner reads as owner-died.
+
+use core::sync::atomic::Ordering;
+
+use crate::segment::shared;
+use crate::sync::{LifeArea, Mem, Owner, Pulse, Word, life};
+
+const STATE: u64 = 0b11;
+const FREE: u64 = 0;
+const ATTACHING: u64 = 1;
+const LIVE: u64 = 2;
+const GENERATION_SHIFT: u32 = 2;
+const PROCESS_SHIFT: u32 = 32;
+
+/// One thread slot.
+#[repr(C)]
+pub(crate) struct Thread<M: Mem> {
+    pub(crate) life: M::Life,
+    word: M::U64,
+    /// The lock this thread waits for: its index + 1, or 0.
+    pub(crate) wants: M::U64,
+    /// Since when, in microseconds.
+    pub(crate) wants_since: M::U64,
+    _pad: [M::U64; 5],
+}
+
+/// A snapshot of a thread slot's word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThreadWord(u64);
+
+impl ThreadWord {
+    pub(crate) const fn is_free(self) -> bool {
+        self.0 & STATE == FREE
+    }
+    pub(crate) const fn is_live(self) -> bool {
+        self.0 & STATE == LIVE
+    }
+    pub(crate) const fn generation(self) -> u16 {
+        (self.0 >> GENERATION_SHIFT) as u16
+    }
+    pub(crate) const fn process(self) -> Option<usize> {
+        ((self.0 >> PROCESS_SHIFT & 0xffff) as usize).checked_sub(1)
+    }
+    const fn freed(self) -> Self {
+        let generation = self.generation().wrapping_add(1);
+        Self(FREE | (generation as u64) << GENERATION_SHIFT)
+    }
+    const fn with_state(self, state: u64) -> Self {
+        Self(self.0 & !STATE | state)
+    }
+}
+
+/// The table of threads.
+#[repr(C)]
+pub(crate) struct Threads<M: Mem, const N: usize> {
+    /// One more than the highest slot ever used.
+    high_water: M::U64,
+    _pad: [M::U64; 7],
+    slots: [Thread<M>; N],
+}
+
+impl<M: Mem, const N: usize> Threads<M, N> {
+    pub(crate) fn get(&self, slot: usize) -> Option<&Thread<M>> {
+        self.slots.get(slot)
+    }
+
+    pub(crate) fn word(&self, slot: usize) -> ThreadWord {
+        ThreadWord(self.slots.get(slot).map_or(0, |t| t.word.load(Ordering::Acquire)))
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        (self.high_water.load(Ordering::Acquire) as usize).min(N)
+    }
+
+    /// Claims a slot for a thread of `process` (whose byte lock is held). The caller
+    /// then takes the life word and calls [`go_live`](Self::go_live).
+    pub(crate) fn attach(&self, process: usize) -> Option<Owner> {
+        for (slot, thread) in self.slots.iter().enumerate() {
+            let word = self.word(slot);
+            if !word.is_free() {
+                continue;
+            }
+            let claimed = word.with_state(ATTACHING).0 | ((process + 1) as u64) << PROCESS_SHIFT;
+            if thread
+                .word
+                .compare_exchange(word.0, claimed, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+            {
+                thread.wants.store(0, Ordering::Relaxed);
+                self.raise_high_water(slot as u64 + 1);
+                return Some(Owner {
+                    slot: slot as u16,
+                    generation: word.generation(),
+                });
+            }
+        }
+        None
+    }
+
+    fn raise_high_water(&self, needed: u64) {
+        let mut current = self.high_water.load(Ordering::Acquire);
+        while current < needed {
+            match self.high_water.compare_exchange(
+                current,
+                needed,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return,
+                Err(now) => current = now,
+            }
+        }
+    }
+
+    /// The life word is held (or this process has none): others may rely on it.
+    pub(crate) fn go_live(&self, owner: Owner) {
+        if let Some(thread) = self.slots.get(usize::from(owner.slot)) {
+            let live = self.word(usize::from(owner.slot)).with_state(LIVE);
+            thread.word.store(live.0, Ordering::Release);
+        }
+    }
+
+    /// Frees a slot: by its own thread after it released the life word, or by the sweep.
+    /// Every lock still bearing this owner reads as owner-died from here on.
+    pub(crate) fn free(&self, slot: usize) {
+        if let Some(thread) = self.slots.get(slot) {
+            thread.wants.store(0, Ordering::Relaxed);
+            thread.word.store(self.word(slot).freed().0, Ordering::Release);
+        }
+    }
+
+    /// The slots of one process.
+    pub(crate) fn of_process(&self, process: usize) -> impl Iterator<Item = usize> {
+        (0..self.used()).filter(move |slot| {
+            let word = self.word(*slot);
+            !word.is_free() && word.process() == Some(process)
+        })
+    }
+
+    /// What the life word of a slot says, if it says anything.
+    pub(crate) fn life_of(&self, slot: usize) -> LifeSign<'_, M> {
+        let (Some(thread), word) = (self.slots.get(slot), self.word(slot)) else {
+            return LifeSign::Silent;
+        };
+        if !word.is_live() {
+            return LifeSign::Silent;
+        }
+        let life = thread.life.word();
+        let value = life.load(Ordering::Acquire);
+        if value & life::OWNER_DIED != 0 {
+            LifeSign::Marked
+        } else if value & life::TID != 0 {
+            LifeSign::Beats(life)
+        } else {
+            LifeSign::Silent
+        }
+    }
+
+    /// The life of a process by its threads: `keeper` speaks for it while it lives, then
+    /// any other thread. `fallback` (the byte lock) decides where no life word speaks.
+    pub(crate) fn pulse_of_process(
+        &self,
+        process: usize,
+        keeper: Option<usize>,
+        fallback: impl FnOnce() -> bool,
+    ) -> Pulse<'_, M> {
+        let keeper = keeper.filter(|slot| self.word(*slot).process() == Some(process));
+        match keeper.map(|slot| self.life_of(slot)) {
+            Some(LifeSign::Beats(word)) => return Pulse::Alive(Some(word)),
+            Some(LifeSign::Marked) => {
+                for slot in self.of_process(process) {
+                    if let LifeSign::Beats(word) = self.life_of(slot) {
+                        return Pulse::Alive(Some(word));
+                    }
+                }
+                return Pulse::Dead;
+            }
+            Some(LifeSign::Silent) | None => {}
+        }
+        if fallback() { Pulse::Alive(None) } else { Pulse::Dead }
+    }
+
+    /// The life of one thread, for locks.
+    pub(crate) fn pulse_of_thread(
+        &self,
+        owner: Owner,
+        fallback: impl FnOnce(usize) -> bool,
+    ) -> Pulse<'_, M> {
+        let slot = usize::from(owner.slot);
+        let word = self.word(slot);
+        let Some(process) = word.process() else {
+            return Pulse::Dead;
+        };
+        if !word.is_live() || word.generation() != owner.generation {
+            return Pulse::Dead;
+        }
+        match self.life_of(slot) {
+            LifeSign::Beats(life) => Pulse::Alive(Some(life)),
+            LifeSign::Marked => Pulse::Dead,
+            LifeSign::Silent if fallback(process) => Pulse::Alive(None),
+            LifeSign::Silent => Pulse::Dead,
+        }
+    }
+}
+
+/// What a life word says.
+pub(crate) enum LifeSign<'a, M: Mem> {
+    /// Held by a living thread.
+    Beats(&'a M::U32),
+    /// The kernel marked it: dead.
+    Marked,
+    /// Not in use: ask the byte lock.
+    Silent,
+}
+
+impl<M: Mem, const N: usize> Default for Threads<M, N> {
+    fn default() -> Self {
+        Self {
+            high_water: M::U64::default(),
+            _pad: core::array::from_fn(|_| M::U64::default()),
+            slots: core::array::from_fn(|_| Thread {
+                life: M::Life::default(),
+                word: M::U64::default(),
+                wants: M::U64::default(),
+                wants_since: M::U64::default(),
+                _pad: core::array::from_fn(|_| M::U64::default()),
+            }),
+        }
+    }
+}
+
+shared!(Thread<M> { life, word, wants, wants_since, _pad });
+shared!(Threads<M, const N> { high_water, _pad, slots });

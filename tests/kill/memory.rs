@@ -1,0 +1,158 @@
+//! Real shared memory in which the process kills itself before its k-th access.
+//!
+//! Same layout, same kernel as the real thing: the wrappers are transparent. Un-armed
+//! it only counts, so that a test first counts the accesses of an operation and then
+//! runs it once per access in a child that dies there.
+#![allow(unsafe_code)]
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{getpid, pause};
+
+use crate::os::futex;
+use crate::sync::life::RealLife;
+use crate::sync::mem::{LifeArea, Mem, Woken, Word};
+
+/// Accesses made so far by this process.
+static COUNT: AtomicU64 = AtomicU64::new(0);
+/// The number of the access before which this process dies.
+static FATAL: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// From now on, dies before the `k`-th access (0 is the next one).
+pub(crate) fn arm(k: u64) {
+    FATAL.store(COUNT.load(Ordering::Relaxed).saturating_add(k), Ordering::Relaxed);
+}
+
+/// Shared accesses (atomic accesses, fences, futex calls) made so far by this process.
+pub(crate) fn accesses() -> u64 {
+    COUNT.load(Ordering::Relaxed)
+}
+
+/// One access is about to be made.
+fn tick() {
+    if COUNT.fetch_add(1, Ordering::Relaxed) == FATAL.load(Ordering::Relaxed) {
+        // Nothing after this runs: no unwinding, no destructor, no exit handler.
+        let _ = kill(getpid(), Signal::SIGKILL);
+        loop {
+            pause();
+        }
+    }
+}
+
+/// The memory that kills.
+#[derive(Debug)]
+pub(crate) struct Faulty;
+
+/// A 32-bit word.
+#[repr(transparent)]
+#[derive(Debug, Default)]
+pub(crate) struct FaultyU32(AtomicU32);
+
+/// A 64-bit word.
+#[repr(transparent)]
+#[derive(Debug, Default)]
+pub(crate) struct FaultyU64(AtomicU64);
+
+/// A life word that the kernel really marks; hold it through [`real`](Self::real).
+#[repr(transparent)]
+#[derive(Debug, Default)]
+pub(crate) struct FaultyLife(RealLife);
+
+impl FaultyLife {
+    /// For `life::hold` and `life::release`.
+    pub(crate) fn real(&self) -> &RealLife {
+        &self.0
+    }
+}
+
+impl LifeArea<Faulty> for FaultyLife {
+    fn word(&self) -> &FaultyU32 {
+        let word = core::ptr::from_ref(self.0.word()).cast::<FaultyU32>();
+        // SAFETY:
+        // - FaultyU32 is a transparent wrapper of AtomicU32: same layout and validity;
+        // - the pointer comes from a reference that lives as long as `self`.
+        unsafe { &*word }
+    }
+}
+
+macro_rules! word {
+    ($word:ty, $value:ty) => {
+        impl Word for $word {
+            type Value = $value;
+            fn load(&self, order: Ordering) -> $value {
+                tick();
+                self.0.load(order)
+            }
+            fn store(&self, value: $value, order: Ordering) {
+                tick();
+                self.0.store(value, order);
+            }
+            fn swap(&self, value: $value, order: Ordering) -> $value {
+                tick();
+                self.0.swap(value, order)
+            }
+            fn compare_exchange(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                tick();
+                self.0.compare_exchange(current, new, success, failure)
+            }
+            fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                tick();
+                self.0.fetch_add(value, order)
+            }
+            fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                tick();
+                self.0.fetch_sub(value, order)
+            }
+            fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+                tick();
+                self.0.fetch_or(value, order)
+            }
+            fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+                tick();
+                self.0.fetch_and(value, order)
+            }
+        }
+    };
+}
+word!(FaultyU32, u32);
+word!(FaultyU64, u64);
+
+impl Mem for Faulty {
+    type U32 = FaultyU32;
+    type U64 = FaultyU64;
+    type Life = FaultyLife;
+    type Cell<'a> = futex::Cell<'a>;
+
+    fn cell(word: &FaultyU32) -> futex::Cell<'_> {
+        futex::Cell::of(&word.0)
+    }
+    fn low_cell(word: &FaultyU64) -> futex::Cell<'_> {
+        futex::Cell::low_half_of(&word.0)
+    }
+    fn fence(order: Ordering) {
+        tick();
+        fence(order);
+    }
+    fn wait(cell: futex::Cell<'_>, expected: u32, until: u64) -> Woken {
+        tick();
+        futex::wait(cell, expected, until)
+    }
+    fn wait2(first: (futex::Cell<'_>, u32), second: (futex::Cell<'_>, u32), until: u64) -> Woken {
+        tick();
+        futex::wait2(first, second, until)
+    }
+    fn wake(cell: futex::Cell<'_>, count: u32) {
+        tick();
+        futex::wake(cell, count);
+    }
+    fn relax() {
+        core::hint::spin_loop();
+    }
+}
