@@ -53,7 +53,7 @@ fn takers(world: &Rc<World>, permits: &Rc<Permits>, threads: usize) {
 
 #[test]
 fn notified_waiter_wakes() {
-    Model::new("condvar, 1 waiter, 1 notifier").check(|world| {
+    Model::new("condvar, 1 waiter, 1 notifier").bound(3).check(|world| {
         let permits = Rc::new(Permits::default());
         takers(world, &permits, 1);
         world.spawn(move |actor| {
@@ -66,7 +66,7 @@ fn notified_waiter_wakes() {
 
 #[test]
 fn notify_all_wakes_all() {
-    Model::new("condvar, 2 waiters, notify_all").bound(2).check(|world| {
+    Model::new("condvar, 2 waiters, notify_all").bound(1).check(|world| {
         let permits = Rc::new(Permits::default());
         takers(world, &permits, 2);
         world.spawn(move |actor| {
@@ -94,7 +94,7 @@ fn each_notify_one_wakes_one() {
 
 #[test]
 fn deadline_ends_the_wait_with_the_lock_held() {
-    Model::new("condvar, deadline").bound(3).check(|world| {
+    Model::new("condvar, deadline").bound(2).check(|world| {
         let permits = Rc::new(Permits::default());
         let other = Rc::clone(&permits);
         world.spawn(move |actor| {
@@ -116,7 +116,7 @@ fn deadline_ends_the_wait_with_the_lock_held() {
 
 #[test]
 fn killed_notifier_does_not_hold_the_waiter() {
-    kill_sweep(Model::new("condvar, notifier killed").bound(3), |_, world| {
+    kill_sweep(Model::new("condvar, notifier killed").bound(2), |_, world| {
         let permits = Rc::new(Permits::default());
         let dying = Rc::clone(&permits);
         world.spawn_victim(move |actor| {

@@ -31,7 +31,7 @@ fn readers(world: &Rc<World>, news: &Rc<News>, threads: usize) {
 fn set_wakes_every_waiter_and_publishes() {
     for waiters in 1..=2 {
         let model = Model::new(&format!("event, 1 setter, {waiters} waiter(s)"));
-        let model = if waiters == 1 { model } else { model.bound(3) };
+        let model = if waiters == 1 { model } else { model.bound(2) };
         model.check(move |world| {
             let news = Rc::new(News::default());
             readers(world, &news, waiters);
@@ -46,7 +46,7 @@ fn set_wakes_every_waiter_and_publishes() {
 
 #[test]
 fn waiter_that_slept_through_set_and_clear_returns() {
-    Model::new("event, set and clear").check(|world| {
+    Model::new("event, set and clear").bound(3).check(|world| {
         let event = Rc::new(Event::<Loom>::default());
         let asleep = Rc::new(core::cell::Cell::new(false));
         let (waiter, came) = (Rc::clone(&event), Rc::clone(&asleep));
@@ -62,7 +62,7 @@ fn waiter_that_slept_through_set_and_clear_returns() {
         });
         world.finish_in_time();
     });
-    Model::new("event, set and clear, known sleeper").bound(3).check(|world| {
+    Model::new("event, set and clear, known sleeper").bound(2).check(|world| {
         let event = Rc::new(Event::<Loom>::default());
         let came = Rc::new(Event::<Loom>::default());
         let (waiter, told) = (Rc::clone(&event), Rc::clone(&came));

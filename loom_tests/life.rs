@@ -55,7 +55,7 @@ fn watched_death(model: Model, arm: fn(&U32) -> Option<u32>, pass_on: bool) {
 
 #[test]
 fn death_wakes_every_watcher() {
-    watched_death(Model::new("life, victim, 2 watchers"), life::arm::<Loom>, true);
+    watched_death(Model::new("life, victim, 2 watchers").bound(2), life::arm::<Loom>, true);
 }
 
 #[test]

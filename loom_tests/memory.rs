@@ -9,9 +9,9 @@
 use core::cell::Cell as StdCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
-use loom::sync::Mutex;
-use loom::sync::atomic;
+use loom::sync::{Condvar, Mutex, atomic};
 use loom::thread;
 
 use super::world;
@@ -22,30 +22,51 @@ use core::sync::atomic::Ordering;
 #[derive(Debug)]
 pub(crate) struct Loom;
 
-/// A 32-bit word. The raw atomic is for the modelled kernel, whose accesses are no
-/// kill points.
+/// A 32-bit word. `raw` and the loads beside it are for the modelled kernel, whose
+/// accesses are no kill points.
 #[derive(Debug, Default)]
-pub(crate) struct U32(pub(super) atomic::AtomicU32);
+pub(crate) struct U32 {
+    raw: atomic::AtomicU32,
+    loaders: Loaders,
+}
 
 /// A 64-bit word.
 #[derive(Debug, Default)]
-pub(crate) struct U64(pub(super) atomic::AtomicU64);
+pub(crate) struct U64 {
+    raw: atomic::AtomicU64,
+    loaders: Loaders,
+}
 
 macro_rules! word {
-    ($word:ty, $value:ty) => {
+    ($word:ty, $value:ty, $raw:ty) => {
+        impl $word {
+            /// For a load by the kernel.
+            pub(super) fn look(&self, order: Ordering) -> $value {
+                self.loaders.about_to_load();
+                self.raw.load(order)
+            }
+            /// For any other access by the kernel.
+            pub(super) fn kernel(&self) -> &$raw {
+                &self.raw
+            }
+            /// For a step of the algorithm that may write: a kill point.
+            fn step(&self) -> &$raw {
+                world::tick();
+                self.kernel()
+            }
+        }
+
         impl Word for $word {
             type Value = $value;
             fn load(&self, order: Ordering) -> $value {
                 world::tick();
-                self.0.load(order)
+                self.look(order)
             }
             fn store(&self, value: $value, order: Ordering) {
-                world::tick();
-                self.0.store(value, order);
+                self.step().store(value, order);
             }
             fn swap(&self, value: $value, order: Ordering) -> $value {
-                world::tick();
-                self.0.swap(value, order)
+                self.step().swap(value, order)
             }
             fn compare_exchange(
                 &self,
@@ -54,30 +75,44 @@ macro_rules! word {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                world::tick();
-                self.0.compare_exchange(current, new, success, failure)
+                self.step().compare_exchange(current, new, success, failure)
             }
             fn fetch_add(&self, value: $value, order: Ordering) -> $value {
-                world::tick();
-                self.0.fetch_add(value, order)
+                self.step().fetch_add(value, order)
             }
             fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
-                world::tick();
-                self.0.fetch_sub(value, order)
+                self.step().fetch_sub(value, order)
             }
             fn fetch_or(&self, value: $value, order: Ordering) -> $value {
-                world::tick();
-                self.0.fetch_or(value, order)
+                self.step().fetch_or(value, order)
             }
             fn fetch_and(&self, value: $value, order: Ordering) -> $value {
-                world::tick();
-                self.0.fetch_and(value, order)
+                self.step().fetch_and(value, order)
             }
         }
     };
 }
-word!(U32, u32);
-word!(U64, u64);
+word!(U32, u32, atomic::AtomicU32);
+word!(U64, u64, atomic::AtomicU64);
+
+/// What makes loom's search complete: loads of one word depend on each other.
+///
+/// Loom 0.7.3 remembers only the *last* access to an object. In "B loads, A loads, A
+/// writes" (every compare-and-swap loop) it compares A's write with A's own load, sees
+/// no race, and never tries A's write before B's load; a latch whose writer first
+/// loads its stamp then passes whatever is broken in it. So each load first touches
+/// another object, on which all touches depend on each other: loom tries A's load
+/// before B's, too, and there meets B's load as the last access before or after A's
+/// write. The object is a condition variable without waiters: to notify it is a step
+/// that orders no memory.
+#[derive(Debug, Default)]
+struct Loaders(OnceLock<Condvar>);
+
+impl Loaders {
+    fn about_to_load(&self) {
+        self.0.get_or_init(Condvar::new).notify_one();
+    }
+}
 
 /// The modelled life word.
 #[derive(Debug, Default)]
@@ -108,8 +143,8 @@ impl Cell<'_> {
 
     fn value(self) -> u32 {
         match self {
-            Self::Whole(word) => word.0.load(Ordering::Relaxed),
-            Self::LowHalf(word) => word.0.load(Ordering::Relaxed) as u32,
+            Self::Whole(word) => word.look(Ordering::Relaxed),
+            Self::LowHalf(word) => word.look(Ordering::Relaxed) as u32,
         }
     }
 }

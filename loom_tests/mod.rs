@@ -52,11 +52,17 @@
 //! [`model::must_fail`] wraps a check (or sweep) of a deliberately broken variant and
 //! fails if it is *not* caught.
 
+mod advance;
 mod condvar;
+mod drain;
 mod event;
+mod join;
 mod latch;
 mod life;
 pub(crate) mod memory;
+mod merge;
 pub(crate) mod model;
 mod mutex;
+pub(crate) mod shutdown;
+mod slots;
 pub(crate) mod world;

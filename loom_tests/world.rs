@@ -24,7 +24,10 @@ const GENERATION: u16 = 1;
 const MAX_ROUNDS: usize = 64;
 
 /// The payload of a death.
-struct Killed;
+struct Killed {
+    /// By the sweep, at its kill point; not at a place of the model's choice.
+    swept: bool,
+}
 
 /// The thread to be killed, and how many shared accesses it still makes.
 #[derive(Clone, Copy)]
@@ -47,7 +50,7 @@ pub(super) fn tick() {
     }
     match victim.left.checked_sub(1) {
         Some(left) => VICTIM.set(Some(Victim { left, ..victim })),
-        None => resume_unwind(Box::new(Killed)),
+        None => resume_unwind(Box::new(Killed { swept: true })),
     }
 }
 
@@ -95,13 +98,13 @@ impl Actor {
 
     /// Dies here: no step is run any more, the kernel marks the life word.
     pub(crate) fn die(&self) -> ! {
-        resume_unwind(Box::new(Killed))
+        resume_unwind(Box::new(Killed { swept: false }))
     }
 
     /// Detaches: lets the life word go.
     pub(crate) fn detach(&self) {
         let word = &self.world.lives[usize::from(self.me.slot)].word;
-        if word.0.swap(0, Ordering::AcqRel) & life::WAITERS != 0 {
+        if word.kernel().swap(0, Ordering::AcqRel) & life::WAITERS != 0 {
             self.world.kernel.wake(memory::Cell::Whole(word), ALL);
         }
     }
@@ -156,7 +159,7 @@ impl World {
     fn start(self: &Rc<Self>, kill_at: Option<u32>, body: impl FnOnce(&Actor) + 'static) {
         let slot = self.handles.borrow().len();
         assert!(slot < MAX_ACTORS, "loom has room for {MAX_ACTORS} threads");
-        self.lives[slot].word.0.store(slot as u32 + 1, Ordering::Release);
+        self.lives[slot].word.kernel().store(slot as u32 + 1, Ordering::Release);
         self.running.set(self.running.get() + 1);
         let actor = Actor { me: self.owner(slot), world: Rc::clone(self) };
         let handle = thread::spawn(move || actor.live(kill_at, body));
@@ -220,15 +223,17 @@ impl World {
     /// The kernel's part in the death of a thread: mark, and wake one.
     fn bury(&self, slot: usize) {
         let word = &self.lives[slot].word;
-        let mark = |value: u32| {
-            // Only a word that the dying thread holds.
-            let mine = value & life::TID == slot as u32 + 1;
-            mine.then_some(value & life::WAITERS | life::OWNER_DIED)
-        };
-        if let Ok(before) = word.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, mark)
-            && before & life::WAITERS != 0
-        {
-            self.kernel.wake(memory::Cell::Whole(word), 1);
+        let mut value = word.look(Ordering::Acquire);
+        // Only a word that the dying thread holds.
+        while value & life::TID == slot as u32 + 1 {
+            let marked = value & life::WAITERS | life::OWNER_DIED;
+            match word.kernel().compare_exchange(value, marked, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) if value & life::WAITERS != 0 => {
+                    return self.kernel.wake(memory::Cell::Whole(word), 1);
+                }
+                Ok(_) => return,
+                Err(moved) => value = moved,
+            }
         }
     }
 
@@ -236,6 +241,8 @@ impl World {
         match self.lives.get(slot) {
             Some(life) if life::is_marked::<Loom>(&life.word) => Pulse::Dead,
             Some(_) if self.portable => Pulse::Alive(None),
+            // Not started yet, or detached: there is nothing to sleep on.
+            Some(life) if life.word.look(Ordering::Relaxed) == 0 => Pulse::Alive(None),
             Some(life) => Pulse::Alive(Some(&life.word)),
             None => Pulse::Dead,
         }
@@ -253,11 +260,15 @@ impl Actor {
         }
         match end {
             Ok(()) => {}
-            Err(payload) if payload.is::<Killed>() => {
-                self.world.died.store(true, Ordering::Relaxed);
-                self.world.bury(usize::from(self.me.slot));
-            }
-            Err(payload) => resume_unwind(payload),
+            Err(payload) => match payload.downcast_ref::<Killed>() {
+                Some(killed) => {
+                    if killed.swept {
+                        self.world.died.store(true, Ordering::Relaxed);
+                    }
+                    self.world.bury(usize::from(self.me.slot));
+                }
+                None => resume_unwind(payload),
+            },
         }
         let mut ended = self.world.ended.get();
         ended[usize::from(self.me.slot)] = true;

@@ -104,7 +104,7 @@ impl CrossProcessCondvar {
             }
             .into());
         }
-        let until = deadline(core, timeout);
+        let until = deadline(core.as_ref(), timeout);
         let result = self
             .word()
             .wait(guard.lock().word(), guard.owner(), core.as_ref(), until);

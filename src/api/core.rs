@@ -9,11 +9,11 @@ use crate::error::{Holder, SegmentError};
 use crate::layout::Layout;
 use crate::limits::MAX_PROCESSES;
 use crate::os::{clock, file, fork, process};
-use crate::segment::{Opened, refused};
-use crate::sync::{Env, Owner, Pulse, Real};
+use crate::segment::{Body, Opened, refused};
+use crate::sync::{Env, Mem, Owner, Pulse, Real, Word};
 use crate::table::Corrupt;
-use crate::table::member::State;
 use crate::table::slots::Gone;
+use crate::table::sweep::sweep;
 use core::sync::atomic::Ordering;
 
 pub(crate) type Tables = Layout<Real>;
@@ -21,16 +21,25 @@ pub(crate) type Tables = Layout<Real>;
 /// The attachment. Dropped by whoever drops it last: the process slot is freed and the
 /// byte lock given back.
 #[derive(Debug)]
-pub(crate) struct Core {
-    opened: Opened<Tables>,
+pub(crate) struct Core<M: Mem = Real>
+where
+    Layout<M>: Body,
+{
+    opened: Opened<Layout<M>>,
     process: usize,
     portable: bool,
     forks: u32,
 }
 
-impl Core {
+impl<M: Mem> Core<M>
+where
+    Layout<M>: Body,
+{
     /// Takes a process slot. The keeper makes it live.
-    pub(crate) fn attach(opened: Opened<Tables>, liveness: Liveness) -> Result<Arc<Self>, SegmentError> {
+    pub(crate) fn attach(
+        opened: Opened<Layout<M>>,
+        liveness: Liveness,
+    ) -> Result<Arc<Self>, SegmentError> {
         fork::watch().map_err(|source| refused("watch forks of", opened.path(), source))?;
         let mut core = Self {
             opened,
@@ -59,10 +68,10 @@ impl Core {
         Ok(Arc::new(core))
     }
 
-    pub(crate) fn tables(&self) -> &Tables {
+    pub(crate) fn tables(&self) -> &Layout<M> {
         self.opened.body()
     }
-    pub(crate) fn opened(&self) -> &Opened<Tables> {
+    pub(crate) fn opened(&self) -> &Opened<Layout<M>> {
         &self.opened
     }
     pub(crate) fn process(&self) -> usize {
@@ -88,32 +97,10 @@ impl Core {
     /// done again after the sweeper's own death.
     pub(crate) fn sweep(&self, dead: usize) {
         let tables = self.tables();
-        let group = &tables.group;
-        for slot in 0..group.used() {
-            let member = group.member(slot);
-            if member.process() != Some(dead) {
-                continue;
-            }
-            match member.state() {
-                Ok(State::Claimed) => {
-                    group.swap_member(slot, member, member.with_state(State::Free));
-                }
-                Ok(State::Joining | State::Live) => {
-                    group.count_out(slot, member, self);
-                }
-                _ => {}
-            }
-        }
-        for slot in tables.threads.of_process(dead) {
-            let owner = Owner {
-                slot: slot as u16,
-                generation: tables.threads.word(slot).generation(),
-            };
+        // A corrupt table ends the sweep; the next look at it says so.
+        let _ = sweep(&tables.group, &tables.threads, dead, self, |owner| {
             self.hand_over_locks(owner);
-            tables.threads.free(slot);
-        }
-        // If the dead one was the last laggard, nobody else may be looking.
-        let _ = group.advance(self);
+        });
     }
 
     /// Frees every lock that a dead thread holds; each stays marked inconsistent.
@@ -156,7 +143,7 @@ impl Core {
     }
 }
 
-pub(crate) fn pid_of(tables: &Tables, process: usize) -> u32 {
+pub(crate) fn pid_of<M: Mem>(tables: &Layout<M>, process: usize) -> u32 {
     tables
         .processes
         .get(process)
@@ -164,7 +151,7 @@ pub(crate) fn pid_of(tables: &Tables, process: usize) -> u32 {
 }
 
 /// The processes of some slots, by the name of a runner they hold.
-pub(crate) fn holders(tables: &Tables, slots: impl Iterator<Item = usize>) -> Vec<Holder> {
+pub(crate) fn holders<M: Mem>(tables: &Layout<M>, slots: impl Iterator<Item = usize>) -> Vec<Holder> {
     let group = &tables.group;
     slots
         .map(|process| {
@@ -182,12 +169,15 @@ pub(crate) fn holders(tables: &Tables, slots: impl Iterator<Item = usize>) -> Ve
         .collect()
 }
 
-impl Env<Real> for Core {
+impl<M: Mem> Env<M> for Core<M>
+where
+    Layout<M>: Body,
+{
     fn now(&self) -> u64 {
         clock::now()
     }
 
-    fn process_pulse(&self, process: usize) -> Pulse<'_, Real> {
+    fn process_pulse(&self, process: usize) -> Pulse<'_, M> {
         let tables = self.tables();
         let word = tables.processes.word(process);
         if word.is_free() {
@@ -199,7 +189,7 @@ impl Env<Real> for Core {
             .pulse_of_process(process, keeper, || self.is_held(process))
     }
 
-    fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Real> {
+    fn thread_pulse(&self, owner: Owner) -> Pulse<'_, M> {
         let pulse = self
             .tables()
             .threads
@@ -217,7 +207,10 @@ impl Env<Real> for Core {
     }
 }
 
-impl Gone for Core {
+impl<M: Mem> Gone for Core<M>
+where
+    Layout<M>: Body,
+{
     fn try_claim(&self, process: usize) -> bool {
         let offset = file::PROCESS_LOCKS + process as u64;
         process != self.process
@@ -246,7 +239,10 @@ impl Gone for Core {
     }
 }
 
-impl Drop for Core {
+impl<M: Mem> Drop for Core<M>
+where
+    Layout<M>: Body,
+{
     fn drop(&mut self) {
         if self.is_forked() || self.process == usize::MAX {
             return;
@@ -260,7 +256,7 @@ impl Drop for Core {
 }
 
 /// The absolute end of a timeout; none is for ever.
-pub(crate) fn deadline(core: &Core, timeout: Option<Duration>) -> u64 {
+pub(crate) fn deadline(core: &impl Env<Real>, timeout: Option<Duration>) -> u64 {
     match timeout {
         Some(timeout) => {
             let micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);

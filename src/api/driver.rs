@@ -129,7 +129,7 @@ impl<'a> Driver<'a> {
         instant(self.deadline_micros(now), now)
     }
 
-    fn deadline_micros(&self, now: u64) -> u64 {
+    pub(crate) fn deadline_micros(&self, now: u64) -> u64 {
         let (group, own) = self.runner.controls();
         let of = |scope: &Scope<Real>, control: Control| {
             if !control.is_shutting_down() {

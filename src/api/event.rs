@@ -67,7 +67,7 @@ impl CrossProcessEvent {
     pub fn wait(&self, timeout: Option<Duration>) -> Result<bool, CoordinationError> {
         let core = self.session.core();
         core.check()?;
-        let until = deadline(core, timeout);
+        let until = deadline(core.as_ref(), timeout);
         Ok(self.word().wait(core.as_ref(), until) == Waited::Set)
     }
 

@@ -119,7 +119,7 @@ impl CrossProcessLock {
             return Ok(self.guard(me, acquired));
         }
         let began = core.now();
-        let until = deadline(core, timeout);
+        let until = deadline(core.as_ref(), timeout);
         // For whoever looks from outside: this thread wants that lock.
         let thread = core.tables().threads.get(usize::from(me.slot));
         let publish = |wants: u64| {

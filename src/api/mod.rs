@@ -17,6 +17,7 @@ pub(crate) mod process;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod runner;
+pub(crate) mod seat;
 pub(crate) mod segment;
 pub(crate) mod session;
 pub(crate) mod signals;

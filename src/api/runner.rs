@@ -108,6 +108,19 @@ impl Runner {
         group.mode().max(own.mode())
     }
 
+    /// How long the present phase may still take before it is forced, for programs that
+    /// acknowledge by hand (a handler is given its deadline). The shorter one if both the
+    /// group and this runner alone are shut down; zero when it is over; `None` while no
+    /// shutdown is on. An extension may lengthen it. Never blocks.
+    #[must_use]
+    pub fn phase_remaining(&self) -> Option<Duration> {
+        let now = self.core().now();
+        match Driver::new(self).deadline_micros(now) {
+            u64::MAX => None,
+            until => Some(Duration::from_micros(until.saturating_sub(now))),
+        }
+    }
+
     /// Whether in-flight work should stop early: the mode is Fast or Immediate.
     #[inline]
     #[must_use]

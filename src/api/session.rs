@@ -14,11 +14,10 @@ use std::time::Duration;
 
 use crate::api::core::Core;
 use crate::api::handlers::Handlers;
+use crate::api::seat::Seat;
 use crate::api::threads;
 use crate::error::SegmentError;
-use crate::limits::MAX_THREADS;
 use crate::segment::refused;
-use crate::sync::{Owner, life};
 use crate::table::group::Look;
 
 /// Shared by every handle of one attachment.
@@ -138,77 +137,6 @@ impl Drop for Session {
             }
         }
         let _ = thread.join();
-    }
-}
-
-/// A thread slot held by the thread that is running.
-pub(crate) struct Seat<'a> {
-    core: &'a Core,
-    pub(crate) owner: Owner,
-    holds_life: bool,
-}
-
-impl<'a> Seat<'a> {
-    /// Takes a thread slot, and its life word where the platform has life words.
-    pub(crate) fn take(core: &'a Core) -> Result<Self, SegmentError> {
-        let threads = &core.tables().threads;
-        let attach = || threads.attach(core.process());
-        let owner = attach().or_else(|| {
-            // Full: perhaps of the dead.
-            core.reap();
-            attach()
-        });
-        let Some(owner) = owner else {
-            return Err(SegmentError::Full {
-                table: "threads",
-                capacity: MAX_THREADS,
-                held_by: crate::api::core::holders(core.tables(), core.tables().processes.occupied()),
-            });
-        };
-        let mut seat = Self {
-            core,
-            owner,
-            holds_life: false,
-        };
-        if !core.is_portable()
-            && let Some(thread) = threads.get(usize::from(owner.slot))
-        {
-            // A failure leaves the word silent: peers then ask the byte lock.
-            seat.holds_life = life::hold(&thread.life).is_ok();
-        }
-        threads.go_live(owner);
-        Ok(seat)
-    }
-
-    /// Gives up the guard without giving up the slot.
-    pub(crate) fn keep(self) -> (Owner, bool) {
-        let parts = (self.owner, self.holds_life);
-        std::mem::forget(self);
-        parts
-    }
-
-    /// The guard of a slot taken before by this same thread.
-    pub(crate) fn resume(core: &'a Core, (owner, holds_life): (Owner, bool)) -> Self {
-        Self {
-            core,
-            owner,
-            holds_life,
-        }
-    }
-}
-
-impl Drop for Seat<'_> {
-    fn drop(&mut self) {
-        let slot = usize::from(self.owner.slot);
-        let threads = &self.core.tables().threads;
-        // A lock that this thread still holds passes on as owner-died.
-        self.core.hand_over_locks(self.owner);
-        if self.holds_life
-            && let Some(thread) = threads.get(slot)
-        {
-            let _ = life::release(&thread.life);
-        }
-        threads.free(slot);
     }
 }
 

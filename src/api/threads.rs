@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::api::core::Core;
-use crate::api::session::Seat;
+use crate::api::seat::Seat;
 use crate::error::SegmentError;
 use crate::sync::Owner;
 

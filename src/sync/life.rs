@@ -104,6 +104,14 @@ impl LifeArea<Real> for RealLife {
     fn word(&self) -> &AtomicU32 {
         &self.words[self_test().unwrap_or(0)]
     }
+    fn hold(&self) -> io::Result<()> {
+        hold(self)
+    }
+    fn release(&self) {
+        // It fails only if this thread does not hold the word, and then there is
+        // nothing to release.
+        let _ = release(self);
+    }
 }
 
 /// Holds the life word for the calling thread, from now until [`release`] or its end.

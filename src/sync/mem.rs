@@ -5,6 +5,7 @@
 //! the code that ships.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::io;
 
 use crate::os::futex;
 
@@ -98,6 +99,12 @@ pub(crate) trait Mem: Sized + Sync + 'static {
 pub(crate) trait LifeArea<M: Mem>: Sync {
     /// The word in which the kernel marks the death of the thread.
     fn word(&self) -> &M::U32;
+    /// Takes the word for the life of the calling thread; the area is exclusively ours.
+    fn hold(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// Lets it go, by the same thread, and wakes whoever sleeps on it.
+    fn release(&self) {}
 }
 
 /// The mapping itself: core atomics and the kernel's futex.

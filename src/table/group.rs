@@ -28,7 +28,7 @@ pub(crate) struct Group<M: Mem, const N: usize> {
     pub(crate) scope: Scope<M>,
     pub(crate) generation: Generation<M>,
     /// One more than the highest slot ever claimed: bounds every scan. A hint that is
-    /// raised before a slot is published and never lowered.
+    /// raised before a slot is claimed and never lowered.
     high_water: M::U32,
     _pad: M::U32,
     /// Dense, so that a scan of 128 runners reads 16 cache lines; each word is written
@@ -90,7 +90,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
         (self.high_water.load(Ordering::Acquire) as usize).min(N)
     }
 
-    pub(crate) fn raise_high_water(&self, slot: usize) {
+    pub(super) fn raise_high_water(&self, slot: usize) {
         let needed = slot as u32 + 1;
         let mut current = self.high_water.load(Ordering::Acquire);
         while current < needed {

@@ -53,8 +53,13 @@ impl<M: Mem, const N: usize> Group<M, N> {
                     1 => state == State::Free,
                     _ => is_ended(state),
                 };
+                if !wanted {
+                    continue;
+                }
+                // Before the claim: a sweep must find the slot wherever its claimant dies.
+                self.raise_high_water(slot);
                 let claimed = member.claimed(process);
-                if wanted && self.swap_member(slot, member, claimed) {
+                if self.swap_member(slot, member, claimed) {
                     self.clear(slot);
                     return Ok(Some(Claim {
                         slot,
@@ -103,7 +108,6 @@ impl<M: Mem, const N: usize> Group<M, N> {
         if claimed.generation() != generation || claimed.state()? != State::Claimed {
             return Err(Corrupt("membership word: changed under its claimant"));
         }
-        self.raise_high_water(slot);
         let joining = claimed.with_state(State::Joining);
         self.swap_member(slot, claimed, joining);
         // SYNC POINT membership: whoever initiates from now on sees us, or we see it.

@@ -15,6 +15,7 @@ pub(crate) mod runner;
 pub(crate) mod scope;
 pub(crate) mod slots;
 pub(crate) mod stamp;
+pub(crate) mod sweep;
 pub(crate) mod threads;
 
 /// A value in the segment that no release writes. Carries what and where.

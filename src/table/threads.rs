@@ -90,6 +90,8 @@ impl<M: Mem, const N: usize> Threads<M, N> {
             if !word.is_free() {
                 continue;
             }
+            // Before the claim: a sweep must find the slot wherever its claimant dies.
+            self.raise_high_water(slot as u64 + 1);
             let claimed = word.with_state(ATTACHING).0 | ((process + 1) as u64) << PROCESS_SHIFT;
             if thread
                 .word
@@ -97,7 +99,6 @@ impl<M: Mem, const N: usize> Threads<M, N> {
                 .is_ok()
             {
                 thread.wants.store(0, Ordering::Relaxed);
-                self.raise_high_water(slot as u64 + 1);
                 return Some(Owner {
                     slot: slot as u16,
                     generation: word.generation(),

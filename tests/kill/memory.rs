@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{getpid, pause};
 
 use crate::os::futex;
+use crate::segment::shared;
 use crate::sync::life::RealLife;
 use crate::sync::mem::{LifeArea, Mem, Woken, Word};
 
@@ -54,17 +55,10 @@ pub(crate) struct FaultyU32(AtomicU32);
 #[derive(Debug, Default)]
 pub(crate) struct FaultyU64(AtomicU64);
 
-/// A life word that the kernel really marks; hold it through [`real`](Self::real).
+/// A life word that the kernel really marks;
 #[repr(transparent)]
 #[derive(Debug, Default)]
 pub(crate) struct FaultyLife(RealLife);
-
-impl FaultyLife {
-    /// For `life::hold` and `life::release`.
-    pub(crate) fn real(&self) -> &RealLife {
-        &self.0
-    }
-}
 
 impl LifeArea<Faulty> for FaultyLife {
     fn word(&self) -> &FaultyU32 {
@@ -73,6 +67,12 @@ impl LifeArea<Faulty> for FaultyLife {
         // - FaultyU32 is a transparent wrapper of AtomicU32: same layout and validity;
         // - the pointer comes from a reference that lives as long as `self`.
         unsafe { &*word }
+    }
+    fn hold(&self) -> std::io::Result<()> {
+        self.0.hold()
+    }
+    fn release(&self) {
+        self.0.release();
     }
 }
 
@@ -156,3 +156,7 @@ impl Mem for Faulty {
         core::hint::spin_loop();
     }
 }
+
+shared!(FaultyU32 { 0 });
+shared!(FaultyU64 { 0 });
+shared!(FaultyLife { 0 });

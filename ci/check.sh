@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Format, lints and documentation, with warnings denied.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo fmt --check
+cargo clippy --all-targets --features loom -- -D warnings
+cargo clippy --lib --no-default-features -- -D warnings
+RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --all-features --document-private-items

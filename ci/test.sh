@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The tests a newcomer runs, then the same processes on the portable back end, the
+# models, the examples, and the benches in test mode.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo test
+EBBTIDE_LIVENESS=portable cargo test --tests
+cargo test --features loom --lib loom_tests -- --nocapture
+for example in quick_start two_processes; do
+    cargo run --quiet --example "$example"
+done
+cargo bench --bench shutdown -- --test
+cargo run --quiet --release -- demo
+cargo run --quiet --release -- demo --runners 6 --kill 2 --stop 1 --hang 1 --timeout 2s

@@ -1,0 +1,88 @@
+//! A thread's seat: its slot and life word.
+
+use crate::api::core::{Core, holders};
+use crate::error::SegmentError;
+use crate::layout::Layout;
+use crate::limits::MAX_THREADS;
+use crate::segment::Body;
+use crate::sync::{LifeArea, Mem, Owner, Real};
+
+/// A thread slot held by the thread that is running.
+pub(crate) struct Seat<'a, M: Mem = Real>
+where
+    Layout<M>: Body,
+{
+    core: &'a Core<M>,
+    pub(crate) owner: Owner,
+    holds_life: bool,
+}
+
+impl<'a, M: Mem> Seat<'a, M>
+where
+    Layout<M>: Body,
+{
+    /// Takes a thread slot, and its life word where the platform has life words.
+    pub(crate) fn take(core: &'a Core<M>) -> Result<Self, SegmentError> {
+        let threads = &core.tables().threads;
+        let attach = || threads.attach(core.process());
+        let owner = attach().or_else(|| {
+            // Full: perhaps of the dead.
+            core.reap();
+            attach()
+        });
+        let Some(owner) = owner else {
+            return Err(SegmentError::Full {
+                table: "threads",
+                capacity: MAX_THREADS,
+                held_by: holders(core.tables(), core.tables().processes.occupied()),
+            });
+        };
+        let mut seat = Self {
+            core,
+            owner,
+            holds_life: false,
+        };
+        if !core.is_portable()
+            && let Some(thread) = threads.get(usize::from(owner.slot))
+        {
+            // A failure leaves the word silent: peers then ask the byte lock.
+            seat.holds_life = thread.life.hold().is_ok();
+        }
+        threads.go_live(owner);
+        Ok(seat)
+    }
+
+    /// Gives up the guard without giving up the slot.
+    pub(crate) fn keep(self) -> (Owner, bool) {
+        let parts = (self.owner, self.holds_life);
+        std::mem::forget(self);
+        parts
+    }
+
+    /// The guard of a slot taken before by this same thread.
+    pub(crate) fn resume(core: &'a Core<M>, (owner, holds_life): (Owner, bool)) -> Self {
+        Self {
+            core,
+            owner,
+            holds_life,
+        }
+    }
+}
+
+impl<M: Mem> Drop for Seat<'_, M>
+where
+    Layout<M>: Body,
+{
+    fn drop(&mut self) {
+        let slot = usize::from(self.owner.slot);
+        let threads = &self.core.tables().threads;
+        // A lock that this thread still holds passes on as owner-died.
+        self.core.hand_over_locks(self.owner);
+        if self.holds_life
+            && let Some(thread) = threads.get(slot)
+        {
+            thread.life.release();
+        }
+        threads.free(slot);
+    }
+}

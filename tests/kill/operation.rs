@@ -1,0 +1,234 @@
+//! The operations that victims die in: the shipped code on the killing memory.
+
+use std::sync::Arc;
+
+use super::memory::{Faulty, accesses, arm};
+use super::survivor::{FIRST_LOCK, SECONDS, open};
+use super::{Attached, Tables};
+use crate::api::core::Core;
+use crate::api::options::Liveness;
+use crate::api::seat::Seat;
+use crate::phase::{Mode, Phase, ReasonCode};
+use crate::sync::Env;
+use crate::table::control::Ask;
+use crate::table::inflight::Look;
+use crate::table::join::{Claim, Joined};
+use crate::table::request::Terms;
+
+/// A budget that no test reaches.
+pub(super) const ASK: Ask = Ask {
+    mode: Mode::Graceful,
+    code: ReasonCode::Requested,
+    budget_millis: 600_000,
+};
+
+macro_rules! operations {
+    ($($variant:ident = $name:literal),* $(,)?) => {
+        /// One operation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Operation { $($variant),* }
+
+        impl Operation {
+            pub(super) const ALL: &[Operation] = &[$(Operation::$variant),*];
+
+            pub(super) fn name(self) -> &'static str {
+                match self { $(Operation::$variant => $name),* }
+            }
+
+            pub(super) fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|operation| operation.name() == name)
+            }
+        }
+    };
+}
+
+operations! {
+    Attach = "attach and detach",
+    Join = "join",
+    Leave = "leave",
+    Initiate = "initiate",
+    Merge = "merge",
+    Cancel = "cancel",
+    Acknowledge = "acknowledge",
+    AcknowledgeLast = "acknowledge, advance",
+    Own = "own shutdown",
+    Work = "begin and end",
+    Extend = "extend",
+    Renew = "begin generation",
+    Lock = "lock and unlock",
+    Name = "add a name",
+    Words = "last words",
+    Event = "event set",
+    Notify = "notify",
+    Reap = "reap",
+}
+
+/// A victim attached as a process with a seat, and perhaps as a runner.
+pub(super) struct Scene {
+    pub(super) core: Attached,
+    claim: Option<Claim>,
+}
+
+impl Scene {
+    pub(super) fn attach(directory: &str, portable: bool) -> Self {
+        let liveness = if portable { Liveness::Portable } else { Liveness::Auto };
+        let core = Core::<Faulty>::attach(open(directory), liveness).unwrap();
+        Self { core, claim: None }
+    }
+
+    pub(super) fn tables(&self) -> &Tables {
+        self.core.tables()
+    }
+
+    pub(super) fn seat(&self) -> Seat<'_, Faulty> {
+        let seat = Seat::take(&self.core).unwrap();
+        let keeper = usize::from(seat.owner.slot);
+        self.tables().processes.go_live(self.core.process(), keeper);
+        seat
+    }
+
+    /// Joins as a runner; false if a shutdown is on.
+    pub(super) fn join(&mut self, id: &str) -> bool {
+        let group = &self.core.tables().group;
+        let claim = group.claim(self.core.process()).unwrap().expect("there is room");
+        self.core.tables().texts[claim.slot].id.write(id);
+        let joined = group.publish(claim, self.core.as_ref(), |_| false).unwrap();
+        let live = matches!(joined, Joined::Live(_));
+        self.claim = live.then_some(claim);
+        live
+    }
+
+    pub(super) fn initiate(&self) {
+        let group = &self.tables().group;
+        let epoch = group.scope.control().epoch();
+        let terms = Terms { pid: 1, ..Terms::default() };
+        group
+            .scope
+            .request
+            .propose(epoch, self.core.process(), terms, |_| false, || {
+                self.tables().reason.write("the victim's reason");
+            });
+        let _ = group.scope.initiate(ASK, self.core.now()).unwrap();
+        let _ = group.advance(self.core.as_ref()).unwrap();
+    }
+
+    pub(super) fn acknowledge(&self, phase: Phase) {
+        let Some(Claim { slot, generation }) = self.claim else { return };
+        let group = &self.tables().group;
+        let _ = group.acknowledge(slot, generation, phase, false, self.core.as_ref()).unwrap();
+    }
+
+    pub(super) fn leave(&mut self) {
+        if let Some(Claim { slot, generation }) = self.claim.take() {
+            self.tables().group.leave(slot, generation, self.core.as_ref()).unwrap();
+        }
+    }
+}
+
+/// Runs the operation and dies in it; returns the accesses made if it gets through.
+/// What comes before it is not swept.
+pub(super) fn run(operation: Operation, access: u64, directory: &str, portable: bool) -> u64 {
+    if operation == Operation::Attach {
+        let before = accesses();
+        arm(access);
+        let scene = Scene::attach(directory, portable);
+        drop(scene.seat());
+        drop(scene);
+        return accesses() - before;
+    }
+    let mut scene = Scene::attach(directory, portable);
+    let core = Arc::clone(&scene.core);
+    let seat = Scene { core: Arc::clone(&core), claim: None };
+    let seat = seat.seat();
+    if operation != Operation::Join {
+        assert!(scene.join("victim"));
+    }
+    prepare(operation, &scene);
+    let before = accesses();
+    arm(access);
+    act(operation, &mut scene, &seat);
+    let made = accesses() - before;
+    arm(u64::MAX);
+    scene.leave();
+    made
+}
+
+fn prepare(operation: Operation, scene: &Scene) {
+    match operation {
+        Operation::Merge | Operation::Cancel | Operation::Acknowledge | Operation::Extend => {
+            scene.initiate();
+        }
+        Operation::AcknowledgeLast => {
+            scene.initiate();
+            scene.acknowledge(Phase::Signaling);
+        }
+        _ => {}
+    }
+}
+
+fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
+    let core = Arc::clone(&scene.core);
+    let (tables, env) = (core.tables(), core.as_ref());
+    let group = &tables.group;
+    match operation {
+        Operation::Attach => unreachable!("it has no scene"),
+        Operation::Join => {
+            scene.join("victim");
+        }
+        Operation::Leave => scene.leave(),
+        Operation::Initiate | Operation::Merge => scene.initiate(),
+        Operation::Cancel => {
+            let _ = group.scope.cancel().unwrap();
+        }
+        Operation::Acknowledge => scene.acknowledge(Phase::Signaling),
+        Operation::AcknowledgeLast => {
+            scene.acknowledge(Phase::Draining);
+            scene.acknowledge(Phase::Closing);
+        }
+        Operation::Own => {
+            let Some(Claim { slot, generation }) = scene.claim else { return };
+            let _ = group.runners[slot].own.initiate(ASK, env.now()).unwrap();
+            for phase in Phase::ACKNOWLEDGED {
+                let _ = group.acknowledge_own(slot, generation, phase, false, env).unwrap();
+            }
+        }
+        Operation::Work => {
+            let Some(Claim { slot, .. }) = scene.claim else { return };
+            let gate = &group.runners[slot].gate;
+            let open = || Look { refuses: group.scope.control().refuses_work(), epochs: (0, 0) };
+            if gate.begin(open) {
+                gate.end();
+            }
+        }
+        Operation::Extend => {
+            let _ = group.scope.extend(group.scope.control(), 1_000, env.now());
+        }
+        Operation::Renew => {
+            scene.leave();
+            scene.initiate();
+            let control = group.scope.control();
+            if control.phase().unwrap() == Phase::Complete {
+                group.generation.begin(&group.scope, control).unwrap();
+            }
+        }
+        Operation::Lock => {
+            let lock = &tables.locks[FIRST_LOCK];
+            if lock.lock(seat.owner, env, env.now() + 30 * SECONDS).is_ok() {
+                let _ = lock.unlock(seat.owner);
+            }
+        }
+        Operation::Name => {
+            let until = env.now() + 30 * SECONDS;
+            tables.lock_names.find_or_add("victim's lock", seat.owner, env, until).unwrap();
+        }
+        Operation::Words => {
+            let Some(Claim { slot, .. }) = scene.claim else { return };
+            tables.texts[slot].last_words.write("new words, whole or not at all");
+        }
+        Operation::Event => tables.events[0].set(),
+        Operation::Notify => tables.condvars[0].notify_all(),
+        Operation::Reap => {
+            core.reap();
+        }
+    }
+}

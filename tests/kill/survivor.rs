@@ -1,0 +1,169 @@
+//! What must still work after any death, and the peer that hammers meanwhile.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use super::memory::Faulty;
+use super::operation::{ASK, Scene};
+use super::{Attached, Tables};
+use crate::limits::{MAX_RUNNERS, MAX_THREADS};
+use crate::phase::Phase;
+use crate::segment::{self, Opened, Options, SegmentName};
+use crate::sync::Env;
+use crate::sync::event::Waited;
+use crate::table::control::Stage;
+use crate::table::member::State;
+
+pub(super) const SECONDS: u64 = 1_000_000;
+/// The lock everybody fights for.
+pub(super) const FIRST_LOCK: usize = 0;
+const NAME: &str = "killed";
+
+fn options(directory: &Path) -> Options {
+    Options { directory: Some(directory.into()), mode: 0o600 }
+}
+
+pub(super) fn create(directory: &Path) -> Opened<Tables> {
+    let name = SegmentName::new(NAME).unwrap();
+    segment::create::<Tables>(&name, &options(directory)).unwrap()
+}
+
+pub(super) fn open(directory: &str) -> Opened<Tables> {
+    let name = SegmentName::new(NAME).unwrap();
+    segment::open::<Tables>(&name, &options(Path::new(directory))).unwrap()
+}
+
+/// A peer in a thread of its own: takes the lock, advances, reaps, looks.
+pub(super) struct Peer {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Peer {
+    pub(super) fn start(directory: &str, portable: bool, reaps: bool) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (directory, stopped) = (directory.to_string(), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            let scene = Scene::attach(&directory, portable);
+            let seat = scene.seat();
+            while !stopped.load(Ordering::Relaxed) {
+                take_lock(&scene.core, &seat);
+                let _ = scene.tables().group.advance(scene.core.as_ref()).unwrap();
+                let _ = scene.tables().texts[0].last_words.read();
+                if reaps {
+                    scene.core.reap();
+                }
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    pub(super) fn end(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().expect("the peer sees no violation");
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn take_lock(core: &Attached, seat: &crate::api::seat::Seat<'_, Faulty>) {
+    let lock = &core.tables().locks[FIRST_LOCK];
+    let acquired = lock
+        .lock(seat.owner, core.as_ref(), core.now() + 30 * SECONDS)
+        .expect("the lock comes within its time");
+    if acquired.previous_owner_died {
+        lock.mark_consistent(seat.owner);
+    }
+    let _ = lock.unlock(seat.owner);
+}
+
+/// Does everything once: nothing may hang, and what the dead left must be cleared.
+pub(super) fn check(directory: &str, portable: bool) {
+    let mut scene = Scene::attach(directory, portable);
+    let core = Arc::clone(&scene.core);
+    let seat_scene = Scene::attach(directory, portable);
+    let seat = seat_scene.seat();
+    let tables = core.tables();
+
+    take_lock(&seat_scene.core, &seat);
+    words_are_whole(tables);
+    let until = core.now() + 30 * SECONDS;
+    let name = tables.lock_names.find_or_add("survivor's lock", seat.owner, seat_scene.core.as_ref(), until);
+    assert!(name.is_ok(), "{name:?}");
+    tables.events[1].clear();
+    tables.events[1].set();
+    assert_eq!(tables.events[1].wait(core.as_ref(), until), Waited::Set);
+
+    complete(&core);
+    renew(&core);
+    while tables.processes.occupied().any(|process| !crate::table::slots::Gone::is_held(core.as_ref(), process)) {
+        // A dying process keeps its byte lock a little longer than its life.
+        core.reap();
+    }
+    nothing_is_left_of_the_dead(&core);
+
+    assert!(scene.join("survivor"), "the next generation is open");
+    scene.initiate();
+    for phase in Phase::ACKNOWLEDGED {
+        scene.acknowledge(phase);
+    }
+    assert_eq!(tables.group.scope.control().phase(), Ok(Phase::Complete));
+    scene.leave();
+}
+
+/// Whatever phase the dead left, the group completes.
+fn complete(core: &Attached) {
+    let group = &core.tables().group;
+    let _ = group.generation.help(&group.scope).unwrap();
+    let _ = group.scope.initiate(ASK, core.now()).unwrap();
+    let until = core.now() + 30 * SECONDS;
+    loop {
+        let _ = group.advance(core.as_ref()).unwrap();
+        let seen = group.scope.control();
+        match seen.stage().unwrap() {
+            Stage::Phase(Phase::Complete) => return,
+            Stage::Phase(Phase::Running) => {
+                let _ = group.scope.initiate(ASK, core.now()).unwrap();
+            }
+            _ => {
+                let moved = group.wait_past(seen, core.as_ref(), until).unwrap();
+                assert!(moved.is_some(), "the phase waits for the dead");
+            }
+        }
+    }
+}
+
+fn renew(core: &Attached) {
+    let group = &core.tables().group;
+    let before = group.generation.current();
+    let control = group.scope.control();
+    assert!(group.generation.begin(&group.scope, control).unwrap());
+    assert_eq!(group.generation.current(), before + 1);
+}
+
+fn nothing_is_left_of_the_dead(core: &Attached) {
+    let tables = core.tables();
+    for slot in 0..MAX_RUNNERS {
+        let state = tables.group.member(slot).state().unwrap();
+        assert!(matches!(state, State::Free | State::Left | State::Dead), "slot {slot} is {state:?}");
+    }
+    for slot in 0..MAX_THREADS {
+        let word = tables.threads.word(slot);
+        let held = word.process().is_none_or(|process| crate::table::slots::Gone::is_held(core.as_ref(), process));
+        assert!(word.is_free() || held, "thread slot {slot} belongs to nobody");
+    }
+}
+
+fn words_are_whole(tables: &Tables) {
+    for slot in 0..tables.group.used() {
+        let (words, _) = tables.texts[slot].last_words.read();
+        assert!(["", "new words, whole or not at all"].contains(&words.as_str()), "torn: {words:?}");
+    }
+}
+
