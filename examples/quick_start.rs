@@ -37,7 +37,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("{} in {:?}", report.outcome.name(), report.total);
     for runner in &report.runners {
-        println!("  {}: {:?}, {:?}", runner.id, runner.outcome, runner.last_words);
+        println!(
+            "  {}: {:?}, {:?}",
+            runner.id, runner.outcome, runner.last_words
+        );
     }
     for worker in workers {
         worker.join().expect("the worker does not panic")?;

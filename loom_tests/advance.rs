@@ -21,7 +21,10 @@ fn all_acknowledge<const N: usize>(world: &Rc<World>) {
         let group = Rc::clone(&group);
         world.spawn(move |runner| {
             let seen = group.scope.control();
-            assert_eq!(acknowledge(&group, slot, Phase::Signaling, runner.env()), Acked::InTime);
+            assert_eq!(
+                acknowledge(&group, slot, Phase::Signaling, runner.env()),
+                Acked::InTime
+            );
             if seen.phase() == Ok(Phase::Signaling) {
                 wait_past(&group, seen, runner.env(), NEVER).unwrap();
             }
@@ -33,58 +36,67 @@ fn all_acknowledge<const N: usize>(world: &Rc<World>) {
 
 #[test]
 fn two_runners_pass_a_phase_together() {
-    Model::new("acknowledge and advance, 2 runners").bound(4).check(all_acknowledge::<2>);
+    Model::new("acknowledge and advance, 2 runners")
+        .bound(4)
+        .check(all_acknowledge::<2>);
 }
 
 #[test]
 fn three_runners_pass_a_phase_together() {
-    Model::new("acknowledge and advance, 3 runners").bound(2).check(all_acknowledge::<3>);
+    Model::new("acknowledge and advance, 3 runners")
+        .bound(2)
+        .check(all_acknowledge::<3>);
 }
 
 /// Two runners; one is killed at every point of its acknowledgement. The other gets on,
 /// by its own look or because the death wakes it.
 #[test]
 fn an_acknowledger_killed_anywhere_holds_nobody_up() {
-    kill_sweep(Model::new("acknowledge, last one killed").bound(2), |_, world| {
-        let group = group::<2>(world, 2);
-        let _ = initiate(&group, world, LONG);
-        let shared = Rc::clone(&group);
-        world.spawn_victim(move |victim| {
-            let _ = acknowledge(&shared, 0, Phase::Signaling, victim.env());
-        });
-        world.spawn(move |survivor| {
-            let seen = group.scope.control();
-            let _ = acknowledge(&group, 1, Phase::Signaling, survivor.env());
-            if seen.phase() == Ok(Phase::Signaling) {
-                wait_past(&group, seen, survivor.env(), NEVER).unwrap();
-            }
-            assert_ne!(phase_of(&group), Phase::Signaling);
-        });
-        world.finish_in_time();
-    });
+    kill_sweep(
+        Model::new("acknowledge, last one killed").bound(2),
+        |_, world| {
+            let group = group::<2>(world, 2);
+            let _ = initiate(&group, world, LONG);
+            let shared = Rc::clone(&group);
+            world.spawn_victim(move |victim| {
+                let _ = acknowledge(&shared, 0, Phase::Signaling, victim.env());
+            });
+            world.spawn(move |survivor| {
+                let seen = group.scope.control();
+                let _ = acknowledge(&group, 1, Phase::Signaling, survivor.env());
+                if seen.phase() == Ok(Phase::Signaling) {
+                    wait_past(&group, seen, survivor.env(), NEVER).unwrap();
+                }
+                assert_ne!(phase_of(&group), Phase::Signaling);
+            });
+            world.finish_in_time();
+        },
+    );
 }
 
 /// One dies without a word while two wait for it, and the clock stands still: the
 /// kernel's one wake-up must reach everybody.
 #[test]
 fn one_death_wakes_every_waiter() {
-    Model::new("a death wakes all waiters").bound(1).check(|world| {
-        let group = group::<3>(world, 3);
-        let _ = initiate(&group, world, LONG);
-        world.spawn(|victim| victim.die());
-        for slot in 1..3 {
-            let group = Rc::clone(&group);
-            world.spawn(move |waiter| {
-                let seen = group.scope.control();
-                let _ = acknowledge(&group, slot, Phase::Signaling, waiter.env());
-                if seen.phase() == Ok(Phase::Signaling) {
-                    wait_past(&group, seen, waiter.env(), NEVER).unwrap();
-                }
-            });
-        }
-        world.finish();
-        assert_eq!(phase_of(&group), Phase::Draining);
-    });
+    Model::new("a death wakes all waiters")
+        .bound(1)
+        .check(|world| {
+            let group = group::<3>(world, 3);
+            let _ = initiate(&group, world, LONG);
+            world.spawn(|victim| victim.die());
+            for slot in 1..3 {
+                let group = Rc::clone(&group);
+                world.spawn(move |waiter| {
+                    let seen = group.scope.control();
+                    let _ = acknowledge(&group, slot, Phase::Signaling, waiter.env());
+                    if seen.phase() == Ok(Phase::Signaling) {
+                        wait_past(&group, seen, waiter.env(), NEVER).unwrap();
+                    }
+                });
+            }
+            world.finish();
+            assert_eq!(phase_of(&group), Phase::Draining);
+        });
 }
 
 /// The initiator is killed at every point; if the shutdown began, the runner completes it.
@@ -119,45 +131,61 @@ fn an_initiator_killed_anywhere_is_not_needed() {
 /// A runner leaves while another waits for it.
 #[test]
 fn leaving_resolves_a_laggard() {
-    Model::new("leave while waited for").bound(3).check(|world| {
-        let group = group::<2>(world, 2);
-        let _ = initiate(&group, world, LONG);
-        let shared = Rc::clone(&group);
-        world.spawn(move |leaver| {
-            assert!(shared.leave(0, FIRST, leaver.env()).unwrap());
+    Model::new("leave while waited for")
+        .bound(3)
+        .check(|world| {
+            let group = group::<2>(world, 2);
+            let _ = initiate(&group, world, LONG);
+            let shared = Rc::clone(&group);
+            world.spawn(move |leaver| {
+                assert!(shared.leave(0, FIRST, leaver.env()).unwrap());
+            });
+            world.spawn(move |waiter| {
+                let seen = group.scope.control();
+                let _ = acknowledge(&group, 1, Phase::Signaling, waiter.env());
+                if seen.phase() == Ok(Phase::Signaling) {
+                    wait_past(&group, seen, waiter.env(), NEVER).unwrap();
+                }
+            });
+            world.finish();
         });
-        world.spawn(move |waiter| {
-            let seen = group.scope.control();
-            let _ = acknowledge(&group, 1, Phase::Signaling, waiter.env());
-            if seen.phase() == Ok(Phase::Signaling) {
-                wait_past(&group, seen, waiter.env(), NEVER).unwrap();
-            }
-        });
-        world.finish();
-    });
 }
 
 /// A hung runner is passed at the deadline, and told that it was late.
 #[test]
 fn the_deadline_passes_a_hung_runner() {
-    Model::new("forced at the deadline").bound(2).check(|world| {
-        let group = group::<2>(world, 2);
-        let _ = initiate(&group, world, crate::table::control::Ask { budget_millis: 1000, ..LONG });
-        let shared = Rc::clone(&group);
-        world.spawn(move |waiter| {
-            let seen = shared.scope.control();
-            let _ = acknowledge(&shared, 1, Phase::Signaling, waiter.env());
-            wait_past(&shared, seen, waiter.env(), NEVER).unwrap();
-            assert_eq!(phase_of(&shared), Phase::Draining);
+    Model::new("forced at the deadline")
+        .bound(2)
+        .check(|world| {
+            let group = group::<2>(world, 2);
+            let _ = initiate(
+                &group,
+                world,
+                crate::table::control::Ask {
+                    budget_millis: 1000,
+                    ..LONG
+                },
+            );
+            let shared = Rc::clone(&group);
+            world.spawn(move |waiter| {
+                let seen = shared.scope.control();
+                let _ = acknowledge(&shared, 1, Phase::Signaling, waiter.env());
+                wait_past(&shared, seen, waiter.env(), NEVER).unwrap();
+                assert_eq!(phase_of(&shared), Phase::Draining);
+            });
+            world.finish_in_time();
+            assert_eq!(acknowledge(&group, 0, Phase::Signaling, world), Acked::Late);
         });
-        world.finish_in_time();
-        assert_eq!(acknowledge(&group, 0, Phase::Signaling, world), Acked::Late);
-    });
 }
 
 /// The bare pattern of two acknowledgers, with and without the fence.
 fn both_acknowledge(fenced: bool) {
-    Model::new(if fenced { "acknowledge, bare" } else { "acknowledge, no fence" }).check(move |world| {
+    Model::new(if fenced {
+        "acknowledge, bare"
+    } else {
+        "acknowledge, no fence"
+    })
+    .check(move |world| {
         let words = Rc::new([AtomicU32::new(0), AtomicU32::new(0)]);
         let advanced = Rc::new(std::cell::Cell::new(0));
         for me in 0..2 {
@@ -173,7 +201,10 @@ fn both_acknowledge(fenced: bool) {
             });
         }
         world.finish();
-        assert!(advanced.get() > 0, "the last acknowledger did not see that it was the last");
+        assert!(
+            advanced.get() > 0,
+            "the last acknowledger did not see that it was the last"
+        );
     });
 }
 

@@ -8,7 +8,8 @@ use super::memory::Loom;
 use super::model::{Model, kill_sweep, must_fail};
 use super::world::{Actor, NEVER, World};
 use crate::sync::mutex::{Mutex, Released};
-use crate::sync::{Condvar, Env};
+use crate::sync::Env;
+use crate::sync::condvar::Condvar;
 
 /// A number of permits under a lock.
 #[derive(Default)]
@@ -30,7 +31,10 @@ impl Permits {
     fn take(&self, actor: &Actor) {
         self.lock(actor);
         while self.count.get() == 0 {
-            let awake = self.changed.wait(&self.mutex, actor.me(), actor.env(), NEVER).unwrap();
+            let awake = self
+                .changed
+                .wait(&self.mutex, actor.me(), actor.env(), NEVER)
+                .unwrap();
             assert!(!awake.timed_out);
         }
         self.count.set(self.count.get() - 1);
@@ -53,43 +57,49 @@ fn takers(world: &Rc<World>, permits: &Rc<Permits>, threads: usize) {
 
 #[test]
 fn notified_waiter_wakes() {
-    Model::new("condvar, 1 waiter, 1 notifier").bound(3).check(|world| {
-        let permits = Rc::new(Permits::default());
-        takers(world, &permits, 1);
-        world.spawn(move |actor| {
-            permits.give(actor, 1);
-            permits.changed.notify_one();
+    Model::new("condvar, 1 waiter, 1 notifier")
+        .bound(3)
+        .check(|world| {
+            let permits = Rc::new(Permits::default());
+            takers(world, &permits, 1);
+            world.spawn(move |actor| {
+                permits.give(actor, 1);
+                permits.changed.notify_one();
+            });
+            world.finish();
         });
-        world.finish();
-    });
 }
 
 #[test]
 fn notify_all_wakes_all() {
-    Model::new("condvar, 2 waiters, notify_all").bound(1).check(|world| {
-        let permits = Rc::new(Permits::default());
-        takers(world, &permits, 2);
-        world.spawn(move |actor| {
-            permits.give(actor, 2);
-            permits.changed.notify_all();
+    Model::new("condvar, 2 waiters, notify_all")
+        .bound(1)
+        .check(|world| {
+            let permits = Rc::new(Permits::default());
+            takers(world, &permits, 2);
+            world.spawn(move |actor| {
+                permits.give(actor, 2);
+                permits.changed.notify_all();
+            });
+            world.finish();
         });
-        world.finish();
-    });
 }
 
 #[test]
 fn each_notify_one_wakes_one() {
-    Model::new("condvar, 2 waiters, notify_one x 2").bound(1).check(|world| {
-        let permits = Rc::new(Permits::default());
-        takers(world, &permits, 2);
-        world.spawn(move |actor| {
-            for _ in 0..2 {
-                permits.give(actor, 1);
-                permits.changed.notify_one();
-            }
+    Model::new("condvar, 2 waiters, notify_one x 2")
+        .bound(1)
+        .check(|world| {
+            let permits = Rc::new(Permits::default());
+            takers(world, &permits, 2);
+            world.spawn(move |actor| {
+                for _ in 0..2 {
+                    permits.give(actor, 1);
+                    permits.changed.notify_one();
+                }
+            });
+            world.finish();
         });
-        world.finish();
-    });
 }
 
 #[test]
@@ -100,7 +110,10 @@ fn deadline_ends_the_wait_with_the_lock_held() {
         world.spawn(move |actor| {
             permits.lock(actor);
             loop {
-                let awake = permits.changed.wait(&permits.mutex, actor.me(), actor.env(), 7).unwrap();
+                let awake = permits
+                    .changed
+                    .wait(&permits.mutex, actor.me(), actor.env(), 7)
+                    .unwrap();
                 assert_eq!(permits.mutex.owner(), Some(actor.me()));
                 if awake.timed_out {
                     break;
@@ -116,26 +129,32 @@ fn deadline_ends_the_wait_with_the_lock_held() {
 
 #[test]
 fn killed_notifier_does_not_hold_the_waiter() {
-    kill_sweep(Model::new("condvar, notifier killed").bound(2), |_, world| {
-        let permits = Rc::new(Permits::default());
-        let dying = Rc::clone(&permits);
-        world.spawn_victim(move |actor| {
-            dying.give(actor, 1);
-            dying.changed.notify_one();
-        });
-        let notifier = world.owner(0);
-        world.spawn(move |actor| {
-            permits.lock(actor);
-            while permits.count.get() == 0 {
-                if let crate::sync::Pulse::Dead = actor.env().thread_pulse(notifier) {
-                    break;
+    kill_sweep(
+        Model::new("condvar, notifier killed").bound(2),
+        |_, world| {
+            let permits = Rc::new(Permits::default());
+            let dying = Rc::clone(&permits);
+            world.spawn_victim(move |actor| {
+                dying.give(actor, 1);
+                dying.changed.notify_one();
+            });
+            let notifier = world.owner(0);
+            world.spawn(move |actor| {
+                permits.lock(actor);
+                while permits.count.get() == 0 {
+                    if let crate::sync::Pulse::Dead = actor.env().thread_pulse(notifier) {
+                        break;
+                    }
+                    let _awake = permits
+                        .changed
+                        .wait(&permits.mutex, actor.me(), actor.env(), NEVER)
+                        .unwrap();
                 }
-                let _awake = permits.changed.wait(&permits.mutex, actor.me(), actor.env(), NEVER).unwrap();
-            }
-            permits.unlock(actor);
-        });
-        world.finish_in_time();
-    });
+                permits.unlock(actor);
+            });
+            world.finish_in_time();
+        },
+    );
 }
 
 #[test]
@@ -177,7 +196,11 @@ mod twins {
             world.spawn(move |actor| {
                 mine.lock(actor);
                 while mine.count.get() == 0 {
-                    let early = if flaw == Flaw::LateFlag { 0 } else { on.fetch_or(1, Ordering::Relaxed) | 1 };
+                    let early = if flaw == Flaw::LateFlag {
+                        0
+                    } else {
+                        on.fetch_or(1, Ordering::Relaxed) | 1
+                    };
                     mine.unlock(actor);
                     let late = on.fetch_or(1, Ordering::Relaxed) | 1;
                     let noted = if flaw == Flaw::LateFlag { late } else { early };
@@ -201,11 +224,15 @@ mod twins {
 
     #[test]
     fn flag_raised_after_the_unlock_is_caught() {
-        must_fail("condvar, flag raised after the unlock", || check(Flaw::LateFlag));
+        must_fail("condvar, flag raised after the unlock", || {
+            check(Flaw::LateFlag)
+        });
     }
 
     #[test]
     fn sequence_that_stands_still_is_caught() {
-        must_fail("condvar, sequence stands still", || check(Flaw::StillSequence));
+        must_fail("condvar, sequence stands still", || {
+            check(Flaw::StillSequence)
+        });
     }
 }

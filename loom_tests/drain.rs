@@ -18,7 +18,10 @@ type Begin = fn(&Shared, &Gate<Loom>) -> bool;
 
 fn look(group: &Shared) -> Look {
     let control = group.scope.control();
-    Look { refuses: control.refuses_work(), epochs: (control.epoch(), 0) }
+    Look {
+        refuses: control.refuses_work(),
+        epochs: (control.epoch(), 0),
+    }
 }
 
 fn begin(group: &Shared, gate: &Gate<Loom>) -> bool {
@@ -27,7 +30,10 @@ fn begin(group: &Shared, gate: &Gate<Loom>) -> bool {
 
 /// The twin: looks at the phase, counts itself in, and never minds the gate.
 fn begin_without_gate(group: &Shared, gate: &Gate<Loom>) -> bool {
-    let unchanged = Look { refuses: false, epochs: (0, 0) };
+    let unchanged = Look {
+        refuses: false,
+        epochs: (0, 0),
+    };
     !look(group).refuses && gate.begin(|| unchanged)
 }
 
@@ -113,15 +119,20 @@ fn a_gate_left_closed_by_a_cancelled_shutdown_lets_work_in() {
 /// Workers of one runner count themselves in and out; the last wakes the drainer.
 #[test]
 fn the_last_item_wakes_the_drainer() {
-    Model::new("last item wakes the drainer").bound(3).check(|world| {
-        let gate = Rc::new(Gate::<Loom>::default());
-        let open = Look { refuses: false, epochs: (0, 0) };
-        for _ in 0..2 {
-            assert!(gate.begin(|| open));
-            let gate = Rc::clone(&gate);
-            world.spawn(move |_| gate.end());
-        }
-        world.spawn(move |_| drain(&gate));
-        world.finish();
-    });
+    Model::new("last item wakes the drainer")
+        .bound(3)
+        .check(|world| {
+            let gate = Rc::new(Gate::<Loom>::default());
+            let open = Look {
+                refuses: false,
+                epochs: (0, 0),
+            };
+            for _ in 0..2 {
+                assert!(gate.begin(|| open));
+                let gate = Rc::clone(&gate);
+                world.spawn(move |_| gate.end());
+            }
+            world.spawn(move |_| drain(&gate));
+            world.finish();
+        });
 }

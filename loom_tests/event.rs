@@ -7,8 +7,7 @@ use loom::cell::Cell;
 use super::memory::Loom;
 use super::model::{Model, kill_sweep, must_fail};
 use super::world::{NEVER, World};
-use crate::sync::Event;
-use crate::sync::event::Waited;
+use crate::sync::event::{Event, Waited};
 
 /// An event and what is published by it.
 #[derive(Default)]
@@ -62,40 +61,44 @@ fn waiter_that_slept_through_set_and_clear_returns() {
         });
         world.finish_in_time();
     });
-    Model::new("event, set and clear, known sleeper").bound(2).check(|world| {
-        let event = Rc::new(Event::<Loom>::default());
-        let came = Rc::new(Event::<Loom>::default());
-        let (waiter, told) = (Rc::clone(&event), Rc::clone(&came));
-        world.spawn(move |actor| {
-            told.set();
-            assert_eq!(waiter.wait(actor.env(), NEVER), Waited::Set);
+    Model::new("event, set and clear, known sleeper")
+        .bound(2)
+        .check(|world| {
+            let event = Rc::new(Event::<Loom>::default());
+            let came = Rc::new(Event::<Loom>::default());
+            let (waiter, told) = (Rc::clone(&event), Rc::clone(&came));
+            world.spawn(move |actor| {
+                told.set();
+                assert_eq!(waiter.wait(actor.env(), NEVER), Waited::Set);
+            });
+            world.spawn(move |actor| {
+                assert_eq!(came.wait(actor.env(), NEVER), Waited::Set);
+                event.set();
+                event.clear();
+                // For a waiter that comes only now.
+                event.set();
+            });
+            world.finish();
         });
-        world.spawn(move |actor| {
-            assert_eq!(came.wait(actor.env(), NEVER), Waited::Set);
-            event.set();
-            event.clear();
-            // For a waiter that comes only now.
-            event.set();
-        });
-        world.finish();
-    });
 }
 
 #[test]
 fn two_setters_and_a_clearer_lose_nobody() {
-    Model::new("event, 2 setters, 1 clearer, 1 waiter").bound(2).check(|world| {
-        let event = Rc::new(Event::<Loom>::default());
-        let waiter = Rc::clone(&event);
-        world.spawn(move |actor| assert_eq!(waiter.wait(actor.env(), NEVER), Waited::Set));
-        let first = Rc::clone(&event);
-        world.spawn(move |_| {
-            first.set();
-            first.clear();
-            first.set();
+    Model::new("event, 2 setters, 1 clearer, 1 waiter")
+        .bound(2)
+        .check(|world| {
+            let event = Rc::new(Event::<Loom>::default());
+            let waiter = Rc::clone(&event);
+            world.spawn(move |actor| assert_eq!(waiter.wait(actor.env(), NEVER), Waited::Set));
+            let first = Rc::clone(&event);
+            world.spawn(move |_| {
+                first.set();
+                first.clear();
+                first.set();
+            });
+            world.spawn(move |_| event.set());
+            world.finish();
         });
-        world.spawn(move |_| event.set());
-        world.finish();
-    });
 }
 
 #[test]
@@ -109,7 +112,7 @@ fn wait_ends_at_its_deadline() {
 
 #[test]
 fn killed_setter_or_waiter_holds_nobody() {
-    kill_sweep(Model::new("event, setter killed").bound(2), |_, world| {
+    kill_sweep(Model::new("event, setter killed").bound(1), |_, world| {
         let event = Rc::new(Event::<Loom>::default());
         let dying = Rc::clone(&event);
         world.spawn_victim(move |_| dying.set());
@@ -117,13 +120,13 @@ fn killed_setter_or_waiter_holds_nobody() {
             let event = Rc::clone(&event);
             world.spawn(move |actor| {
                 // Killed before its store: only the deadline ends the wait.
-                let waited = event.wait(actor.env(), 5_000_000);
+                let waited = event.wait(actor.env(), 9);
                 assert!(waited == Waited::TimedOut || event.is_set());
             });
         }
         world.finish_in_time();
     });
-    kill_sweep(Model::new("event, waiter killed").bound(2), |_, world| {
+    kill_sweep(Model::new("event, waiter killed").bound(1), |_, world| {
         let news = Rc::new(News::default());
         let dying = Rc::clone(&news);
         world.spawn_victim(move |actor| {

@@ -42,7 +42,11 @@ fn join_against_initiate(world: &Rc<World>, publish: Publish) {
         if publish(&shared, claim, joiner.env()) {
             let running = Control::from_raw(0);
             let seen = wait_past(&shared, running, joiner.env(), NEVER).unwrap();
-            assert_eq!(seen.phase(), Ok(Phase::Signaling), "the phase went on without us");
+            assert_eq!(
+                seen.phase(),
+                Ok(Phase::Signaling),
+                "the phase went on without us"
+            );
             let _ = acknowledge(&shared, 0, Phase::Signaling, joiner.env());
             assert_eq!(phase_of(&shared), Phase::Draining);
         }
@@ -55,13 +59,17 @@ fn join_against_initiate(world: &Rc<World>, publish: Publish) {
 
 #[test]
 fn an_admitted_joiner_is_waited_for() {
-    Model::new("join against initiate").bound(3).check(|world| join_against_initiate(world, publish_first));
+    Model::new("join against initiate")
+        .bound(3)
+        .check(|world| join_against_initiate(world, publish_first));
 }
 
 #[test]
 fn reading_the_phase_before_publishing_is_caught() {
     must_fail("join reads the phase first", || {
-        Model::new("join, phase first").bound(3).check(|world| join_against_initiate(world, read_first));
+        Model::new("join, phase first")
+            .bound(3)
+            .check(|world| join_against_initiate(world, read_first));
     });
 }
 
@@ -90,21 +98,23 @@ fn a_joiner_killed_anywhere_holds_nobody_up() {
 /// Two joiners of one identity: never are both admitted.
 #[test]
 fn of_two_joiners_of_one_identity_at_most_one_is_admitted() {
-    Model::new("join, same identity twice").bound(3).check(|world| {
-        let group = group::<2>(world, 0);
-        let admitted = Rc::new(Cell::new(0));
-        for process in 0..2 {
-            let (group, admitted) = (Rc::clone(&group), Rc::clone(&admitted));
-            world.spawn(move |joiner| {
-                let claim = claim(&group, process);
-                match group.publish(claim, joiner.env(), |_| true).unwrap() {
-                    Joined::Live(_) => admitted.set(admitted.get() + 1),
-                    Joined::Duplicate(_) | Joined::Contended => {}
-                    Joined::Refused(_) => unreachable!("no shutdown is on"),
-                }
-            });
-        }
-        world.finish();
-        assert!(admitted.get() <= 1, "two runners of one identity");
-    });
+    Model::new("join, same identity twice")
+        .bound(3)
+        .check(|world| {
+            let group = group::<2>(world, 0);
+            let admitted = Rc::new(Cell::new(0));
+            for process in 0..2 {
+                let (group, admitted) = (Rc::clone(&group), Rc::clone(&admitted));
+                world.spawn(move |joiner| {
+                    let claim = claim(&group, process);
+                    match group.publish(claim, joiner.env(), |_| true).unwrap() {
+                        Joined::Live(_) => admitted.set(admitted.get() + 1),
+                        Joined::Duplicate(_) | Joined::Contended => {}
+                        Joined::Refused(_) => unreachable!("no shutdown is on"),
+                    }
+                });
+            }
+            world.finish();
+            assert!(admitted.get() <= 1, "two runners of one identity");
+        });
 }

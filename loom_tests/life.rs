@@ -7,20 +7,16 @@ use loom::cell::Cell;
 use super::memory::{Loom, U32};
 use super::model::{Model, kill_sweep, must_fail};
 use super::world::{Actor, NEVER};
+use crate::sync::life;
 use crate::sync::mem::{ALL, Mem, Word};
-use crate::sync::{Env, Owner, Pulse, life};
 use core::sync::atomic::Ordering;
 
-/// Sleeps, without any bound, until the thread is dead or has let its word go.
-/// `arm` and `pass_on` are what the twins spoil.
-fn await_end(actor: &Actor, whom: Owner, arm: impl Fn(&U32) -> Option<u32>, pass_on: bool) {
-    while let Pulse::Alive(Some(word)) = actor.env().thread_pulse(whom) {
-        let Some(value) = arm(word) else {
-            if word.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            continue;
-        };
+/// Sleeps, without any bound, until the thread in slot 0 is dead or has let its word
+/// go. `arm` and `pass_on` are what the twins spoil.
+fn await_end(actor: &Actor, arm: impl Fn(&U32) -> Option<u32>, pass_on: bool) {
+    let word = actor.env().life(0);
+    while word.load(Ordering::Acquire) & life::TID != 0 {
+        let Some(value) = arm(word) else { continue };
         Loom::wait(Loom::cell(word), value, NEVER);
         if pass_on && life::is_marked::<Loom>(word) {
             Loom::wake(Loom::cell(word), ALL);
@@ -39,10 +35,9 @@ fn watched_death(model: Model, arm: fn(&U32) -> Option<u32>, pass_on: bool) {
             scratch.store(2, Ordering::Relaxed);
             actor.detach();
         });
-        let victim = world.owner(0);
         for reader in [Some(written), None] {
             world.spawn(move |actor| {
-                await_end(actor, victim, arm, pass_on);
+                await_end(actor, arm, pass_on);
                 // Who knows of the end sees all that was written before it.
                 if let Some(written) = reader {
                     written.get();
@@ -55,7 +50,11 @@ fn watched_death(model: Model, arm: fn(&U32) -> Option<u32>, pass_on: bool) {
 
 #[test]
 fn death_wakes_every_watcher() {
-    watched_death(Model::new("life, victim, 2 watchers").bound(2), life::arm::<Loom>, true);
+    watched_death(
+        Model::new("life, victim, 2 watchers").bound(1),
+        life::arm::<Loom>,
+        true,
+    );
 }
 
 #[test]
@@ -63,20 +62,18 @@ fn watcher_never_flags_a_word_that_was_let_go() {
     Model::new("life, detach against arm").check(|world| {
         world.spawn(|actor| {
             actor.detach();
-            match actor.env().thread_pulse(actor.me()) {
-                Pulse::Alive(Some(word)) => assert_eq!(word.load(Ordering::Acquire), 0),
-                _ => panic!("not dead"),
-            }
+            assert_eq!(actor.env().life(0).load(Ordering::Acquire), 0);
         });
-        let first = world.owner(0);
-        world.spawn(move |actor| await_end(actor, first, life::arm::<Loom>, true));
+        world.spawn(move |actor| await_end(actor, life::arm::<Loom>, true));
         world.finish();
     });
 }
 
 #[test]
 fn watcher_that_keeps_the_wake_to_itself_is_caught() {
-    must_fail("life, death not passed on", || watched_death(Model::new("twin").bound(3), life::arm::<Loom>, false));
+    must_fail("life, death not passed on", || {
+        watched_death(Model::new("twin").bound(2), life::arm::<Loom>, false)
+    });
 }
 
 #[test]
@@ -85,7 +82,9 @@ fn watcher_that_does_not_flag_the_word_is_caught() {
         let value = word.load(Ordering::Acquire);
         (value & life::TID != 0 && value & life::OWNER_DIED == 0).then_some(value)
     }
-    must_fail("life, WAITERS not set", || watched_death(Model::new("twin").bound(3), lazy, true));
+    must_fail("life, WAITERS not set", || {
+        watched_death(Model::new("twin").bound(2), lazy, true)
+    });
 }
 
 #[test]
@@ -94,5 +93,7 @@ fn watcher_that_flags_by_fetch_or_is_caught() {
         let value = word.fetch_or(life::WAITERS, Ordering::AcqRel) | life::WAITERS;
         (value & life::OWNER_DIED == 0).then_some(value)
     }
-    must_fail("life, flagged by fetch_or", || watched_death(Model::new("twin").bound(3), blunt, true));
+    must_fail("life, flagged by fetch_or", || {
+        watched_death(Model::new("twin").bound(2), blunt, true)
+    });
 }

@@ -80,9 +80,6 @@ macro_rules! word {
             fn fetch_add(&self, value: $value, order: Ordering) -> $value {
                 self.step().fetch_add(value, order)
             }
-            fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
-                self.step().fetch_sub(value, order)
-            }
             fn fetch_or(&self, value: $value, order: Ordering) -> $value {
                 self.step().fetch_or(value, order)
             }
@@ -207,7 +204,10 @@ pub(super) struct Kernel {
 
 impl Kernel {
     pub(super) fn new() -> Self {
-        Self { bucket: Mutex::new(VecDeque::new()), asleep: StdCell::new(0) }
+        Self {
+            bucket: Mutex::new(VecDeque::new()),
+            asleep: StdCell::new(0),
+        }
     }
 
     pub(super) fn asleep(&self) -> usize {
@@ -216,9 +216,17 @@ impl Kernel {
 
     /// Sleeps while all cells hold what is expected. `now_asleep` runs when the
     /// caller is in the queue.
-    pub(super) fn wait(&self, cells: &[(Cell<'_>, u32)], until: u64, now_asleep: impl FnOnce()) -> Woken {
+    pub(super) fn wait(
+        &self,
+        cells: &[(Cell<'_>, u32)],
+        until: u64,
+        now_asleep: impl FnOnce(),
+    ) -> Woken {
         let mut bucket = self.bucket.lock().unwrap();
-        if cells.iter().any(|(cell, expected)| cell.value() != *expected) {
+        if cells
+            .iter()
+            .any(|(cell, expected)| cell.value() != *expected)
+        {
             return Woken::Look;
         }
         let outcome = Rc::new(StdCell::new(None));
@@ -245,7 +253,10 @@ impl Kernel {
         let mut bucket = self.bucket.lock().unwrap();
         for _ in 0..count {
             let address = cell.address();
-            let Some(first) = bucket.iter().position(|sleeper| sleeper.addresses.contains(&address)) else {
+            let Some(first) = bucket
+                .iter()
+                .position(|sleeper| sleeper.addresses.contains(&address))
+            else {
                 break;
             };
             let sleeper = bucket.remove(first).expect("position is in the queue");
@@ -259,7 +270,11 @@ impl Kernel {
     /// nobody sleeps with a bound.
     pub(super) fn time_out(&self) -> Option<u64> {
         let mut bucket = self.bucket.lock().unwrap();
-        let next = bucket.iter().map(|sleeper| sleeper.until).filter(|&until| until != u64::MAX).min()?;
+        let next = bucket
+            .iter()
+            .map(|sleeper| sleeper.until)
+            .filter(|&until| until != u64::MAX)
+            .min()?;
         for _ in 0..bucket.len() {
             let sleeper = bucket.pop_front().expect("counted");
             match sleeper.until {

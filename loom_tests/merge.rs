@@ -13,28 +13,38 @@ use crate::table::scope::{Cancelled, Initiated};
 
 #[test]
 fn two_initiators_merge_into_one_shutdown() {
-    Model::new("merge of two initiators").bound(3).check(|world| {
-        let group = group::<1>(world, 1);
-        let drives = Rc::new(Cell::new(0));
-        let asks = [
-            Ask { mode: Mode::Fast, budget_millis: 9_000, ..LONG },
-            Ask { mode: Mode::Graceful, budget_millis: 1_000, ..LONG },
-        ];
-        for ask in asks {
-            let (group, drives) = (Rc::clone(&group), Rc::clone(&drives));
-            world.spawn(move |initiator| {
-                if let Initiated::Drives(_) = initiate(&group, initiator.env(), ask) {
-                    drives.set(drives.get() + 1);
-                }
-            });
-        }
-        world.finish();
-        assert_eq!(drives.get(), 1, "one drives, the other merges");
-        let control = group.scope.control();
-        assert_eq!(control.mode(), Mode::Fast);
-        assert_eq!(control.budget_millis(), 1_000);
-        assert_eq!(control.phase(), Ok(Phase::Signaling));
-    });
+    Model::new("merge of two initiators")
+        .bound(3)
+        .check(|world| {
+            let group = group::<1>(world, 1);
+            let drives = Rc::new(Cell::new(0));
+            let asks = [
+                Ask {
+                    mode: Mode::Fast,
+                    budget_millis: 9_000,
+                    ..LONG
+                },
+                Ask {
+                    mode: Mode::Graceful,
+                    budget_millis: 1_000,
+                    ..LONG
+                },
+            ];
+            for ask in asks {
+                let (group, drives) = (Rc::clone(&group), Rc::clone(&drives));
+                world.spawn(move |initiator| {
+                    if let Initiated::Drives(_) = initiate(&group, initiator.env(), ask) {
+                        drives.set(drives.get() + 1);
+                    }
+                });
+            }
+            world.finish();
+            assert_eq!(drives.get(), 1, "one drives, the other merges");
+            let control = group.scope.control();
+            assert_eq!(control.mode(), Mode::Fast);
+            assert_eq!(control.budget_millis(), 1_000);
+            assert_eq!(control.phase(), Ok(Phase::Signaling));
+        });
 }
 
 #[test]
@@ -61,7 +71,10 @@ fn cancel_and_commit_exclude_each_other() {
                 assert_eq!(phase_of(&group), Phase::Signaling);
             }
             Some(Cancelled::TooLate(phase)) => {
-                assert_eq!((phase, control.phase()), (Phase::Closing, Ok(Phase::Closing)));
+                assert_eq!(
+                    (phase, control.phase()),
+                    (Phase::Closing, Ok(Phase::Closing))
+                );
             }
             _ => unreachable!("a shutdown was on"),
         }
@@ -72,7 +85,10 @@ fn cancel_and_commit_exclude_each_other() {
 fn an_extension_never_passes_the_cap() {
     Model::new("two extensions").bound(3).check(|world| {
         let group = group::<1>(world, 1);
-        let ask = Ask { budget_millis: 1_000, ..LONG };
+        let ask = Ask {
+            budget_millis: 1_000,
+            ..LONG
+        };
         let _ = initiate(&group, world, ask);
         let granted = Rc::new(Cell::new(0));
         for _ in 0..2 {
@@ -93,27 +109,33 @@ fn an_extension_never_passes_the_cap() {
 /// and the number goes up by exactly one.
 #[test]
 fn a_generation_begun_by_the_dead_is_begun_once() {
-    kill_sweep(Model::new("begin generation, killed").bound(3), |_, world| {
-        let group = group::<1>(world, 0);
-        let _ = initiate(&group, world, LONG);
-        assert_eq!(phase_of(&group), Phase::Complete);
-        let begin = |group: &crate::table::group::Group<super::memory::Loom, 1>| {
-            let control = group.scope.control();
-            if control.stage() == Ok(Stage::Phase(Phase::Complete)) {
-                group.generation.begin(&group.scope, control).unwrap();
-            } else {
-                group.generation.help(&group.scope).unwrap();
-            }
-        };
-        let shared = Rc::clone(&group);
-        world.spawn_victim(move |_| begin(&shared));
-        let shared = Rc::clone(&group);
-        world.spawn(move |_| begin(&shared));
-        world.finish_in_time();
-        begin(&group);
-        assert_eq!(group.generation.current(), 2);
-        assert_eq!((phase_of(&group), group.scope.control().epoch()), (Phase::Running, 1));
-    });
+    kill_sweep(
+        Model::new("begin generation, killed").bound(3),
+        |_, world| {
+            let group = group::<1>(world, 0);
+            let _ = initiate(&group, world, LONG);
+            assert_eq!(phase_of(&group), Phase::Complete);
+            let begin = |group: &crate::table::group::Group<super::memory::Loom, 1>| {
+                let control = group.scope.control();
+                if control.stage() == Ok(Stage::Phase(Phase::Complete)) {
+                    group.generation.begin(&group.scope, control).unwrap();
+                } else {
+                    group.generation.help(&group.scope).unwrap();
+                }
+            };
+            let shared = Rc::clone(&group);
+            world.spawn_victim(move |_| begin(&shared));
+            let shared = Rc::clone(&group);
+            world.spawn(move |_| begin(&shared));
+            world.finish_in_time();
+            begin(&group);
+            assert_eq!(group.generation.current(), 2);
+            assert_eq!(
+                (phase_of(&group), group.scope.control().epoch()),
+                (Phase::Running, 1)
+            );
+        },
+    );
 }
 
 /// An acknowledgement repeated by two threads of one runner gives one answer.

@@ -31,7 +31,12 @@ pub(crate) struct Model {
 impl Model {
     /// A model that is searched without a bound.
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.into(), bound: None, portable: false, quiet: false }
+        Self {
+            name: name.into(),
+            bound: None,
+            portable: false,
+            quiet: false,
+        }
     }
 
     /// Searches at most so many preemptions per execution. Default: all.
@@ -55,7 +60,11 @@ impl Model {
     }
 
     /// Answers executions, and whether the victim was killed in any of them.
-    fn explore(&self, kill_at: Option<u32>, body: impl Fn(&Rc<World>) + Send + Sync + 'static) -> (u64, bool) {
+    fn explore(
+        &self,
+        kill_at: Option<u32>,
+        body: impl Fn(&Rc<World>) + Send + Sync + 'static,
+    ) -> (u64, bool) {
         let mut builder = loom::model::Builder::new();
         builder.max_threads = MAX_THREADS;
         builder.max_branches = MAX_BRANCHES;
@@ -67,10 +76,14 @@ impl Model {
         let died = Arc::new(AtomicBool::new(false));
         let begin = Instant::now();
         {
-            let (executions, died, portable) = (Arc::clone(&executions), Arc::clone(&died), self.portable);
+            let (executions, died, portable) =
+                (Arc::clone(&executions), Arc::clone(&died), self.portable);
             builder.check(move || {
                 let number = executions.fetch_add(1, Ordering::Relaxed);
-                assert!(number < MAX_EXECUTIONS, "capped after {MAX_EXECUTIONS} executions");
+                assert!(
+                    number < MAX_EXECUTIONS,
+                    "capped after {MAX_EXECUTIONS} executions"
+                );
                 let world = World::begin(portable, kill_at, Arc::clone(&died));
                 body(&world);
                 world.end();
@@ -100,7 +113,10 @@ impl Model {
 /// # Panics
 /// When an execution fails for any k, or the victim never gets through.
 pub(crate) fn kill_sweep(model: Model, body: impl Fn(u32, &Rc<World>) + Send + Sync + 'static) {
-    let model = Model { quiet: true, ..model };
+    let model = Model {
+        quiet: true,
+        ..model
+    };
     let body = Arc::new(body);
     let begin = Instant::now();
     let mut total = 0;
@@ -114,7 +130,10 @@ pub(crate) fn kill_sweep(model: Model, body: impl Fn(u32, &Rc<World>) + Send + S
             return;
         }
     }
-    panic!("model {}: the victim outlives {MAX_KILL_POINTS} kill points", model.name);
+    panic!(
+        "model {}: the victim outlives {MAX_KILL_POINTS} kill points",
+        model.name
+    );
 }
 
 /// Runs a broken twin, which must be caught by a deadlock, an assertion or a data
@@ -131,15 +150,27 @@ pub(crate) fn must_fail(name: &str, twin: impl FnOnce()) {
         Ok(()) => panic!("broken twin {name:?} was not caught"),
         Err(payload) => message(payload.as_ref()),
     };
-    let fair = !reason.contains("capped") && !reason.contains("exceeded maximum number of branches");
-    assert!(fair, "broken twin {name:?} was not caught, only cut short: {reason}");
-    let short: String = reason.lines().next().unwrap_or_default().chars().take(60).collect();
+    let fair =
+        !reason.contains("capped") && !reason.contains("exceeded maximum number of branches");
+    assert!(
+        fair,
+        "broken twin {name:?} was not caught, only cut short: {reason}"
+    );
+    let short: String = reason
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(60)
+        .collect();
     println!("broken twin {name}: caught ({short})");
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("panic without text").into()
+    text.or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("panic without text")
+        .into()
 }
 
 thread_local! {

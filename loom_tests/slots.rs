@@ -73,7 +73,11 @@ impl Tables {
 
     fn bytes<'a>(&'a self, actor: &'a Actor) -> Bytes<'a> {
         let me = u32::from(actor.me().slot) + 1;
-        Bytes { holders: &self.bytes, me, env: actor.env() }
+        Bytes {
+            holders: &self.bytes,
+            me,
+            env: actor.env(),
+        }
     }
 
     fn sweep(&self, dead: usize, env: &World) {
@@ -84,20 +88,29 @@ impl Tables {
     /// Attaches, joins as a runner, and is inside. False if the slot is taken.
     fn attach(&self, actor: &Actor) -> bool {
         let bytes = self.bytes(actor);
-        let claimed = self.processes.claim(&bytes, |dead| self.sweep(dead, actor.env()));
+        let claimed = self
+            .processes
+            .claim(&bytes, |dead| self.sweep(dead, actor.env()));
         let Some(process) = claimed else { return false };
         let owner = self.threads.attach(process).expect("swept, so free");
         self.threads.go_live(owner);
         self.processes.go_live(process, usize::from(owner.slot));
         let claim = self.group.claim(process).unwrap().expect("swept, so free");
-        let joined = self.group.publish(claim, &Alive(actor.env()), |_| false).unwrap();
+        let joined = self
+            .group
+            .publish(claim, &Alive(actor.env()), |_| false)
+            .unwrap();
         assert!(matches!(joined, Joined::Live(_)));
         true
     }
 
     fn detach(&self, actor: &Actor) {
         let generation = self.group.member(0).generation();
-        assert!(self.group.leave(0, generation, &Alive(actor.env())).unwrap());
+        assert!(
+            self.group
+                .leave(0, generation, &Alive(actor.env()))
+                .unwrap()
+        );
         self.threads.free(0);
         self.processes.free(0);
         self.bytes(actor).release(0);
@@ -122,50 +135,57 @@ impl Env<Loom> for Alive<'_> {
 
 #[test]
 fn a_slot_has_one_holder_at_a_time() {
-    Model::new("attach and detach, 2 processes, 1 slot").bound(2).check(|world| {
-        let tables = Tables::new(world);
-        for _ in 0..2 {
-            let tables = Rc::clone(&tables);
-            world.spawn(move |actor| {
-                if tables.attach(actor) {
-                    assert_eq!(tables.inside.replace(1), 0, "two holders of one slot");
-                    tables.inside.set(0);
-                    tables.detach(actor);
-                }
-            });
-        }
-        world.finish();
-        assert!(tables.processes.word(0).is_free());
-        assert!(tables.threads.word(0).is_free());
-        assert_eq!(tables.group.member(0).state(), Ok(State::Left));
-    });
+    Model::new("attach and detach, 2 processes, 1 slot")
+        .bound(2)
+        .check(|world| {
+            let tables = Tables::new(world);
+            for _ in 0..2 {
+                let tables = Rc::clone(&tables);
+                world.spawn(move |actor| {
+                    if tables.attach(actor) {
+                        assert_eq!(tables.inside.replace(1), 0, "two holders of one slot");
+                        tables.inside.set(0);
+                        tables.detach(actor);
+                    }
+                });
+            }
+            world.finish();
+            assert!(tables.processes.word(0).is_free());
+            assert!(tables.threads.word(0).is_free());
+            assert_eq!(tables.group.member(0).state(), Ok(State::Left));
+        });
 }
 
 /// A process is killed at every point between its first claim and the end of its
 /// detaching; afterwards a survivor gets the whole of the slot.
 #[test]
 fn the_slot_of_a_process_killed_anywhere_is_reaped() {
-    kill_sweep(Model::new("attach and detach, killed").bound(2), |_, world| {
-        let tables = Tables::new(world);
-        let shared = Rc::clone(&tables);
-        world.spawn_victim(move |actor| {
-            if shared.attach(actor) {
-                shared.detach(actor);
-            }
-        });
-        let shared = Rc::clone(&tables);
-        world.spawn(move |reaper| {
-            // Concurrently, and perhaps in the middle of it.
-            shared.processes.reap(&shared.bytes(reaper), |dead| shared.sweep(dead, reaper.env()));
-        });
-        world.finish_in_time();
-        let late = Rc::clone(&tables);
-        world.spawn(move |survivor| {
-            assert!(late.attach(survivor), "the slot is lost");
-            late.detach(survivor);
-        });
-        world.finish_in_time();
-    });
+    kill_sweep(
+        Model::new("attach and detach, killed").bound(2),
+        |_, world| {
+            let tables = Tables::new(world);
+            let shared = Rc::clone(&tables);
+            world.spawn_victim(move |actor| {
+                if shared.attach(actor) {
+                    shared.detach(actor);
+                }
+            });
+            let shared = Rc::clone(&tables);
+            world.spawn(move |reaper| {
+                // Concurrently, and perhaps in the middle of it.
+                shared.processes.reap(&shared.bytes(reaper), |dead| {
+                    shared.sweep(dead, reaper.env())
+                });
+            });
+            world.finish_in_time();
+            let late = Rc::clone(&tables);
+            world.spawn(move |survivor| {
+                assert!(late.attach(survivor), "the slot is lost");
+                late.detach(survivor);
+            });
+            world.finish_in_time();
+        },
+    );
 }
 
 /// The reaper is killed at every point of its sweep; the next one finishes it.
@@ -181,11 +201,15 @@ fn a_sweep_left_half_done_is_done_again() {
         world.finish_in_time();
         let shared = Rc::clone(&tables);
         world.spawn_victim(move |reaper| {
-            shared.processes.reap(&shared.bytes(reaper), |dead| shared.sweep(dead, reaper.env()));
+            shared.processes.reap(&shared.bytes(reaper), |dead| {
+                shared.sweep(dead, reaper.env())
+            });
         });
         let shared = Rc::clone(&tables);
         world.spawn(move |reaper| {
-            shared.processes.reap(&shared.bytes(reaper), |dead| shared.sweep(dead, reaper.env()));
+            shared.processes.reap(&shared.bytes(reaper), |dead| {
+                shared.sweep(dead, reaper.env())
+            });
         });
         world.finish_in_time();
         let late = Rc::clone(&tables);

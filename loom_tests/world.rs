@@ -133,7 +133,10 @@ impl World {
 
     /// Ends an execution; the model must have called one of the `finish` functions.
     pub(super) fn end(&self) {
-        assert!(self.handles.borrow().iter().all(Option::is_none), "the model did not call world.finish()");
+        assert!(
+            self.handles.borrow().iter().all(Option::is_none),
+            "the model did not call world.finish()"
+        );
         CURRENT.set(None);
     }
 
@@ -143,7 +146,10 @@ impl World {
 
     /// The name of the thread in a slot.
     pub(crate) fn owner(&self, slot: usize) -> Owner {
-        Owner { slot: slot as u16, generation: GENERATION }
+        Owner {
+            slot: slot as u16,
+            generation: GENERATION,
+        }
     }
 
     /// Starts a thread in the next slot; it holds its life word already.
@@ -159,9 +165,15 @@ impl World {
     fn start(self: &Rc<Self>, kill_at: Option<u32>, body: impl FnOnce(&Actor) + 'static) {
         let slot = self.handles.borrow().len();
         assert!(slot < MAX_ACTORS, "loom has room for {MAX_ACTORS} threads");
-        self.lives[slot].word.kernel().store(slot as u32 + 1, Ordering::Release);
+        self.lives[slot]
+            .word
+            .kernel()
+            .store(slot as u32 + 1, Ordering::Release);
         self.running.set(self.running.get() + 1);
-        let actor = Actor { me: self.owner(slot), world: Rc::clone(self) };
+        let actor = Actor {
+            me: self.owner(slot),
+            world: Rc::clone(self),
+        };
         let handle = thread::spawn(move || actor.live(kill_at, body));
         self.handles.borrow_mut().push(Some(handle));
     }
@@ -174,7 +186,11 @@ impl World {
     fn join(&self, which: [bool; MAX_ACTORS]) {
         let due: Vec<_> = {
             let mut handles = self.handles.borrow_mut();
-            handles.iter_mut().zip(which).filter_map(|(handle, due)| handle.take_if(|_| due)).collect()
+            handles
+                .iter_mut()
+                .zip(which)
+                .filter_map(|(handle, due)| handle.take_if(|_| due))
+                .collect()
         };
         for handle in due {
             handle.join().unwrap();
@@ -194,9 +210,15 @@ impl World {
             }
             // Time makes every store visible: what the dead and the done wrote, too.
             self.join(self.ended.get());
-            assert!(self.time_passes(), "lost: every thread sleeps, none with a bound");
+            assert!(
+                self.time_passes(),
+                "lost: every thread sleeps, none with a bound"
+            );
             rounds += 1;
-            assert!(rounds < MAX_ROUNDS, "no end: {MAX_ROUNDS} bounded sleeps in a row");
+            assert!(
+                rounds < MAX_ROUNDS,
+                "no end: {MAX_ROUNDS} bounded sleeps in a row"
+            );
         }
         self.finish();
     }
@@ -204,7 +226,9 @@ impl World {
     /// One step of time: all sleepers with a bound come back, and the clock stands at
     /// the first of their bounds. Answers whether there was any.
     pub(crate) fn time_passes(&self) -> bool {
-        let Some(next) = self.kernel.time_out() else { return false };
+        let Some(next) = self.kernel.time_out() else {
+            return false;
+        };
         self.clock.fetch_max(next, Ordering::AcqRel);
         true
     }
@@ -227,7 +251,10 @@ impl World {
         // Only a word that the dying thread holds.
         while value & life::TID == slot as u32 + 1 {
             let marked = value & life::WAITERS | life::OWNER_DIED;
-            match word.kernel().compare_exchange(value, marked, Ordering::AcqRel, Ordering::Acquire) {
+            match word
+                .kernel()
+                .compare_exchange(value, marked, Ordering::AcqRel, Ordering::Acquire)
+            {
                 Ok(_) if value & life::WAITERS != 0 => {
                     return self.kernel.wake(memory::Cell::Whole(word), 1);
                 }
@@ -237,14 +264,23 @@ impl World {
         }
     }
 
+    /// The life word of the thread in a slot.
+    pub(crate) fn life(&self, slot: usize) -> &memory::U32 {
+        &self.lives[slot].word
+    }
+
     fn pulse(&self, slot: usize) -> Pulse<'_, Loom> {
-        match self.lives.get(slot) {
-            Some(life) if life::is_marked::<Loom>(&life.word) => Pulse::Dead,
-            Some(_) if self.portable => Pulse::Alive(None),
+        let Some(Life { word }) = self.lives.get(slot) else {
+            return Pulse::Dead;
+        };
+        tick();
+        // SYNC POINT life-mark: one look, as `life::is_marked` has it.
+        match word.look(Ordering::Acquire) {
+            value if value & life::OWNER_DIED != 0 => Pulse::Dead,
             // Not started yet, or detached: there is nothing to sleep on.
-            Some(life) if life.word.look(Ordering::Relaxed) == 0 => Pulse::Alive(None),
-            Some(life) => Pulse::Alive(Some(&life.word)),
-            None => Pulse::Dead,
+            0 => Pulse::Alive(None),
+            _ if self.portable => Pulse::Alive(None),
+            _ => Pulse::Alive(Some(word)),
         }
     }
 }
@@ -252,7 +288,10 @@ impl World {
 impl Actor {
     fn live(self, kill_at: Option<u32>, body: impl FnOnce(&Self)) {
         if let Some(left) = kill_at {
-            VICTIM.set(Some(Victim { thread: thread::current().id(), left }));
+            VICTIM.set(Some(Victim {
+                thread: thread::current().id(),
+                left,
+            }));
         }
         let end = catch_unwind(AssertUnwindSafe(|| body(&self)));
         if kill_at.is_some() {
@@ -294,4 +333,3 @@ impl Env<Loom> for World {
         }
     }
 }
-

@@ -4,11 +4,11 @@ use core::mem::{offset_of, size_of};
 
 use crate::limits::{MAX_CONDVARS, MAX_EVENTS, MAX_LOCKS, MAX_PROCESSES, MAX_RUNNERS, MAX_THREADS};
 use crate::segment::{Body, Shared, fingerprint, shared};
+use crate::sync::Mem;
 use crate::sync::condvar::Condvar;
 use crate::sync::event::Event;
 use crate::sync::latch::Text;
 use crate::sync::mutex::Mutex;
-use crate::sync::Mem;
 use crate::table::group::Group;
 use crate::table::names::Names;
 use crate::table::runner::{Runner, Texts};

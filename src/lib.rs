@@ -11,7 +11,10 @@
 //! The README shows a whole program; `docs/design.md` has the words, invariants and proofs.
 #![deny(unsafe_code)]
 #![deny(unsafe_op_in_unsafe_fn)]
-#![deny(clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]
+#![deny(
+    clippy::undocumented_unsafe_blocks,
+    clippy::multiple_unsafe_ops_per_block
+)]
 #![warn(missing_docs, missing_debug_implementations, unreachable_pub)]
 
 mod api;

@@ -2,27 +2,24 @@
 //! a process; nobody depends on the one who holds it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::api::core::{Core, deadline};
 use crate::api::handlers::HandlerContext;
-use crate::api::process::ProcessHandle;
+use crate::api::handlers::register;
 use crate::api::report::{ShutdownOutcome, ShutdownReport};
 use crate::api::request::{Scope, ShutdownRequest};
-use crate::api::handlers::register;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::status::{Laggard, Status};
 use crate::api::view::{Target, View, corrupt};
 use crate::error::{CoordinationError, SegmentError};
-use crate::os::process;
-use crate::phase::{Mode, Phase};
+use crate::phase::Phase;
 use crate::sync::{Env, Pulse, Real};
-use crate::table::control::{Control, Stage};
+use crate::table::control::Control;
 use crate::table::group::Look;
-use crate::table::member::{Member, State};
-use crate::table::scope::{Cancelled, Initiated, Scope as Record};
+use crate::table::member::Member;
+use crate::table::scope::{Initiated, Scope as Record};
 
 /// What part an initiator plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +66,7 @@ pub struct RunnerHandle {
 /// ```
 #[derive(Clone, Debug)]
 pub struct ShutdownCoordinator {
-    session: Arc<Session>,
+    pub(super) session: Arc<Session>,
 }
 
 impl ShutdownCoordinator {
@@ -106,6 +103,7 @@ impl ShutdownCoordinator {
                     }
                     initiated => role(initiated),
                 };
+                group.wake_own();
                 // With nobody to wait for, it is for us to go on.
                 let _ = group.advance(core).map_err(corrupt)?;
                 return Ok(initiation);
@@ -249,8 +247,7 @@ impl ShutdownCoordinator {
         let group = &self.session.core().tables().group;
         match group.runners.get(runner.slot) {
             Some(record) => {
-                group.scope.control().is_shutting_down()
-                    || record.own.control().is_shutting_down()
+                group.scope.control().is_shutting_down() || record.own.control().is_shutting_down()
             }
             None => true,
         }
@@ -268,77 +265,6 @@ impl ShutdownCoordinator {
                 generation: member.generation(),
             }),
             None => Err(CoordinationError::NoSuchRunner { id: id.into() }),
-        }
-    }
-
-    /// The process of a living runner by identity, for a caller whose policy is to
-    /// signal it.
-    ///
-    /// # Errors
-    /// [`CoordinationError::NoSuchRunner`] when no living runner has the id, `System`
-    /// when it lives in another pid namespace or the kernel has no pidfds.
-    pub fn process(&self, id: &str) -> Result<ProcessHandle, CoordinationError> {
-        let core = self.checked()?;
-        let absent = || CoordinationError::NoSuchRunner { id: id.into() };
-        let (_, member) = self.view().find(id).ok_or_else(absent)?;
-        let process = member.process().filter(|_| member.is_counted());
-        let record = process.and_then(|process| core.tables().processes.get(process));
-        let record = record.ok_or_else(absent)?;
-        let system = |source| CoordinationError::System {
-            operation: "open the runner's process",
-            source,
-        };
-        let ours = process::pid_namespace().map_err(system)?;
-        if record.pid_namespace.load(Ordering::Relaxed) != ours {
-            return Err(system(std::io::Error::other(
-                "it lives in another pid namespace",
-            )));
-        }
-        let pid = record.pid.load(Ordering::Relaxed) as u32;
-        let started = record.start_time.load(Ordering::Relaxed);
-        ProcessHandle::open(pid, started).map_err(system)
-    }
-
-    /// Makes the shutdown under way harder and wakes everybody; returns the mode before.
-    ///
-    /// # Errors
-    /// [`CoordinationError::NotShuttingDown`], `ModeHeld` when it is as hard already,
-    /// `NoSuchRunner`.
-    pub fn escalate(&self, scope: &Scope, mode: Mode) -> Result<Mode, CoordinationError> {
-        let core = self.checked()?;
-        let group = &core.tables().group;
-        let record = match self.target(scope)? {
-            Aim::All => &group.scope,
-            Aim::Runner { slot, .. } => &group.runners[slot].own,
-        };
-        match record.escalate(mode).map_err(corrupt)? {
-            None => Err(CoordinationError::NotShuttingDown),
-            Some(before) if before >= mode => Err(CoordinationError::ModeHeld { mode: before }),
-            Some(before) => Ok(before),
-        }
-    }
-
-    /// Calls a shutdown off: all runners in scope return to Running together and take
-    /// work again. Possible until Closing is published.
-    ///
-    /// # Errors
-    /// [`CoordinationError::TooLate`], `NotShuttingDown`, `NoSuchRunner`.
-    pub fn cancel_shutdown(&self, scope: &Scope) -> Result<(), CoordinationError> {
-        let core = self.checked()?;
-        let group = &core.tables().group;
-        let record = match self.target(scope)? {
-            Aim::All => &group.scope,
-            Aim::Runner { slot, .. } => &group.runners[slot].own,
-        };
-        match record.cancel().map_err(corrupt)? {
-            Cancelled::Done => {
-                if matches!(scope, Scope::Runner(_)) {
-                    group.scope.wake_all();
-                }
-                Ok(())
-            }
-            Cancelled::TooLate(phase) => Err(CoordinationError::TooLate { phase }),
-            Cancelled::NothingToCancel => Err(CoordinationError::NotShuttingDown),
         }
     }
 
@@ -393,112 +319,7 @@ impl ShutdownCoordinator {
         Ok(self.view().report(target)?)
     }
 
-    /// Begins the next generation after Complete; returns its number. New runners may
-    /// join then. Dead runners of the old one are counted out first; living ones must
-    /// have left, so that generations never overlap.
-    ///
-    /// # Errors
-    /// [`CoordinationError::NotComplete`], `Occupied` with a runner that still lives.
-    pub fn begin_generation(&self) -> Result<u32, CoordinationError> {
-        let core = self.checked()?;
-        let group = &core.tables().group;
-        loop {
-            group.generation.help(&group.scope).map_err(corrupt)?;
-            let control = group.scope.control();
-            let generation = group.generation.current();
-            if control.stage().map_err(corrupt)? != Stage::Phase(Phase::Complete) {
-                if control.stage().map_err(corrupt)? == Stage::Renewing {
-                    continue;
-                }
-                let phase = control.phase().map_err(corrupt)?;
-                return Err(CoordinationError::NotComplete { generation, phase });
-            }
-            if let Some((slot, member)) = self.occupant()? {
-                return Err(CoordinationError::Occupied {
-                    generation,
-                    id: core.tables().texts[slot].id.read().0,
-                    pid: member.process().map_or(0, |process| core.pid_of(process)),
-                });
-            }
-            if group.generation.begin(&group.scope, control).map_err(corrupt)? {
-                return Ok(generation.wrapping_add(1));
-            }
-        }
-    }
-
-    /// Blocks until no runner of a generation lives any more: each has left or died, and
-    /// the processes of the dead are gone with all they held.
-    ///
-    /// # Errors
-    /// [`CoordinationError::Occupied`] with one that is left when the timeout passes.
-    pub fn wait_gone(&self, generation: u32, timeout: Duration) -> Result<(), CoordinationError> {
-        let core = self.checked()?;
-        let group = &core.tables().group;
-        let until = deadline(core, Some(timeout));
-        loop {
-            let control = group.scope.control();
-            let left = (0..group.used()).find_map(|slot| self.holds_generation(slot, generation));
-            let Some((slot, process)) = left else {
-                return Ok(());
-            };
-            if core.now() >= until {
-                return Err(CoordinationError::Occupied {
-                    generation,
-                    id: core.tables().texts[slot].id.read().0,
-                    pid: core.pid_of(process),
-                });
-            }
-            // No notice tells that a process is *gone*; a dying one takes as long as
-            // its memory. Look every 10 ms, sooner when the control word moves.
-            let soon = core.now().saturating_add(crate::limits::PORTABLE_POLL_MICROS);
-            let word = group.scope.cell();
-            let _ = <Real as crate::sync::Mem>::wait(word, control.futex_half(), until.min(soon));
-        }
-    }
-
-    /// Slot and process, if the slot's runner is of the generation and not gone.
-    fn holds_generation(&self, slot: usize, generation: u32) -> Option<(usize, usize)> {
-        use crate::table::slots::Gone;
-        let core = self.session.core();
-        let group = &core.tables().group;
-        let member = group.member(slot);
-        let process = member.process()?;
-        if group.joined(slot) != generation {
-            return None;
-        }
-        let is_there = match member.state().ok()? {
-            State::Live => match core.process_pulse(process) {
-                Pulse::Alive(_) => true,
-                Pulse::Dead => {
-                    group.count_out(slot, member, core.as_ref());
-                    core.is_held(process)
-                }
-            },
-            // Once its byte lock is free it is reaped, and the slot word is free.
-            State::Dead => !core.tables().processes.word(process).is_free() && core.is_held(process),
-            _ => false,
-        };
-        is_there.then_some((slot, process))
-    }
-
-    fn occupant(&self) -> Result<Option<(usize, Member)>, CoordinationError> {
-        let core = self.session.core();
-        let group = &core.tables().group;
-        for slot in 0..group.used() {
-            let member = group.member(slot);
-            if member.state().map_err(corrupt)? == State::Live
-                && group
-                    .alive(slot, member, core.as_ref())
-                    .map_err(corrupt)?
-                    .is_some()
-            {
-                return Ok(Some((slot, member)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn target(&self, scope: &Scope) -> Result<Aim, CoordinationError> {
+    pub(super) fn target(&self, scope: &Scope) -> Result<Aim, CoordinationError> {
         let Scope::Runner(id) = scope else {
             return Ok(Aim::All);
         };
@@ -516,13 +337,13 @@ impl ShutdownCoordinator {
         })
     }
 
-    fn checked(&self) -> Result<&Core, SegmentError> {
+    pub(super) fn checked(&self) -> Result<&Core, SegmentError> {
         let core = self.session.core().as_ref();
         core.check()?;
         Ok(core)
     }
 
-    fn view(&self) -> View<'_, Core> {
+    pub(super) fn view(&self) -> View<'_, Core> {
         let core = self.session.core().as_ref();
         View {
             name: core.opened().name().as_str(),
@@ -535,7 +356,7 @@ impl ShutdownCoordinator {
 /// A scope resolved. For a runner: its slot, membership and control word, the latter
 /// read before the membership was verified.
 #[derive(Clone, Copy)]
-enum Aim {
+pub(super) enum Aim {
     All,
     Runner {
         slot: usize,

@@ -48,7 +48,10 @@ where
             forks: fork::fork_count(),
         };
         // `claim` reaps what it needs: a dead holder's slot is taken over.
-        let slot = core.tables().processes.claim(&core, |dead| core.sweep(dead));
+        let slot = core
+            .tables()
+            .processes
+            .claim(&core, |dead| core.sweep(dead));
         let Some(slot) = slot else {
             // A remover holds all byte locks for an instant.
             core.opened.probe()?;
@@ -151,7 +154,10 @@ pub(crate) fn pid_of<M: Mem>(tables: &Layout<M>, process: usize) -> u32 {
 }
 
 /// The processes of some slots, by the name of a runner they hold.
-pub(crate) fn holders<M: Mem>(tables: &Layout<M>, slots: impl Iterator<Item = usize>) -> Vec<Holder> {
+pub(crate) fn holders<M: Mem>(
+    tables: &Layout<M>,
+    slots: impl Iterator<Item = usize>,
+) -> Vec<Holder> {
     let group = &tables.group;
     slots
         .map(|process| {
@@ -265,4 +271,3 @@ pub(crate) fn deadline(core: &impl Env<Real>, timeout: Option<Duration>) -> u64 
         None => u64::MAX,
     }
 }
-

@@ -1,6 +1,7 @@
 //! One runner's way through a shutdown: act, acknowledge, wait, phase after phase.
 
-use crate::api::handlers::instant;
+use std::time::Duration;
+
 use crate::api::report::{HandlerOutcome, HandlerReport, ShutdownOutcome, ShutdownReport};
 use crate::api::runner::Runner;
 use crate::api::view::{Target, corrupt};
@@ -110,25 +111,45 @@ impl<'a> Driver<'a> {
             Some(name) => runner.set_activity(&format!("{phase} handler {name}")),
             None => runner.set_activity(""),
         };
-        let reports = runner.session().handlers.run(
-            runner.key(),
-            runner.id(),
-            phase,
-            announce,
-            || self.deadline(),
-        );
-        self.tardy |= reports
-            .iter()
-            .any(|report| matches!(report.outcome, HandlerOutcome::Abandoned | HandlerOutcome::Skipped));
+        let reports =
+            runner
+                .session()
+                .handlers
+                .run(runner.key(), runner.id(), phase, announce, || {
+                    self.left(phase)
+                });
+        self.tardy |= reports.iter().any(|report| {
+            matches!(
+                report.outcome,
+                HandlerOutcome::Abandoned | HandlerOutcome::Skipped
+            )
+        });
         self.handlers.extend(reports);
     }
 
-    /// When the present phase is forced: the earlier of the scopes that are shutting down.
-    fn deadline(&self) -> std::time::Instant {
+    /// How long `phase` may still take before it is forced in one of the scopes that are
+    /// shutting down; zero when it was. Not the present phase's: the others go on while
+    /// we are at it.
+    fn left(&self, phase: Phase) -> Duration {
         let now = self.runner.core().now();
-        instant(self.deadline_micros(now), now)
+        let (group, own) = self.runner.controls();
+        let of = |scope: &Scope<Real>, control: Control| {
+            if !control.is_shutting_down() {
+                return u64::MAX;
+            }
+            match control.phase() {
+                Ok(current) if current <= phase => {
+                    scope.deadlines(control.in_phase(phase), now).phase
+                }
+                Ok(_) | Err(_) => 0,
+            }
+        };
+        let tables = self.runner.core().tables();
+        let until = of(&tables.group.scope, group).min(of(&self.runner.record().own, own));
+        Duration::from_micros(until.saturating_sub(now))
     }
 
+    /// When the present phase is forced: the earlier of the scopes that are shutting down.
     pub(crate) fn deadline_micros(&self, now: u64) -> u64 {
         let (group, own) = self.runner.controls();
         let of = |scope: &Scope<Real>, control: Control| {
@@ -156,6 +177,9 @@ impl<'a> Driver<'a> {
             if (group.epoch(), own.epoch()) != self.epochs {
                 return Ok(false);
             }
+            // The other scope may have begun to shut down meanwhile; what we have done
+            // counts there, too.
+            self.settle()?;
             let count = gate.close();
             if count == 0 || self.runner.mode() == Mode::Immediate {
                 return Ok(true);
@@ -210,7 +234,9 @@ impl<'a> Driver<'a> {
         if group_is_on {
             let look = tables.group.advance(core).map_err(corrupt)?;
             if self.runner.controls() == (group, own) {
-                tables.group.sleep(&tables.group.scope, &look, core, u64::MAX);
+                tables
+                    .group
+                    .sleep(&tables.group.scope, &look, core, u64::MAX);
             }
         }
         Ok(())

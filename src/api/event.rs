@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::lock::index_of;
 use crate::api::core::deadline;
+use crate::api::lock::index_of;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::error::{CoordinationError, LockError};

@@ -11,6 +11,7 @@ use crate::api::names::check_name;
 use crate::api::report::{HandlerOutcome, HandlerReport};
 use crate::api::session::Session;
 use crate::error::CoordinationError;
+use crate::limits;
 use crate::phase::Phase;
 
 /// What a handler is given.
@@ -42,10 +43,11 @@ pub(crate) fn register(
             problem: "handlers run in signaling, draining or closing",
         });
     }
-    session.handlers.register(phase, priority, name, of, handler);
+    session
+        .handlers
+        .register(phase, priority, name, of, handler);
     Ok(())
 }
-
 
 type Body = Arc<Mutex<dyn FnMut(&HandlerContext) + Send>>;
 
@@ -97,14 +99,15 @@ impl Handlers {
     }
 
     /// Runs the handlers of a phase for one runner, one after another. `announce` says
-    /// what is being run; `deadline` is asked again and again, as it may be extended.
+    /// what is being run; `left`, how long the phase may still take, is asked again and
+    /// again, as it may be extended.
     pub(crate) fn run(
         &self,
         of: (usize, u16),
         runner: &str,
         phase: Phase,
         announce: impl Fn(Option<&str>),
-        deadline: impl Fn() -> Instant,
+        left: impl Fn() -> Duration,
     ) -> Vec<HandlerReport> {
         let due: Vec<Handler> = lock(&self.0)
             .iter()
@@ -115,7 +118,7 @@ impl Handlers {
         for handler in due {
             let began = Instant::now();
             announce(Some(&handler.name));
-            let outcome = run_one(&handler, runner, &deadline);
+            let outcome = run_one(&handler, runner, &left);
             reports.push(HandlerReport {
                 name: handler.name,
                 phase,
@@ -131,13 +134,14 @@ impl Handlers {
 }
 
 /// Runs one handler on a thread of its own, so that one that overruns can be left behind.
-fn run_one(handler: &Handler, runner: &str, deadline: &impl Fn() -> Instant) -> HandlerOutcome {
-    if Instant::now() >= deadline() {
+fn run_one(handler: &Handler, runner: &str, left: &impl Fn() -> Duration) -> HandlerOutcome {
+    let time = left();
+    if time.is_zero() {
         return HandlerOutcome::Skipped;
     }
     let context = HandlerContext {
         phase: handler.phase,
-        deadline: deadline(),
+        deadline: after(time),
         runner: runner.into(),
     };
     let body = Arc::clone(&handler.body);
@@ -154,16 +158,16 @@ fn run_one(handler: &Handler, runner: &str, deadline: &impl Fn() -> Instant) -> 
     if let Err(error) = spawned {
         return HandlerOutcome::Panicked(format!("no thread to run it: {error}"));
     }
+    // A phase may also be forced before the time that was left a moment ago.
+    let slice = Duration::from_micros(limits::WAIT_BOUND_MICROS);
     loop {
-        let left = deadline().saturating_duration_since(Instant::now());
-        match outcome.recv_timeout(left) {
+        match outcome.recv_timeout(left().min(slice)) {
             Ok(outcome) => return outcome,
             Err(RecvTimeoutError::Disconnected) => {
                 return HandlerOutcome::Panicked("it ended without a word".into());
             }
-            // The deadline may have been extended meanwhile.
-            Err(RecvTimeoutError::Timeout) if Instant::now() < deadline() => {}
-            Err(RecvTimeoutError::Timeout) => return HandlerOutcome::Abandoned,
+            Err(RecvTimeoutError::Timeout) if left().is_zero() => return HandlerOutcome::Abandoned,
+            Err(RecvTimeoutError::Timeout) => {}
         }
     }
 }
@@ -180,14 +184,15 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 /// A handler that panicked poisons its lock; the next shutdown runs it all the same.
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// When an instant of the segment's clock comes, on this process's clock.
-pub(crate) fn instant(micros: u64, now_micros: u64) -> Instant {
-    let left = Duration::from_micros(micros.saturating_sub(now_micros));
+/// The instant after so long a time.
+fn after(time: Duration) -> Instant {
     let now = Instant::now();
     // Durations of centuries do not fit; a day is as good as for ever here.
-    now.checked_add(left)
+    now.checked_add(time)
         .unwrap_or(now + Duration::from_secs(86_400))
 }

@@ -21,8 +21,7 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         // A forked child inherits the guard but not the work.
         if !self.runner.core().is_forked() {
-            self.runner.record().gate.end();
+            self.runner.record().gate.end_as(self.runner.key().1);
         }
     }
 }
-

@@ -78,7 +78,7 @@ impl Runner {
             .publish(claim, core.as_ref(), same)
             .map_err(|c| core.corrupt(c))?;
         match joined {
-            Joined::Live(_) => Ok(Some(Self::new(session, claim, id))),
+            Joined::Live(generation) => Ok(Some(Self::new(session, claim, generation, id))),
             Joined::Contended => Ok(None),
             Joined::Duplicate(other) => Err(CoordinationError::DuplicateRunner {
                 id: id.into(),

@@ -5,10 +5,13 @@ pub(crate) mod coordinator;
 pub(crate) mod core;
 pub(crate) mod driver;
 pub(crate) mod event;
+pub(crate) mod generations;
 pub(crate) mod handlers;
+pub(crate) mod harden;
 pub(crate) mod inflight;
 pub(crate) mod instance;
 pub(crate) mod join;
+pub(crate) mod leaving;
 pub(crate) mod lock;
 pub(crate) mod names;
 pub(crate) mod observer;
@@ -24,6 +27,7 @@ pub(crate) mod signals;
 pub(crate) mod status;
 pub(crate) mod threads;
 pub(crate) mod view;
+pub(crate) mod view_locks;
 
 pub use condvar::CrossProcessCondvar;
 pub use coordinator::{Initiation, RunnerHandle, ShutdownCoordinator};
@@ -31,6 +35,7 @@ pub use event::CrossProcessEvent;
 pub use handlers::HandlerContext;
 pub use inflight::InFlight;
 pub use instance::{init, runner, shutdown_coordinator};
+pub use leaving::Acknowledged;
 pub use lock::{CrossProcessLock, LockGuard};
 pub use observer::Observer;
 pub use options::{Liveness, SegmentOptions};
@@ -40,7 +45,7 @@ pub use report::{
     ShutdownOutcome, ShutdownReport,
 };
 pub use request::{Scope, ShutdownRequest};
-pub use runner::{Acknowledged, Runner};
+pub use runner::Runner;
 pub use segment::Segment;
 pub use signals::SignalPolicy;
 pub use status::{Laggard, Status};

@@ -21,4 +21,3 @@ pub(crate) fn check_name(name: &str) -> Result<(), CoordinationError> {
         problem,
     })
 }
-

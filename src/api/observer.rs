@@ -1,12 +1,15 @@
 //! Looking at a segment from outside, through a read-only mapping.
 
+use std::path::Path;
+use std::time::Duration;
+
 use crate::api::core::Tables;
 use crate::api::report::ShutdownReport;
 use crate::api::status::Status;
 use crate::api::view::{Target, View};
 use crate::error::SegmentError;
 use crate::os::{clock, file};
-use crate::segment::Observed;
+use crate::segment::{Observed, Token};
 use crate::sync::{Env, Owner, Pulse, Real};
 
 /// A look from outside: attached to nothing, holding nothing, writing nothing. The
@@ -25,6 +28,38 @@ impl Observer {
     #[must_use]
     pub fn name(&self) -> &str {
         self.observed.name().as_str()
+    }
+
+    /// Path of the segment's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.observed.path()
+    }
+
+    /// A printable word by which a process of this user opens this very segment.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.observed.token()
+    }
+
+    /// Whether the segment was removed since it was opened; who is in it goes on by
+    /// itself, but new processes cannot find it.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.observed.is_removed()
+    }
+
+    /// How long ago the segment was created.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let created = self.observed.header().created_at();
+        Duration::from_micros(clock::now().saturating_sub(created))
+    }
+
+    /// Process id of the creator as it saw itself; informational.
+    #[must_use]
+    pub fn creator_pid(&self) -> u32 {
+        self.observed.header().creator_pid()
     }
 
     /// What is going on now. Never blocks.

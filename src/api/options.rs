@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::SegmentError;
+use crate::os::futex;
 use crate::segment::Options;
 use crate::sync::life;
 
@@ -28,8 +29,14 @@ impl Liveness {
             return Ok(true);
         }
         match std::env::var(Self::VARIABLE).as_deref() {
-            Ok("portable") => Ok(true),
-            Ok("auto" | "") | Err(std::env::VarError::NotPresent) => Ok(life::self_test().is_none()),
+            Ok("portable") => {
+                // All of it: also waits on two words at once.
+                futex::set_waitv(false);
+                Ok(true)
+            }
+            Ok("auto" | "") | Err(std::env::VarError::NotPresent) => {
+                Ok(life::self_test().is_none())
+            }
             other => Err(SegmentError::Environment {
                 variable: Self::VARIABLE,
                 problem: format!("is {other:?}; it may be \"auto\" or \"portable\""),

@@ -3,10 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::Child;
+use std::sync::atomic::Ordering;
 
 use nix::sys::signal::Signal;
 
-use crate::os::process::{Pidfd, start_time};
+use crate::api::coordinator::ShutdownCoordinator;
+use crate::error::CoordinationError;
+use crate::os::process::{Pidfd, pid_namespace, start_time};
 
 /// A process by identity: unlike a pid it never comes to mean another process.
 ///
@@ -67,5 +70,35 @@ impl ProcessHandle {
     #[must_use]
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+}
+
+impl ShutdownCoordinator {
+    /// The process of a living runner by identity, for a caller whose policy is to
+    /// signal it.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`] when no living runner has the id, `System`
+    /// when it lives in another pid namespace or the kernel has no pidfds.
+    pub fn process(&self, id: &str) -> Result<ProcessHandle, CoordinationError> {
+        let core = self.checked()?;
+        let absent = || CoordinationError::NoSuchRunner { id: id.into() };
+        let (_, member) = self.view().find(id).ok_or_else(absent)?;
+        let process = member.process().filter(|_| member.is_counted());
+        let record = process.and_then(|process| core.tables().processes.get(process));
+        let record = record.ok_or_else(absent)?;
+        let system = |source| CoordinationError::System {
+            operation: "open the runner's process",
+            source,
+        };
+        let ours = pid_namespace().map_err(system)?;
+        if record.pid_namespace.load(Ordering::Relaxed) != ours {
+            return Err(system(std::io::Error::other(
+                "it lives in another pid namespace",
+            )));
+        }
+        let pid = record.pid.load(Ordering::Relaxed) as u32;
+        let started = record.start_time.load(Ordering::Relaxed);
+        ProcessHandle::open(pid, started).map_err(system)
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::api::core::{Core, Tables, deadline};
 use crate::api::driver::Driver;
-use crate::api::handlers::{HandlerContext, register};
 use crate::api::inflight::InFlight;
 use crate::api::report::ShutdownReport;
 use crate::api::session::Session;
@@ -17,20 +16,9 @@ use crate::limits;
 use crate::phase::{Mode, Phase};
 use crate::sync::{Env, Mem, Real};
 use crate::table::control::Control;
-use crate::table::group::Acked;
 use crate::table::inflight::Look;
 use crate::table::join::Claim;
-use crate::table::runner::{Runner as Record, Texts, Verdict};
-
-/// The answer to an acknowledgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Acknowledged {
-    /// It counted.
-    InTime,
-    /// The phase had been forced without this runner; its time is recorded.
-    Late,
-}
+use crate::table::runner::{Runner as Record, Texts};
 
 /// A runner: this process, registered under an id, counted by every phase.
 ///
@@ -58,19 +46,27 @@ pub enum Acknowledged {
 pub struct Runner {
     session: Arc<Session>,
     slot: usize,
+    /// Of the slot.
     generation: u16,
+    group_generation: u32,
     id: String,
     /// Keeps this process's threads apart where the segment has one writer.
     writing: Mutex<()>,
-    left: AtomicBool,
+    pub(super) left: AtomicBool,
 }
 
 impl Runner {
-    pub(crate) fn new(session: &Arc<Session>, claim: Claim, id: &str) -> Self {
+    pub(crate) fn new(
+        session: &Arc<Session>,
+        claim: Claim,
+        group_generation: u32,
+        id: &str,
+    ) -> Self {
         Self {
             session: Arc::clone(session),
             slot: claim.slot,
             generation: claim.generation,
+            group_generation,
             id: id.into(),
             writing: Mutex::new(()),
             left: AtomicBool::new(false),
@@ -81,6 +77,12 @@ impl Runner {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The generation of the group that this runner joined, from 1.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.group_generation
     }
 
     /// Whether a shutdown of the group or of this runner is on or over: two atomic
@@ -146,7 +148,7 @@ impl Runner {
                 epochs: (group.epoch(), own.epoch()),
             }
         };
-        if self.record().gate.begin(look) {
+        if self.record().gate.begin_as(self.generation, look) {
             Ok(InFlight::new(self))
         } else {
             Err(CoordinationError::Draining {
@@ -164,7 +166,7 @@ impl Runner {
 
     /// Counts a step of progress: the proof that [`extend`](Self::extend) asks for.
     pub fn progress(&self) {
-        if !self.core().is_forked() {
+        if self.check().is_ok() {
             self.record().progress.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -177,7 +179,11 @@ impl Runner {
         }
         let _writing = self.writing();
         self.texts().activity.write(text);
-        let since = if text.is_empty() { 0 } else { self.core().now() };
+        let since = if text.is_empty() {
+            0
+        } else {
+            self.core().now()
+        };
         self.record().activity_since.store(since, Ordering::Release);
     }
 
@@ -269,138 +275,19 @@ impl Runner {
         }
     }
 
-    /// Acknowledges a phase by hand: this runner has *done* it. Phases are acknowledged
-    /// in order, each after it is published. Draining closes the gate for new work and
-    /// is refused while work is in flight. Most programs call
-    /// [`run_shutdown`](Self::run_shutdown) instead.
-    ///
-    /// # Errors
-    /// [`CoordinationError::OutOfOrder`], `Left`, [`SegmentError::ForkedHandle`].
-    pub fn acknowledge(&self, phase: Phase) -> Result<Acknowledged, CoordinationError> {
-        self.check()?;
-        let (group, own) = self.controls();
-        self.observe(group, own);
-        if phase == Phase::Draining && self.phase() >= phase && self.record().gate.close() > 0 {
-            return Err(CoordinationError::OutOfOrder {
-                phase,
-                problem: "work is in flight",
-            });
-        }
-        let acknowledged = self.settle(phase, false)?;
-        // Whoever resolves a laggard goes on looking; the keeper does it for us.
-        self.session.watch();
-        acknowledged.ok_or(CoordinationError::OutOfOrder {
-            phase,
-            problem: "it is not published yet, or an earlier one is not acknowledged",
-        })
-    }
-
-    /// Acknowledges `phase` in each scope that has come to it. `None` if no scope has.
-    pub(crate) fn settle(
-        &self,
-        phase: Phase,
-        tardy: bool,
-    ) -> Result<Option<Acknowledged>, CoordinationError> {
-        let core = self.core().as_ref();
-        let (slot, generation) = self.key();
-        let group = &core.tables().group;
-        let answers = [
-            group.acknowledge(slot, generation, phase, tardy, core),
-            group.acknowledge_own(slot, generation, phase, tardy, core),
-        ];
-        let mut result = None;
-        for answer in answers {
-            match answer.map_err(|c| core.corrupt(c))? {
-                Acked::InTime => result = result.or(Some(Acknowledged::InTime)),
-                Acked::Late => result = Some(Acknowledged::Late),
-                Acked::NotLive => return Err(self.spent()),
-                Acked::OutOfOrder => {}
-            }
-        }
-        Ok(result)
-    }
-
-    /// Registers a closure to be run in a phase of this runner's shutdown, on a thread
-    /// of its own, one after another: higher priority first, then first registered.
-    ///
-    /// A panic is caught and recorded. A handler that overruns its phase is named in
-    /// status and report as abandoned, and the phase goes on without it.
-    ///
-    /// # Errors
-    /// [`CoordinationError::InvalidName`]; `OutOfOrder` for a phase that is not acknowledged.
-    pub fn register_shutdown_handler(
-        &self,
-        phase: Phase,
-        priority: i32,
-        name: &str,
-        handler: impl FnMut(&HandlerContext) + Send + 'static,
-    ) -> Result<(), CoordinationError> {
-        register(&self.session, phase, priority, name, Some(self.key()), handler)
-    }
-
-    /// Does the whole shutdown of this runner and blocks until it is over: runs the
-    /// handlers of each phase, closes the gate and waits for in-flight work in Draining,
-    /// acknowledges after acting, waits for the others, and leaves.
-    ///
-    /// Returns with outcome `Cancelled`, not having left, if the shutdown is called off.
-    ///
-    /// # Errors
-    /// [`CoordinationError::NotShuttingDown`] when none is on (see
-    /// [`wait_for_shutdown`](Self::wait_for_shutdown)), `Left`,
-    /// [`SegmentError::ForkedHandle`], [`SegmentError::Corrupt`].
-    pub fn run_shutdown(&self) -> Result<ShutdownReport, CoordinationError> {
-        self.check()?;
-        Driver::new(self).run()
-    }
-
-    /// Declares this runner failed, with a cause of at most 120 bytes, and leaves.
-    pub fn fail(&self, cause: &str) {
-        if self.check().is_err() {
-            return;
-        }
-        {
-            let _writing = self.writing();
-            self.texts().cause.write(cause);
-            self.record().judge(self.generation, Verdict::Failed);
-        }
-        self.leave();
-    }
-
-    /// Records that this runner's work was ended by force, and leaves. For supervisors
-    /// of foreign programs.
-    pub fn leave_forced(&self) {
-        if self.check().is_err() {
-            return;
-        }
-        self.record().judge(self.generation, Verdict::Forced);
-        self.leave();
-    }
-
-    /// Leaves in order: phases no longer wait for this runner. May be repeated; does
-    /// nothing in a forked child.
-    pub fn leave(&self) {
-        let core = self.core();
-        if core.is_forked() || self.left.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        // A corrupt table cannot be left; our slot is reaped when we are gone.
-        let _ = core
-            .tables()
-            .group
-            .leave(self.slot, self.generation, core.as_ref());
-        self.session.handlers.forget(self.key());
-    }
-
     #[inline]
     pub(crate) fn controls(&self) -> (Control, Control) {
-        (self.tables().group.scope.control(), self.record().own.control())
+        (
+            self.tables().group.scope.control(),
+            self.record().own.control(),
+        )
     }
 
     pub(crate) fn report(&self, target: Target) -> Result<ShutdownReport, CoordinationError> {
         Ok(self.view().report(target)?)
     }
 
-    fn view(&self) -> View<'_, Core> {
+    pub(super) fn view(&self) -> View<'_, Core> {
         View {
             name: self.core().opened().name().as_str(),
             tables: self.tables(),
@@ -414,13 +301,13 @@ impl Runner {
     pub(crate) fn core(&self) -> &Arc<Core> {
         self.session.core()
     }
-    fn tables(&self) -> &Tables {
+    pub(super) fn tables(&self) -> &Tables {
         self.core().tables()
     }
     pub(crate) fn record(&self) -> &Record<Real> {
         &self.tables().group.runners[self.slot]
     }
-    fn texts(&self) -> &Texts<Real> {
+    pub(super) fn texts(&self) -> &Texts<Real> {
         &self.tables().texts[self.slot]
     }
     /// Slot and its generation.
@@ -428,7 +315,7 @@ impl Runner {
         (self.slot, self.generation)
     }
 
-    fn writing(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -440,7 +327,7 @@ impl Runner {
     }
 
     #[cold]
-    fn spent(&self) -> CoordinationError {
+    pub(super) fn spent(&self) -> CoordinationError {
         if self.core().is_forked() {
             return SegmentError::ForkedHandle.into();
         }

@@ -54,7 +54,8 @@ impl Session {
                 .spawn(move || {
                     match Seat::take(&seated) {
                         Ok(seat) => {
-                            seated.tables()
+                            seated
+                                .tables()
                                 .processes
                                 .go_live(seated.process(), usize::from(seat.owner.slot));
                             let _ = ready.send(Ok(()));
@@ -68,7 +69,9 @@ impl Session {
                     drop(seated);
                     let _ = finished.send(());
                 })
-                .map_err(|source| refused("start the keeper thread of", core.opened().path(), source))?
+                .map_err(|source| {
+                    refused("start the keeper thread of", core.opened().path(), source)
+                })?
         };
         match is_ready.recv() {
             Ok(Ok(())) => {}

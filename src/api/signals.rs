@@ -148,11 +148,19 @@ struct Bound {
 /// Set once before the handler is installed; reading it is one atomic load.
 static BOUND: OnceLock<Bound> = OnceLock::new();
 
-extern "C" fn on_signal(_number: libc::c_int) {
+extern "C" fn on_signal(number: libc::c_int) {
     signal::keeping_errno(|| {
-        if let Some(bound) = BOUND.get() {
-            bound.fire();
+        let Some(bound) = BOUND.get() else { return };
+        if bound.session.core().is_forked() {
+            // A forked child inherits the handler but not the runner: as if there
+            // were no handler.
+            if let Ok(signal) = Signal::try_from(number) {
+                let _ = signal::restore_default(signal);
+                let _ = nix::sys::signal::raise(signal);
+            }
+            return;
         }
+        bound.fire();
     });
 }
 
@@ -161,9 +169,6 @@ impl Bound {
     /// cannot be reported from here; whoever looks at it next gets the error.
     fn fire(&self) {
         let core = self.session.core().as_ref();
-        if core.is_forked() {
-            return;
-        }
         let earlier = self.signals.fetch_add(1, Ordering::Relaxed);
         let mode = match (self.ask.mode, earlier) {
             (mode, 0) => mode,
@@ -173,14 +178,9 @@ impl Bound {
         let ask = Ask { mode, ..self.ask };
         let group = &core.tables().group;
         let Some((slot, generation)) = self.runner else {
-            loop {
-                match group.scope.initiate(ask, core.now()) {
-                    Ok(Initiated::Renewing) => {
-                        if group.generation.help(&group.scope).is_err() {
-                            return;
-                        }
-                    }
-                    _ => break,
+            while let Ok(Initiated::Renewing) = group.scope.initiate(ask, core.now()) {
+                if group.generation.help(&group.scope).is_err() {
+                    return;
                 }
             }
             let _ = group.advance(core);

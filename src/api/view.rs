@@ -46,7 +46,13 @@ impl<E: Env<Real>> View<'_, E> {
     fn entered(&self, target: Target, phase: Phase, epoch: u32) -> Option<u64> {
         match target {
             Target::All => self.tables.group.scope.entered(phase, epoch),
-            Target::Slot(slot) => self.tables.group.runners.get(slot)?.own.entered(phase, epoch),
+            Target::Slot(slot) => self
+                .tables
+                .group
+                .runners
+                .get(slot)?
+                .own
+                .entered(phase, epoch),
         }
     }
 
@@ -107,7 +113,9 @@ impl<E: Env<Real>> View<'_, E> {
                 });
             }
         }
-        let end = self.entered(target, Phase::Complete, epoch).filter(|_| phase == Phase::Complete);
+        let end = self
+            .entered(target, Phase::Complete, epoch)
+            .filter(|_| phase == Phase::Complete);
         let slots = match target {
             Target::All => self.slots(Some(start)),
             Target::Slot(slot) => vec![slot],
@@ -159,7 +167,9 @@ impl<E: Env<Real>> View<'_, E> {
             (shown && self.tables.texts.get(slot)?.id.is(id)).then_some((slot, member))
         });
         of_id.max_by_key(|(slot, member)| {
-            let ended = self.tables.group.runners[*slot].ended.get(u32::from(member.generation()));
+            let ended = self.tables.group.runners[*slot]
+                .ended
+                .get(u32::from(member.generation()));
             (member.is_counted(), group.joined(*slot), ended)
         })
     }
@@ -177,7 +187,9 @@ impl<E: Env<Real>> View<'_, E> {
                     Ok(State::Live) => true,
                     Ok(State::Dead) => ours,
                     Ok(State::Left) => {
-                        let ended = group.runners[*slot].ended.get(u32::from(member.generation()));
+                        let ended = group.runners[*slot]
+                            .ended
+                            .get(u32::from(member.generation()));
                         ours && ended.is_none_or(|ended| since.is_none_or(|since| ended >= since))
                     }
                     _ => false,
@@ -248,7 +260,9 @@ impl<E: Env<Real>> View<'_, E> {
         let (locks_held, lock_wanted) = self.locks_of(process);
         RunnerReport {
             id: texts.id.read().0,
-            pid: process.map_or(runner.pid.load(Ordering::Relaxed) as u32, |p| pid_of(self.tables, p)),
+            pid: process.map_or(runner.pid.load(Ordering::Relaxed) as u32, |p| {
+                pid_of(self.tables, p)
+            }),
             alive,
             outcome: self.outcome(target, slot, member, control),
             blocked_in: (phase > Phase::Running && acked < Phase::Closing && acked < phase && {
@@ -273,7 +287,13 @@ impl<E: Env<Real>> View<'_, E> {
         }
     }
 
-    fn outcome(&self, target: Target, slot: usize, member: Member, control: Control) -> Option<Outcome> {
+    fn outcome(
+        &self,
+        target: Target,
+        slot: usize,
+        member: Member,
+        control: Control,
+    ) -> Option<Outcome> {
         let runner = &self.tables.group.runners[slot];
         let generation = member.generation();
         match runner.verdict(generation) {
@@ -293,7 +313,11 @@ impl<E: Env<Real>> View<'_, E> {
             }
         };
         let complete = self.entered(target, Phase::Complete, epoch);
-        let done = if late { Outcome::TimedOut } else { Outcome::Completed };
+        let done = if late {
+            Outcome::TimedOut
+        } else {
+            Outcome::Completed
+        };
         match member.state() {
             Ok(State::Left) => Some(done),
             Ok(State::Dead) if acked >= Phase::Closing => Some(done),
@@ -301,33 +325,16 @@ impl<E: Env<Real>> View<'_, E> {
                 let ended = runner.ended.get(u32::from(generation));
                 // It was alive when everything was over, so its time was up first.
                 let outlived = matches!((ended, complete), (Some(e), Some(c)) if e > c);
-                Some(if outlived { Outcome::TimedOut } else { Outcome::Died })
+                Some(if outlived {
+                    Outcome::TimedOut
+                } else {
+                    Outcome::Died
+                })
             }
             Ok(State::Live) if acked >= Phase::Closing => Some(done),
             Ok(State::Live) if control.phase() == Ok(Phase::Complete) => Some(Outcome::TimedOut),
             _ => None,
         }
-    }
-
-    /// Names of the locks that threads of a process hold, and one that is waited for.
-    fn locks_of(&self, process: Option<usize>) -> (Vec<String>, Option<String>) {
-        let Some(process) = process else {
-            return (Vec::new(), None);
-        };
-        let tables = self.tables;
-        let held = tables.lock_names.all().filter(|(index, _)| {
-            let owner = tables.locks[*index].owner();
-            owner.is_some_and(|owner| {
-                let word = tables.threads.word(usize::from(owner.slot));
-                word.process() == Some(process) && word.generation() == owner.generation
-            })
-        });
-        let held = held.map(|(_, name)| name).collect();
-        let wanted = tables.threads.of_process(process).find_map(|slot| {
-            let wants = tables.threads.get(slot)?.wants.load(Ordering::Acquire);
-            tables.lock_names.name(usize::try_from(wants).ok()?.checked_sub(1)?)
-        });
-        (held, wanted)
     }
 
     pub(crate) fn reason(&self, target: Target, control: Control) -> Reason {
@@ -369,7 +376,9 @@ fn whole(runners: &[RunnerReport]) -> ShutdownOutcome {
 }
 
 pub(crate) fn corrupt(what: Corrupt) -> SegmentError {
-    SegmentError::Corrupt { what: what.0.into() }
+    SegmentError::Corrupt {
+        what: what.0.into(),
+    }
 }
 
 fn micros(micros: u64) -> Duration {

@@ -187,21 +187,6 @@ impl Header {
         self.creator_pid.load(Ordering::Relaxed)
     }
 
-    /// The inode of the creator's pid namespace.
-    pub(crate) fn creator_pid_namespace(&self) -> u64 {
-        self.creator_pid_namespace.load(Ordering::Relaxed)
-    }
-
-    /// The creator's user id.
-    pub(crate) fn creator_uid(&self) -> u32 {
-        self.creator_uid.load(Ordering::Relaxed)
-    }
-
-    /// Size of the whole file.
-    pub(crate) fn total_bytes(&self) -> u64 {
-        self.total_bytes.load(Ordering::Relaxed)
-    }
-
     /// Whether the segment was removed. Loaded after the own byte lock was taken,
     /// `false` means that no unforced removal can happen while it is held.
     pub(crate) fn is_removed(&self) -> bool {

@@ -182,10 +182,6 @@ impl<B: Body> Observed<B> {
         &self.path
     }
 
-    pub(crate) fn identity(&self) -> Identity {
-        self.identity
-    }
-
     /// The printable address of this very segment.
     pub(crate) fn token(&self) -> Token {
         Token::new(self.name.clone(), self.identity, &self.directory)

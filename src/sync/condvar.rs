@@ -68,7 +68,9 @@ pub(crate) struct Awake {
 
 impl<M: Mem> Default for Condvar<M> {
     fn default() -> Self {
-        Self { word: M::U32::default() }
+        Self {
+            word: M::U32::default(),
+        }
     }
 }
 
@@ -91,11 +93,20 @@ impl<M: Mem> Condvar<M> {
             Slept::NotOurs => return Err(NotLocked::NotOurs),
         };
         let acquired = mutex.lock(me, env, u64::MAX)?;
-        Ok(Awake { acquired, timed_out })
+        Ok(Awake {
+            acquired,
+            timed_out,
+        })
     }
 
     /// The first half of [`wait`](Self::wait): frees the lock and sleeps, a second at most.
-    pub(crate) fn sleep(&self, mutex: &Mutex<M>, me: Owner, env: &impl Env<M>, until: u64) -> Slept {
+    pub(crate) fn sleep(
+        &self,
+        mutex: &Mutex<M>,
+        me: Owner,
+        env: &impl Env<M>,
+        until: u64,
+    ) -> Slept {
         if mutex.owner() != Some(me) {
             return Slept::NotOurs;
         }
@@ -111,7 +122,11 @@ impl<M: Mem> Condvar<M> {
         }
         let bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));
         M::wait(M::cell(&self.word), noted, bound);
-        if env.now() >= until { Slept::TimedOut } else { Slept::Look }
+        if env.now() >= until {
+            Slept::TimedOut
+        } else {
+            Slept::Look
+        }
     }
 
     /// Wakes one sleeper. Changes to the predicate were made under the lock.

@@ -62,7 +62,9 @@ enum Transition {
 
 impl<M: Mem> Default for Event<M> {
     fn default() -> Self {
-        Self { word: M::U32::default() }
+        Self {
+            word: M::U32::default(),
+        }
     }
 }
 
@@ -74,7 +76,11 @@ impl<M: Mem> Event<M> {
             if word & SET != 0 {
                 return Next::Leave(Transition::Nothing);
             }
-            let duty = if word & WAITERS != 0 { Transition::WakeAll } else { Transition::Nothing };
+            let duty = if word & WAITERS != 0 {
+                Transition::WakeAll
+            } else {
+                Transition::Nothing
+            };
             Next::Store(word.wrapping_add(GENERATION_ONE) & GENERATION | SET, duty)
         });
         if duty == Transition::WakeAll {

@@ -54,7 +54,10 @@ pub(crate) enum Copied {
 impl<M: Mem, const WORDS: usize> Default for Latch<M, WORDS> {
     fn default() -> Self {
         let version = || array::from_fn(|_| M::U64::default());
-        Self { stamp: M::U64::default(), versions: [version(), version()] }
+        Self {
+            stamp: M::U64::default(),
+            versions: [version(), version()],
+        }
     }
 }
 
@@ -91,11 +94,6 @@ impl<M: Mem, const WORDS: usize> Latch<M, WORDS> {
         Copied::Torn
     }
 
-    /// How often it was written: a cheap "has it changed".
-    pub(crate) fn stamp(&self) -> u64 {
-        self.stamp.load(Ordering::Acquire)
-    }
-
     fn version(&self, stamp: u64) -> &[M::U64; WORDS] {
         match stamp & 1 {
             0 => &self.versions[0],
@@ -114,7 +112,9 @@ const BYTES_PER_WORD: usize = size_of::<u64>();
 
 impl<M: Mem, const WORDS: usize> Default for Text<M, WORDS> {
     fn default() -> Self {
-        Self { latch: Latch::default() }
+        Self {
+            latch: Latch::default(),
+        }
     }
 }
 
@@ -140,9 +140,14 @@ impl<M: Mem, const WORDS: usize> Text<M, WORDS> {
     pub(crate) fn read(&self) -> (String, Copied) {
         let mut words = [0; WORDS];
         let copied = self.latch.read(&mut words);
-        let length = usize::try_from(words[0]).unwrap_or(usize::MAX).min(Self::CAPACITY);
-        let bytes: Vec<u8> =
-            words[1..].iter().flat_map(|word| word.to_ne_bytes()).take(length).collect();
+        let length = usize::try_from(words[0])
+            .unwrap_or(usize::MAX)
+            .min(Self::CAPACITY);
+        let bytes: Vec<u8> = words[1..]
+            .iter()
+            .flat_map(|word| word.to_ne_bytes())
+            .take(length)
+            .collect();
         (String::from_utf8_lossy(&bytes).into_owned(), copied)
     }
 
@@ -154,11 +159,6 @@ impl<M: Mem, const WORDS: usize> Text<M, WORDS> {
         }
         let bytes = words[1..].iter().flat_map(|word| word.to_ne_bytes());
         text.len() <= Self::CAPACITY && bytes.take(text.len()).eq(text.bytes())
-    }
-
-    /// How often it was written.
-    pub(crate) fn stamp(&self) -> u64 {
-        self.latch.stamp()
     }
 }
 

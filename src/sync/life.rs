@@ -203,9 +203,13 @@ mod imp {
     /// `attributes` must point to an initialised attribute object of the caller.
     fn initialise(life: &RealLife, attributes: *mut libc::pthread_mutexattr_t) -> io::Result<()> {
         // SAFETY: initialised by the only caller.
-        check(unsafe { libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED) })?;
+        check(unsafe {
+            libc::pthread_mutexattr_setpshared(attributes, libc::PTHREAD_PROCESS_SHARED)
+        })?;
         // SAFETY: likewise.
-        check(unsafe { libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST) })?;
+        check(unsafe {
+            libc::pthread_mutexattr_setrobust(attributes, libc::PTHREAD_MUTEX_ROBUST)
+        })?;
         // SAFETY:
         // - the area is large and aligned enough (asserted above) and all zero;
         // - it is not a mutex of any living thread: the slot is the caller's alone;
@@ -302,7 +306,9 @@ mod tests {
         hold(&life).unwrap();
         assert_eq!(value(&life), nix::unistd::gettid().as_raw() as u32);
         let other = Arc::clone(&life);
-        let refused = thread::spawn(move || release(&other).unwrap_err()).join().unwrap();
+        let refused = thread::spawn(move || release(&other).unwrap_err())
+            .join()
+            .unwrap();
         assert_eq!(refused.raw_os_error(), Some(libc::EPERM));
         assert!(arm::<Real>(life.word()).is_some());
         release(&life).unwrap();

@@ -43,7 +43,6 @@ pub(crate) trait Word: Sync {
         failure: Ordering,
     ) -> Result<Self::Value, Self::Value>;
     fn fetch_add(&self, value: Self::Value, order: Ordering) -> Self::Value;
-    fn fetch_sub(&self, value: Self::Value, order: Ordering) -> Self::Value;
     fn fetch_or(&self, value: Self::Value, order: Ordering) -> Self::Value;
     fn fetch_and(&self, value: Self::Value, order: Ordering) -> Self::Value;
 
@@ -140,10 +139,6 @@ macro_rules! word {
             #[inline]
             fn fetch_add(&self, value: $value, order: Ordering) -> $value {
                 <$atomic>::fetch_add(self, value, order)
-            }
-            #[inline]
-            fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
-                <$atomic>::fetch_sub(self, value, order)
             }
             #[inline]
             fn fetch_or(&self, value: $value, order: Ordering) -> $value {

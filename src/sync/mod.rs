@@ -11,12 +11,8 @@ pub(crate) mod life;
 pub(crate) mod mem;
 pub(crate) mod mutex;
 
-pub(crate) use condvar::Condvar;
-pub(crate) use event::Event;
-pub(crate) use latch::{Latch, Text};
 pub(crate) use life::Pulse;
 pub(crate) use mem::{LifeArea, Mem, Real, Woken, Word};
-pub(crate) use mutex::Mutex;
 
 /// The name of an attached thread: its slot and the slot's generation.
 ///

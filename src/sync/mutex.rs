@@ -119,9 +119,15 @@ enum Holder {
 /// One look at the word, and the step that followed from it.
 enum Taking<'e, M: Mem> {
     Taken(Acquired),
-    Held { seen: State, owner: Owner, life: Option<&'e M::U32> },
+    Held {
+        seen: State,
+        owner: Owner,
+        life: Option<&'e M::U32>,
+    },
     Recursive,
-    Corrupt { word: u32 },
+    Corrupt {
+        word: u32,
+    },
 }
 
 /// One value of the lock word.
@@ -175,7 +181,9 @@ impl State {
 
 impl<M: Mem> Default for Mutex<M> {
     fn default() -> Self {
-        Self { word: M::U32::default() }
+        Self {
+            word: M::U32::default(),
+        }
     }
 }
 
@@ -195,17 +203,32 @@ impl<M: Mem> Mutex<M> {
     /// May be called in slices: a caller that timed out and comes again loses
     /// neither its wake-ups nor those of others.
     #[inline]
-    pub(crate) fn lock(&self, me: Owner, env: &impl Env<M>, until: u64) -> Result<Acquired, NotLocked> {
+    pub(crate) fn lock(
+        &self,
+        me: Owner,
+        env: &impl Env<M>,
+        until: u64,
+    ) -> Result<Acquired, NotLocked> {
         let mine = State::owned_by(me).0;
         // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): pairs with `unlock`.
-        match self.word.compare_exchange(FREE, mine, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Ok(Acquired { previous_owner_died: false }),
+        match self
+            .word
+            .compare_exchange(FREE, mine, Ordering::Acquire, Ordering::Relaxed)
+        {
+            Ok(_) => Ok(Acquired {
+                previous_owner_died: false,
+            }),
             Err(_) => self.lock_contended(me, env, until),
         }
     }
 
     #[cold]
-    fn lock_contended(&self, me: Owner, env: &impl Env<M>, until: u64) -> Result<Acquired, NotLocked> {
+    fn lock_contended(
+        &self,
+        me: Owner,
+        env: &impl Env<M>,
+        until: u64,
+    ) -> Result<Acquired, NotLocked> {
         let mut slept = false;
         let mut arm_failed = false;
         let mut bounds = limits::LOCK_BOUNDS_MICROS.into_iter();
@@ -219,7 +242,9 @@ impl<M: Mem> Mutex<M> {
                 Taking::Recursive => return Err(NotLocked::Recursive),
                 Taking::Corrupt { word } => return Err(NotLocked::Corrupt { word }),
             };
-            let Some(asleep_on) = self.enlist(seen) else { continue };
+            let Some(asleep_on) = self.enlist(seen) else {
+                continue;
+            };
             let now = env.now();
             if now >= until {
                 // WAITERS is set: a wake-up meant for us is passed on by the owner.
@@ -239,7 +264,11 @@ impl<M: Mem> Mutex<M> {
                 }
                 (Some(_), None) | (None, _) => {
                     let nap = limits::PORTABLE_POLL_MICROS.min(bound);
-                    M::wait(M::cell(&self.word), asleep_on.0, until.min(now.saturating_add(nap)));
+                    M::wait(
+                        M::cell(&self.word),
+                        asleep_on.0,
+                        until.min(now.saturating_add(nap)),
+                    );
                 }
             }
             slept = true;
@@ -285,11 +314,6 @@ impl<M: Mem> Mutex<M> {
         });
     }
 
-    /// Whether an owner died inside and nobody called the state whole since.
-    pub(crate) fn is_inconsistent(&self) -> bool {
-        State(self.word.load(Ordering::Acquire)).is_inconsistent()
-    }
-
     /// Who holds it now; `None` when free (or corrupt). Stale as soon as read.
     pub(crate) fn owner(&self) -> Option<Owner> {
         match State(self.word.load(Ordering::Acquire)).holder() {
@@ -333,7 +357,12 @@ impl<M: Mem> Mutex<M> {
                 },
                 Holder::Corrupt => return Next::Leave(Taking::Corrupt { word }),
             };
-            Next::Store(next.0 | duty, Taking::Taken(Acquired { previous_owner_died: died }))
+            Next::Store(
+                next.0 | duty,
+                Taking::Taken(Acquired {
+                    previous_owner_died: died,
+                }),
+            )
         })
     }
 

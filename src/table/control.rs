@@ -162,7 +162,10 @@ mod tests {
     fn merging_takes_the_harder_mode_and_the_smaller_budget() {
         let control = Control::from_raw(0).initiated(ASK);
         let merged = control.merged(Mode::Immediate, 50_000);
-        assert_eq!((merged.mode(), merged.budget_millis()), (Mode::Immediate, 30_000));
+        assert_eq!(
+            (merged.mode(), merged.budget_millis()),
+            (Mode::Immediate, 30_000)
+        );
         let merged = control.merged(Mode::Graceful, 10);
         assert_eq!((merged.mode(), merged.budget_millis()), (Mode::Fast, 10));
     }

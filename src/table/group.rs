@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering;
 use crate::limits;
 use crate::phase::Phase;
 use crate::segment::shared;
-use crate::sync::{Env, Mem, Pulse, Word, Woken, life};
+use crate::sync::{Env, Mem, Pulse, Woken, Word, life};
 
 use super::Corrupt;
 use super::control::{Control, Stage};
@@ -288,7 +288,13 @@ impl<M: Mem, const N: usize> Group<M, N> {
 
     /// Sleeps until something about a blocked phase may have changed: the control word
     /// moved, the watched laggard died, a deadline or the bound of a sleep passed.
-    pub(crate) fn sleep(&self, scope: &Scope<M>, look: &Look<'_, M>, env: &impl Env<M>, until: u64) {
+    pub(crate) fn sleep(
+        &self,
+        scope: &Scope<M>,
+        look: &Look<'_, M>,
+        env: &impl Env<M>,
+        until: u64,
+    ) {
         let now = env.now();
         let bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));
         let _: Woken = match look {

@@ -2,9 +2,11 @@
 //! ones are let in.
 //!
 //! ```text
-//! 63       62      32 31         0
-//! [ closed |    -    |   count    ]
+//! 63       62  48 47        32 31     0
+//! [ closed |  -  | generation | count ]
 //! ```
+//! `generation` is that of the slot: an item may be finished long after its runner has
+//! left (Draining was forced), and must not count for the next holder of the slot.
 //!
 //! Beginning and the drainer's closing meet on this one word: `begin` looks at the
 //! phase, adds one, and the value before tells whether the gate was closed in between.
@@ -25,10 +27,11 @@ use core::sync::atomic::Ordering;
 use crossbeam_utils::CachePadded;
 
 use crate::segment::shared;
-use crate::sync::mem::ALL;
+use crate::sync::mem::{ALL, Next};
 use crate::sync::{Mem, Word};
 
 const COUNT: u64 = 0xffff_ffff;
+const GENERATION_SHIFT: u32 = 32;
 const CLOSED: u64 = 1 << 63;
 
 /// The shared gate, on its own cache line.
@@ -44,9 +47,10 @@ pub(crate) struct Look {
 }
 
 impl<M: Mem> Gate<M> {
-    /// Counts one item in, unless work is refused. `look` reads the phase words.
+    /// Counts one item of the holder of `generation` in, unless work is refused or the
+    /// slot has another holder by now. `look` reads the phase words.
     #[inline]
-    pub(crate) fn begin(&self, look: impl Fn() -> Look) -> bool {
+    pub(crate) fn begin_as(&self, generation: u16, look: impl Fn() -> Look) -> bool {
         loop {
             let seen = look();
             if seen.refuses {
@@ -54,22 +58,44 @@ impl<M: Mem> Gate<M> {
             }
             // SYNC POINT gate: acquires the closing in `close`.
             let before = self.0.fetch_add(1, Ordering::AcqRel);
-            if before & CLOSED == 0 || look() == seen {
+            let holder = holder_of(before);
+            if holder == generation && (before & CLOSED == 0 || look() == seen) {
                 return true;
             }
-            // The phase words moved: take it back and ask again. Each turn needs one
-            // more move of a phase word, so this ends.
-            self.end();
+            self.end_as(holder);
+            if holder != generation {
+                return false;
+            }
+            // The phase words moved: ask again. Each turn needs one more move of a
+            // phase word, so this ends.
         }
     }
 
-    /// Counts one item out and wakes the drainer if it was the last.
+    /// Counts one item of the holder of `generation` out and wakes the drainer if it
+    /// was the last. Does nothing when the slot has another holder.
     #[inline]
-    pub(crate) fn end(&self) {
-        let before = self.0.fetch_sub(1, Ordering::AcqRel);
-        if before & CLOSED != 0 && before & COUNT == 1 {
+    pub(crate) fn end_as(&self, generation: u16) {
+        let was_last = self.0.update(|word| {
+            if holder_of(word) != generation || word & COUNT == 0 {
+                return Next::Leave(false);
+            }
+            Next::Store(word - 1, word & CLOSED != 0 && word & COUNT == 1)
+        });
+        if was_last {
             self.wake();
         }
+    }
+
+    /// For whoever holds the slot now.
+    #[cfg(test)]
+    pub(crate) fn begin(&self, look: impl Fn() -> Look) -> bool {
+        self.begin_as(holder_of(self.0.load(Ordering::Acquire)), look)
+    }
+
+    /// For whoever holds the slot now.
+    #[cfg(test)]
+    pub(crate) fn end(&self) {
+        self.end_as(holder_of(self.0.load(Ordering::Acquire)));
     }
 
     #[cold]
@@ -99,9 +125,15 @@ impl<M: Mem> Gate<M> {
     }
 
     /// Empties the gate for a new holder of the slot.
-    pub(crate) fn reset(&self) {
-        self.0.store(0, Ordering::Release);
+    pub(crate) fn reset(&self, generation: u16) {
+        let empty = u64::from(generation) << GENERATION_SHIFT;
+        self.0.store(empty, Ordering::Release);
     }
+}
+
+/// The slot generation whose items are counted.
+fn holder_of(word: u64) -> u16 {
+    (word >> GENERATION_SHIFT) as u16
 }
 
 impl<M: Mem> Default for Gate<M> {

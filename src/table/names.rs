@@ -53,10 +53,7 @@ impl<M: Mem, const N: usize> Names<M, N> {
         if let Some(index) = self.find(name) {
             return Ok(index);
         }
-        let acquired = self
-            .adding
-            .lock(me, env, until)
-            .map_err(NoIndex::Locked)?;
+        let acquired = self.adding.lock(me, env, until).map_err(NoIndex::Locked)?;
         if acquired.previous_owner_died {
             self.adding.mark_consistent(me);
         }

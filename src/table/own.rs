@@ -6,7 +6,7 @@ use crate::phase::Phase;
 use crate::sync::{Env, Mem, Word};
 
 use super::Corrupt;
-use super::control::{Control, Stage};
+use super::control::Stage;
 use super::group::{Acked, Group, Laggard, Look};
 use super::member::{Member, State};
 
@@ -21,6 +21,15 @@ impl<M: Mem, const N: usize> Group<M, N> {
             word.acked(epoch)
         } else {
             Phase::Running
+        }
+    }
+
+    /// Wakes the runners that sleep on the word of their own shutdown: the group's has moved.
+    pub(crate) fn wake_own(&self) {
+        for runner in self.runners.iter().take(self.used()) {
+            if runner.own.control().is_shutting_down() {
+                runner.own.wake_all();
+            }
         }
     }
 
@@ -110,30 +119,5 @@ impl<M: Mem, const N: usize> Group<M, N> {
         };
         let _ = self.advance_own(slot, env)?;
         Ok(if late { Acked::Late } else { Acked::InTime })
-    }
-
-    /// Blocks until a runner's own shutdown is past the epoch and phase of `seen`.
-    pub(crate) fn wait_past_own(
-        &self,
-        slot: usize,
-        seen: Control,
-        env: &impl Env<M>,
-        until: u64,
-    ) -> Result<Option<Control>, Corrupt> {
-        let runner = self
-            .runners
-            .get(slot)
-            .ok_or(Corrupt("runner slot out of range"))?;
-        loop {
-            let look = self.advance_own(slot, env)?;
-            let control = look.control();
-            if control.epoch() != seen.epoch() || control.stage()? != seen.stage()? {
-                return Ok(Some(control));
-            }
-            if env.now() >= until {
-                return Ok(None);
-            }
-            self.sleep(&runner.own, &look, env, until);
-        }
     }
 }

@@ -209,7 +209,9 @@ impl<M: Mem> Scope<M> {
 
     /// When `phase` was entered in the shutdown of `epoch`.
     pub(crate) fn entered(&self, phase: Phase, epoch: u32) -> Option<u64> {
-        self.entered.get((phase as usize).checked_sub(1)?)?.get(epoch)
+        self.entered
+            .get((phase as usize).checked_sub(1)?)?
+            .get(epoch)
     }
 
     /// The start of the shutdown of `epoch`. If its initiator died before it could
@@ -234,7 +236,9 @@ impl<M: Mem> Scope<M> {
         let overall = budget.saturating_add(extension).min(cap);
         let share = cumulative(&terms.shares, control.phase().unwrap_or(Phase::Complete));
         // The budget is whole milliseconds and the share is per mille: exact.
-        let phase = (budget / 1000 * share).saturating_add(extension).min(overall);
+        let phase = (budget / 1000 * share)
+            .saturating_add(extension)
+            .min(overall);
         Deadlines {
             phase: start.saturating_add(phase),
             overall: start.saturating_add(overall),

@@ -72,7 +72,11 @@ impl<M: Mem, const N: usize> Processes<M, N> {
     }
 
     pub(crate) fn word(&self, slot: usize) -> ProcessWord {
-        ProcessWord(self.0.get(slot).map_or(0, |p| p.word.load(Ordering::Acquire)))
+        ProcessWord(
+            self.0
+                .get(slot)
+                .map_or(0, |p| p.word.load(Ordering::Acquire)),
+        )
     }
 
     /// Claims a slot: its byte lock, then (after `sweep` of what a dead holder left)

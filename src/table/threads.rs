@@ -75,7 +75,11 @@ impl<M: Mem, const N: usize> Threads<M, N> {
     }
 
     pub(crate) fn word(&self, slot: usize) -> ThreadWord {
-        ThreadWord(self.slots.get(slot).map_or(0, |t| t.word.load(Ordering::Acquire)))
+        ThreadWord(
+            self.slots
+                .get(slot)
+                .map_or(0, |t| t.word.load(Ordering::Acquire)),
+        )
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -136,7 +140,9 @@ impl<M: Mem, const N: usize> Threads<M, N> {
     pub(crate) fn free(&self, slot: usize) {
         if let Some(thread) = self.slots.get(slot) {
             thread.wants.store(0, Ordering::Relaxed);
-            thread.word.store(self.word(slot).freed().0, Ordering::Release);
+            thread
+                .word
+                .store(self.word(slot).freed().0, Ordering::Release);
         }
     }
 
@@ -188,7 +194,11 @@ impl<M: Mem, const N: usize> Threads<M, N> {
             }
             Some(LifeSign::Silent) | None => {}
         }
-        if fallback() { Pulse::Alive(None) } else { Pulse::Dead }
+        if fallback() {
+            Pulse::Alive(None)
+        } else {
+            Pulse::Dead
+        }
     }
 
     /// The life of one thread, for locks.

@@ -22,7 +22,10 @@ static FATAL: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// From now on, dies before the `k`-th access (0 is the next one).
 pub(crate) fn arm(k: u64) {
-    FATAL.store(COUNT.load(Ordering::Relaxed).saturating_add(k), Ordering::Relaxed);
+    FATAL.store(
+        COUNT.load(Ordering::Relaxed).saturating_add(k),
+        Ordering::Relaxed,
+    );
 }
 
 /// Shared accesses (atomic accesses, fences, futex calls) made so far by this process.
@@ -105,10 +108,6 @@ macro_rules! word {
             fn fetch_add(&self, value: $value, order: Ordering) -> $value {
                 tick();
                 self.0.fetch_add(value, order)
-            }
-            fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
-                tick();
-                self.0.fetch_sub(value, order)
             }
             fn fetch_or(&self, value: $value, order: Ordering) -> $value {
                 tick();

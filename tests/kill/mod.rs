@@ -21,10 +21,6 @@ use crate::layout::Layout;
 
 use memory::Faulty;
 
-
-
-
-
 /// An attachment on the killing memory.
 type Attached = Arc<Core<Faulty>>;
 type Tables = Layout<Faulty>;

@@ -71,7 +71,11 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn attach(directory: &str, portable: bool) -> Self {
-        let liveness = if portable { Liveness::Portable } else { Liveness::Auto };
+        let liveness = if portable {
+            Liveness::Portable
+        } else {
+            Liveness::Auto
+        };
         let core = Core::<Faulty>::attach(open(directory), liveness).unwrap();
         Self { core, claim: None }
     }
@@ -90,7 +94,10 @@ impl Scene {
     /// Joins as a runner; false if a shutdown is on.
     pub(super) fn join(&mut self, id: &str) -> bool {
         let group = &self.core.tables().group;
-        let claim = group.claim(self.core.process()).unwrap().expect("there is room");
+        let claim = group
+            .claim(self.core.process())
+            .unwrap()
+            .expect("there is room");
         self.core.tables().texts[claim.slot].id.write(id);
         let joined = group.publish(claim, self.core.as_ref(), |_| false).unwrap();
         let live = matches!(joined, Joined::Live(_));
@@ -101,26 +108,39 @@ impl Scene {
     pub(super) fn initiate(&self) {
         let group = &self.tables().group;
         let epoch = group.scope.control().epoch();
-        let terms = Terms { pid: 1, ..Terms::default() };
-        group
-            .scope
-            .request
-            .propose(epoch, self.core.process(), terms, |_| false, || {
+        let terms = Terms {
+            pid: 1,
+            ..Terms::default()
+        };
+        group.scope.request.propose(
+            epoch,
+            self.core.process(),
+            terms,
+            |_| false,
+            || {
                 self.tables().reason.write("the victim's reason");
-            });
+            },
+        );
         let _ = group.scope.initiate(ASK, self.core.now()).unwrap();
         let _ = group.advance(self.core.as_ref()).unwrap();
     }
 
     pub(super) fn acknowledge(&self, phase: Phase) {
-        let Some(Claim { slot, generation }) = self.claim else { return };
+        let Some(Claim { slot, generation }) = self.claim else {
+            return;
+        };
         let group = &self.tables().group;
-        let _ = group.acknowledge(slot, generation, phase, false, self.core.as_ref()).unwrap();
+        let _ = group
+            .acknowledge(slot, generation, phase, false, self.core.as_ref())
+            .unwrap();
     }
 
     pub(super) fn leave(&mut self) {
         if let Some(Claim { slot, generation }) = self.claim.take() {
-            self.tables().group.leave(slot, generation, self.core.as_ref()).unwrap();
+            self.tables()
+                .group
+                .leave(slot, generation, self.core.as_ref())
+                .unwrap();
         }
     }
 }
@@ -138,7 +158,10 @@ pub(super) fn run(operation: Operation, access: u64, directory: &str, portable: 
     }
     let mut scene = Scene::attach(directory, portable);
     let core = Arc::clone(&scene.core);
-    let seat = Scene { core: Arc::clone(&core), claim: None };
+    let seat = Scene {
+        core: Arc::clone(&core),
+        claim: None,
+    };
     let seat = seat.seat();
     if operation != Operation::Join {
         assert!(scene.join("victim"));
@@ -186,16 +209,25 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
             scene.acknowledge(Phase::Closing);
         }
         Operation::Own => {
-            let Some(Claim { slot, generation }) = scene.claim else { return };
+            let Some(Claim { slot, generation }) = scene.claim else {
+                return;
+            };
             let _ = group.runners[slot].own.initiate(ASK, env.now()).unwrap();
             for phase in Phase::ACKNOWLEDGED {
-                let _ = group.acknowledge_own(slot, generation, phase, false, env).unwrap();
+                let _ = group
+                    .acknowledge_own(slot, generation, phase, false, env)
+                    .unwrap();
             }
         }
         Operation::Work => {
-            let Some(Claim { slot, .. }) = scene.claim else { return };
+            let Some(Claim { slot, .. }) = scene.claim else {
+                return;
+            };
             let gate = &group.runners[slot].gate;
-            let open = || Look { refuses: group.scope.control().refuses_work(), epochs: (0, 0) };
+            let open = || Look {
+                refuses: group.scope.control().refuses_work(),
+                epochs: (0, 0),
+            };
             if gate.begin(open) {
                 gate.end();
             }
@@ -219,11 +251,18 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
         }
         Operation::Name => {
             let until = env.now() + 30 * SECONDS;
-            tables.lock_names.find_or_add("victim's lock", seat.owner, env, until).unwrap();
+            tables
+                .lock_names
+                .find_or_add("victim's lock", seat.owner, env, until)
+                .unwrap();
         }
         Operation::Words => {
-            let Some(Claim { slot, .. }) = scene.claim else { return };
-            tables.texts[slot].last_words.write("new words, whole or not at all");
+            let Some(Claim { slot, .. }) = scene.claim else {
+                return;
+            };
+            tables.texts[slot]
+                .last_words
+                .write("new words, whole or not at all");
         }
         Operation::Event => tables.events[0].set(),
         Operation::Notify => tables.condvars[0].notify_all(),

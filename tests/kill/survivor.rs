@@ -22,7 +22,10 @@ pub(super) const FIRST_LOCK: usize = 0;
 const NAME: &str = "killed";
 
 fn options(directory: &Path) -> Options {
-    Options { directory: Some(directory.into()), mode: 0o600 }
+    Options {
+        directory: Some(directory.into()),
+        mode: 0o600,
+    }
 }
 
 pub(super) fn create(directory: &Path) -> Opened<Tables> {
@@ -57,12 +60,19 @@ impl Peer {
                 }
             }
         });
-        Self { stop, thread: Some(thread) }
+        Self {
+            stop,
+            thread: Some(thread),
+        }
     }
 
     pub(super) fn end(mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().unwrap().join().expect("the peer sees no violation");
+        self.thread
+            .take()
+            .unwrap()
+            .join()
+            .expect("the peer sees no violation");
     }
 }
 
@@ -94,7 +104,12 @@ pub(super) fn check(directory: &str, portable: bool) {
     take_lock(&seat_scene.core, &seat);
     words_are_whole(tables);
     let until = core.now() + 30 * SECONDS;
-    let name = tables.lock_names.find_or_add("survivor's lock", seat.owner, seat_scene.core.as_ref(), until);
+    let name = tables.lock_names.find_or_add(
+        "survivor's lock",
+        seat.owner,
+        seat_scene.core.as_ref(),
+        until,
+    );
     assert!(name.is_ok(), "{name:?}");
     tables.events[1].clear();
     tables.events[1].set();
@@ -102,7 +117,11 @@ pub(super) fn check(directory: &str, portable: bool) {
 
     complete(&core);
     renew(&core);
-    while tables.processes.occupied().any(|process| !crate::table::slots::Gone::is_held(core.as_ref(), process)) {
+    while tables
+        .processes
+        .occupied()
+        .any(|process| !crate::table::slots::Gone::is_held(core.as_ref(), process))
+    {
         // A dying process keeps its byte lock a little longer than its life.
         core.reap();
     }
@@ -151,19 +170,29 @@ fn nothing_is_left_of_the_dead(core: &Attached) {
     let tables = core.tables();
     for slot in 0..MAX_RUNNERS {
         let state = tables.group.member(slot).state().unwrap();
-        assert!(matches!(state, State::Free | State::Left | State::Dead), "slot {slot} is {state:?}");
+        assert!(
+            matches!(state, State::Free | State::Left | State::Dead),
+            "slot {slot} is {state:?}"
+        );
     }
     for slot in 0..MAX_THREADS {
         let word = tables.threads.word(slot);
-        let held = word.process().is_none_or(|process| crate::table::slots::Gone::is_held(core.as_ref(), process));
-        assert!(word.is_free() || held, "thread slot {slot} belongs to nobody");
+        let held = word
+            .process()
+            .is_none_or(|process| crate::table::slots::Gone::is_held(core.as_ref(), process));
+        assert!(
+            word.is_free() || held,
+            "thread slot {slot} belongs to nobody"
+        );
     }
 }
 
 fn words_are_whole(tables: &Tables) {
     for slot in 0..tables.group.used() {
         let (words, _) = tables.texts[slot].last_words.read();
-        assert!(["", "new words, whole or not at all"].contains(&words.as_str()), "torn: {words:?}");
+        assert!(
+            ["", "new words, whole or not at all"].contains(&words.as_str()),
+            "torn: {words:?}"
+        );
     }
 }
-

@@ -14,7 +14,12 @@ use super::survivor::{Peer, check, create};
 #[test]
 fn victim() {
     if let Some(orders) = Orders::read() {
-        let made = operation::run(orders.operation, orders.access, &orders.directory, orders.portable);
+        let made = operation::run(
+            orders.operation,
+            orders.access,
+            &orders.directory,
+            orders.portable,
+        );
         println!("accesses {made}");
     }
 }
@@ -24,7 +29,11 @@ fn kill_at(operation: Operation, access: u64, portable: bool) -> Option<u64> {
     let scratch = tempfile::tempdir().unwrap();
     let directory = scratch.path().join("segments");
     fs::create_dir(&directory).unwrap();
-    fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    fs::set_permissions(
+        &directory,
+        std::os::unix::fs::PermissionsExt::from_mode(0o700),
+    )
+    .unwrap();
     drop(create(&directory));
     let text = directory.to_str().unwrap();
     if operation == Operation::Reap {
@@ -35,11 +44,21 @@ fn kill_at(operation: Operation, access: u64, portable: bool) -> Option<u64> {
     let peer = Peer::start(text, portable, operation != Operation::Reap);
     let (status, said) = child::start(&directory, operation, access, portable).end();
     let died = status.signal() == Some(Signal::SIGKILL as i32);
-    assert!(died || status.success(), "{} at {access}: {status}, {said}", operation.name());
+    assert!(
+        died || status.success(),
+        "{} at {access}: {status}, {said}",
+        operation.name()
+    );
     check(text, portable);
     peer.end();
-    let count = said.lines().find_map(|line| line.split_once("accesses ")?.1.parse().ok());
-    if died { None } else { Some(count.expect("a victim that lives says its accesses")) }
+    let count = said
+        .lines()
+        .find_map(|line| line.split_once("accesses ")?.1.parse().ok());
+    if died {
+        None
+    } else {
+        Some(count.expect("a victim that lives says its accesses"))
+    }
 }
 
 fn env_number(name: &str) -> Option<u64> {
@@ -75,7 +94,9 @@ fn sweep(operations: &[Operation], portable: bool) {
             // Long: the rest of its length at random.
             length = kill_at(*operation, u64::MAX / 2, portable).expect("it is never reached");
             for _ in 0..random {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
                 let access = ONE_BY_ONE + (state >> 33) % (length - ONE_BY_ONE).max(1);
                 kills += u64::from(kill_at(*operation, access, portable).is_none());
             }
@@ -91,7 +112,12 @@ fn sweep(operations: &[Operation], portable: bool) {
 
 /// The operations in four parts, so that they run beside one another.
 fn part(index: usize) -> Vec<Operation> {
-    Operation::ALL.iter().copied().skip(index).step_by(4).collect()
+    Operation::ALL
+        .iter()
+        .copied()
+        .skip(index)
+        .step_by(4)
+        .collect()
 }
 
 #[test]

@@ -1,0 +1,126 @@
+//! One generation after the other: beginning the next, and waiting for the last to be gone.
+
+use std::time::Duration;
+
+use crate::api::coordinator::ShutdownCoordinator;
+use crate::api::core::deadline;
+use crate::api::view::corrupt;
+use crate::error::CoordinationError;
+use crate::limits;
+use crate::phase::Phase;
+use crate::sync::{Env, Mem, Pulse, Real};
+use crate::table::control::Stage;
+use crate::table::member::{Member, State};
+use crate::table::slots::Gone;
+
+impl ShutdownCoordinator {
+    /// Begins the next generation after Complete; returns its number. New runners may
+    /// join then. Dead runners of the old one are counted out first; living ones must
+    /// have left, so that generations never overlap.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NotComplete`], `Occupied` with a runner that still lives.
+    pub fn begin_generation(&self) -> Result<u32, CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        loop {
+            group.generation.help(&group.scope).map_err(corrupt)?;
+            let control = group.scope.control();
+            let generation = group.generation.current();
+            if control.stage().map_err(corrupt)? != Stage::Phase(Phase::Complete) {
+                if control.stage().map_err(corrupt)? == Stage::Renewing {
+                    continue;
+                }
+                let phase = control.phase().map_err(corrupt)?;
+                return Err(CoordinationError::NotComplete { generation, phase });
+            }
+            if let Some((slot, member)) = self.occupant()? {
+                return Err(CoordinationError::Occupied {
+                    generation,
+                    id: core.tables().texts[slot].id.read().0,
+                    pid: member.process().map_or(0, |process| core.pid_of(process)),
+                });
+            }
+            if group
+                .generation
+                .begin(&group.scope, control)
+                .map_err(corrupt)?
+            {
+                return Ok(generation.wrapping_add(1));
+            }
+        }
+    }
+
+    /// Blocks until no runner of a generation lives any more: each has left or died, and
+    /// the processes of the dead are gone with all they held.
+    ///
+    /// # Errors
+    /// [`CoordinationError::Occupied`] with one that is left when the timeout passes.
+    pub fn wait_gone(&self, generation: u32, timeout: Duration) -> Result<(), CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        let until = deadline(core, Some(timeout));
+        loop {
+            let control = group.scope.control();
+            let left = (0..group.used()).find_map(|slot| self.holds_generation(slot, generation));
+            let Some((slot, process)) = left else {
+                return Ok(());
+            };
+            if core.now() >= until {
+                return Err(CoordinationError::Occupied {
+                    generation,
+                    id: core.tables().texts[slot].id.read().0,
+                    pid: core.pid_of(process),
+                });
+            }
+            // No notice tells that a process is *gone*; a dying one takes as long as
+            // its memory. Look every 10 ms, sooner when the control word moves.
+            let soon = core.now().saturating_add(limits::PORTABLE_POLL_MICROS);
+            let word = group.scope.cell();
+            let _ = Real::wait(word, control.futex_half(), until.min(soon));
+        }
+    }
+
+    /// Slot and process, if the slot's runner is of the generation and not gone.
+    fn holds_generation(&self, slot: usize, generation: u32) -> Option<(usize, usize)> {
+        let core = self.session.core();
+        let group = &core.tables().group;
+        let member = group.member(slot);
+        let process = member.process()?;
+        if group.joined(slot) != generation {
+            return None;
+        }
+        let is_there = match member.state().ok()? {
+            State::Live => match core.process_pulse(process) {
+                Pulse::Alive(_) => true,
+                Pulse::Dead => {
+                    group.count_out(slot, member, core.as_ref());
+                    core.is_held(process)
+                }
+            },
+            // Once its byte lock is free it is reaped, and the slot word is free.
+            State::Dead => {
+                !core.tables().processes.word(process).is_free() && core.is_held(process)
+            }
+            _ => false,
+        };
+        is_there.then_some((slot, process))
+    }
+
+    fn occupant(&self) -> Result<Option<(usize, Member)>, CoordinationError> {
+        let core = self.session.core();
+        let group = &core.tables().group;
+        for slot in 0..group.used() {
+            let member = group.member(slot);
+            if member.state().map_err(corrupt)? == State::Live
+                && group
+                    .alive(slot, member, core.as_ref())
+                    .map_err(corrupt)?
+                    .is_some()
+            {
+                return Ok(Some((slot, member)));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,53 @@
+//! Hardening a shutdown, and calling it off.
+
+use crate::api::coordinator::{Aim, ShutdownCoordinator};
+use crate::api::request::Scope;
+use crate::api::view::corrupt;
+use crate::error::CoordinationError;
+use crate::phase::Mode;
+use crate::table::scope::Cancelled;
+
+impl ShutdownCoordinator {
+    /// Makes the shutdown under way harder and wakes everybody; returns the mode before.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NotShuttingDown`], `ModeHeld` when it is as hard already,
+    /// `NoSuchRunner`.
+    pub fn escalate(&self, scope: &Scope, mode: Mode) -> Result<Mode, CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        let record = match self.target(scope)? {
+            Aim::All => &group.scope,
+            Aim::Runner { slot, .. } => &group.runners[slot].own,
+        };
+        match record.escalate(mode).map_err(corrupt)? {
+            None => Err(CoordinationError::NotShuttingDown),
+            Some(before) if before >= mode => Err(CoordinationError::ModeHeld { mode: before }),
+            Some(before) => Ok(before),
+        }
+    }
+
+    /// Calls a shutdown off: all runners in scope return to Running together and take
+    /// work again. Possible until Closing is published.
+    ///
+    /// # Errors
+    /// [`CoordinationError::TooLate`], `NotShuttingDown`, `NoSuchRunner`.
+    pub fn cancel_shutdown(&self, scope: &Scope) -> Result<(), CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        let record = match self.target(scope)? {
+            Aim::All => &group.scope,
+            Aim::Runner { slot, .. } => &group.runners[slot].own,
+        };
+        match record.cancel().map_err(corrupt)? {
+            Cancelled::Done => {
+                if matches!(scope, Scope::Runner(_)) {
+                    group.scope.wake_all();
+                }
+                Ok(())
+            }
+            Cancelled::TooLate(phase) => Err(CoordinationError::TooLate { phase }),
+            Cancelled::NothingToCancel => Err(CoordinationError::NotShuttingDown),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A runner's way out: acknowledging, the whole shutdown, failing, leaving.
+
+use std::sync::atomic::Ordering;
+
+use crate::api::driver::Driver;
+use crate::api::handlers::{HandlerContext, register};
+use crate::api::report::ShutdownReport;
+use crate::api::runner::Runner;
+use crate::error::CoordinationError;
+use crate::phase::Phase;
+use crate::table::group::Acked;
+use crate::table::runner::Verdict;
+
+/// The answer to an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Acknowledged {
+    /// It counted.
+    InTime,
+    /// The phase had been forced without this runner; its time is recorded.
+    Late,
+}
+
+impl Runner {
+    /// Acknowledges a phase by hand: this runner has *done* it. Phases are acknowledged
+    /// in order, each after it is published. Draining closes the gate for new work and
+    /// is refused while work is in flight. Most programs call
+    /// [`run_shutdown`](Self::run_shutdown) instead.
+    ///
+    /// # Errors
+    /// [`CoordinationError::OutOfOrder`], `Left`, [`SegmentError::ForkedHandle`].
+    pub fn acknowledge(&self, phase: Phase) -> Result<Acknowledged, CoordinationError> {
+        self.check()?;
+        let (group, own) = self.controls();
+        self.observe(group, own);
+        if phase == Phase::Draining && self.phase() >= phase && self.record().gate.close() > 0 {
+            return Err(CoordinationError::OutOfOrder {
+                phase,
+                problem: "work is in flight",
+            });
+        }
+        let acknowledged = self.settle(phase, false)?;
+        // Whoever resolves a laggard goes on looking; the keeper does it for us.
+        self.session().watch();
+        acknowledged.ok_or(CoordinationError::OutOfOrder {
+            phase,
+            problem: "it is not published yet, or an earlier one is not acknowledged",
+        })
+    }
+
+    /// Acknowledges `phase` in each scope that has come to it. `None` if no scope has.
+    pub(crate) fn settle(
+        &self,
+        phase: Phase,
+        tardy: bool,
+    ) -> Result<Option<Acknowledged>, CoordinationError> {
+        let core = self.core().as_ref();
+        let (slot, generation) = self.key();
+        let group = &core.tables().group;
+        let answers = [
+            group.acknowledge(slot, generation, phase, tardy, core),
+            group.acknowledge_own(slot, generation, phase, tardy, core),
+        ];
+        let mut result = None;
+        for answer in answers {
+            match answer.map_err(|c| core.corrupt(c))? {
+                Acked::InTime => result = result.or(Some(Acknowledged::InTime)),
+                Acked::Late => result = Some(Acknowledged::Late),
+                Acked::NotLive => return Err(self.spent()),
+                Acked::OutOfOrder => {}
+            }
+        }
+        Ok(result)
+    }
+
+    /// Registers a closure to be run in a phase of this runner's shutdown, on a thread
+    /// of its own, one after another: higher priority first, then first registered.
+    ///
+    /// A panic is caught and recorded. A handler that overruns its phase is named in
+    /// status and report as abandoned, and the phase goes on without it.
+    ///
+    /// # Errors
+    /// [`CoordinationError::InvalidName`]; `OutOfOrder` for a phase that is not acknowledged.
+    pub fn register_shutdown_handler(
+        &self,
+        phase: Phase,
+        priority: i32,
+        name: &str,
+        handler: impl FnMut(&HandlerContext) + Send + 'static,
+    ) -> Result<(), CoordinationError> {
+        register(
+            self.session(),
+            phase,
+            priority,
+            name,
+            Some(self.key()),
+            handler,
+        )
+    }
+
+    /// Does the whole shutdown of this runner and blocks until it is over: runs the
+    /// handlers of each phase, closes the gate and waits for in-flight work in Draining,
+    /// acknowledges after acting, waits for the others, and leaves.
+    ///
+    /// Returns with outcome `Cancelled`, not having left, if the shutdown is called off.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NotShuttingDown`] when none is on (see
+    /// [`wait_for_shutdown`](Self::wait_for_shutdown)), `Left`,
+    /// [`SegmentError::ForkedHandle`], [`SegmentError::Corrupt`].
+    pub fn run_shutdown(&self) -> Result<ShutdownReport, CoordinationError> {
+        self.check()?;
+        Driver::new(self).run()
+    }
+
+    /// Declares this runner failed, with a cause of at most 120 bytes, and leaves.
+    pub fn fail(&self, cause: &str) {
+        if self.check().is_err() {
+            return;
+        }
+        {
+            let _writing = self.writing();
+            self.texts().cause.write(cause);
+            self.record().judge(self.key().1, Verdict::Failed);
+        }
+        self.leave();
+    }
+
+    /// Records that this runner's work was ended by force, and leaves. For supervisors
+    /// of foreign programs.
+    pub fn leave_forced(&self) {
+        if self.check().is_err() {
+            return;
+        }
+        self.record().judge(self.key().1, Verdict::Forced);
+        self.leave();
+    }
+
+    /// Leaves in order: phases no longer wait for this runner. May be repeated; does
+    /// nothing in a forked child.
+    pub fn leave(&self) {
+        let core = self.core();
+        if core.is_forked() || self.left.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (slot, generation) = self.key();
+        // A corrupt table cannot be left; our slot is reaped when we are gone.
+        let _ = core.tables().group.leave(slot, generation, core.as_ref());
+        self.session().handlers.forget(self.key());
+    }
+}
