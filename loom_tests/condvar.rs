@@ -7,9 +7,9 @@ use loom::cell::Cell;
 use super::memory::Loom;
 use super::model::{Model, kill_sweep, must_fail};
 use super::world::{Actor, NEVER, World};
-use crate::sync::mutex::{Mutex, Released};
 use crate::sync::Env;
 use crate::sync::condvar::Condvar;
+use crate::sync::mutex::{Mutex, Released};
 
 /// A number of permits under a lock.
 #[derive(Default)]

@@ -8,7 +8,6 @@ use super::world::NEVER;
 use crate::sync::latch::{Copied, Latch};
 use crate::sync::mutex::{Mutex, Released};
 
-
 type Pair = Latch<Loom, 2>;
 
 /// A whole value is (n, n + 100), or (0, 0) before the first write.

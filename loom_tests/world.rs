@@ -233,6 +233,12 @@ impl World {
         true
     }
 
+    /// The clock moves to `now`, and no sleeper has been timed out yet: what follows
+    /// races with deadlines that have passed.
+    pub(crate) fn clock_moves(&self, now: u64) {
+        self.clock.fetch_max(now, Ordering::AcqRel);
+    }
+
     pub(super) fn sleep(&self, cells: &[(memory::Cell<'_>, u32)], until: u64) -> Woken {
         self.kernel.wait(cells, until, || self.tell_driver())
     }

@@ -17,7 +17,7 @@ use crate::error::{CoordinationError, SegmentError};
 use crate::phase::Phase;
 use crate::sync::{Env, Pulse, Real};
 use crate::table::control::Control;
-use crate::table::group::Look;
+use crate::table::group::{Laggard as Watched, Look};
 use crate::table::member::Member;
 use crate::table::scope::{Initiated, Scope as Record};
 
@@ -172,7 +172,14 @@ impl ShutdownCoordinator {
             Aim::All => (Target::All, group.scope.control()),
             Aim::Runner { slot, own, .. } => (Target::Slot(slot), own),
         };
+        let mut generation = group.generation.current();
+        while target == Target::All && group.scope.control() != seen {
+            // Both of one moment.
+            seen = group.scope.control();
+            generation = group.generation.current();
+        }
         let epoch = seen.epoch();
+        let mut last = seen;
         loop {
             let over = match aim {
                 Aim::All => false,
@@ -182,14 +189,25 @@ impl ShutdownCoordinator {
                 }
             };
             let phase = seen.phase().map_err(corrupt)?;
+            let is_same = seen.epoch() == epoch;
+            let is_over = match is_same {
+                true => phase == Phase::Complete,
+                // We slept through its end: a generation begins only after Complete.
+                false => group.generation.current() != generation,
+            };
+            if is_over && target == Target::All {
+                let ended = if is_same { seen } else { last.in_phase(Phase::Complete) };
+                return Ok(self.view().report_of(target, ended, generation, |_| true)?);
+            }
             if phase == Phase::Complete || over {
                 return Ok(self.view().report(target)?);
             }
-            if seen.epoch() != epoch {
+            if !is_same {
                 let mut report = self.view().report(target)?;
                 report.outcome = ShutdownOutcome::Cancelled;
                 return Ok(report);
             }
+            last = seen;
             let moved = match aim {
                 Aim::All => group.wait_past(seen, core, until),
                 Aim::Runner { slot, .. } => self.wait_runner(slot, seen, until),
@@ -232,9 +250,16 @@ impl ShutdownCoordinator {
         if core.now() >= until {
             return Ok(None);
         }
-        if let Look::Idle(_) = look {
-            let _ = group.alive(slot, member, core)?;
-        }
+        // Idle or not, its death ends the wait: watch its life word.
+        let look = match (look, group.alive(slot, member, core)?) {
+            (_, None) => return Ok(Some(group.runners[slot].own.control())),
+            (Look::Idle(control), Some(life)) => Look::Blocked {
+                control,
+                laggard: Watched { slot, life },
+                until,
+            },
+            (blocked, Some(_)) => blocked,
+        };
         group.sleep(&group.runners[slot].own, &look, core, until);
         Ok(Some(group.runners[slot].own.control()))
     }

@@ -243,14 +243,14 @@ impl<'a> Driver<'a> {
     }
 
     fn cancelled(self) -> Result<ShutdownReport, CoordinationError> {
-        let mut report = self.runner.report(Target::All)?;
+        let mut report = self.runner.own_report(Target::All)?;
         report.outcome = ShutdownOutcome::Cancelled;
         report.handlers = self.handlers;
         Ok(report)
     }
 
     fn finish(self, target: Target) -> Result<ShutdownReport, CoordinationError> {
-        let mut report = self.runner.report(target)?;
+        let mut report = self.runner.own_report(target)?;
         report.handlers = self.handlers;
         self.runner.leave();
         Ok(report)

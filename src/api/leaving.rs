@@ -41,7 +41,7 @@ impl Runner {
         }
         let acknowledged = self.settle(phase, false)?;
         // Whoever resolves a laggard goes on looking; the keeper does it for us.
-        self.session().watch();
+        self.session().watch(self.key().0);
         acknowledged.ok_or(CoordinationError::OutOfOrder {
             phase,
             problem: "it is not published yet, or an earlier one is not acknowledged",
@@ -100,7 +100,9 @@ impl Runner {
 
     /// Does the whole shutdown of this runner and blocks until it is over: runs the
     /// handlers of each phase, closes the gate and waits for in-flight work in Draining,
-    /// acknowledges after acting, waits for the others, and leaves.
+    /// acknowledges after acting, waits for the others, and leaves. The report has the
+    /// outcome of all and the record of this runner;
+    /// [`ShutdownCoordinator::report`](crate::ShutdownCoordinator::report) has everybody's.
     ///
     /// Returns with outcome `Cancelled`, not having left, if the shutdown is called off.
     ///

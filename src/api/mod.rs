@@ -16,6 +16,7 @@ pub(crate) mod lock;
 pub(crate) mod names;
 pub(crate) mod observer;
 pub(crate) mod options;
+pub(crate) mod outcome;
 pub(crate) mod process;
 pub(crate) mod report;
 pub(crate) mod request;

@@ -190,7 +190,8 @@ pub struct ShutdownReport {
     pub total: Duration,
     /// The phases entered so far.
     pub phases: Vec<PhaseReport>,
-    /// Everybody in scope.
+    /// Everybody in scope; in what `run_shutdown` returns, that runner alone (ask the
+    /// coordinator for the others).
     pub runners: Vec<RunnerReport>,
     /// Handlers run by this process; empty for a mere waiter.
     pub handlers: Vec<HandlerReport>,

@@ -241,13 +241,40 @@ impl Runner {
     /// # Errors
     /// `Left`; [`SegmentError::ForkedHandle`].
     pub fn wait_for_shutdown(&self, timeout: Option<Duration>) -> Result<bool, CoordinationError> {
+        let is_on = self.wait_until(timeout, || self.is_shutting_down())?;
+        if is_on {
+            let (group, own) = self.controls();
+            self.observe(group, own);
+        }
+        Ok(is_on)
+    }
+
+    /// Blocks until the phase or the mode is another than these, or the timeout passes.
+    /// True if one is. For programs that acknowledge by hand; woken by every change.
+    ///
+    /// # Errors
+    /// `Left`; [`SegmentError::ForkedHandle`].
+    pub fn wait_for_change(
+        &self,
+        phase: Phase,
+        mode: Mode,
+        timeout: Option<Duration>,
+    ) -> Result<bool, CoordinationError> {
+        self.wait_until(timeout, || self.phase() != phase || self.mode() != mode)
+    }
+
+    /// Sleeps on both control words until `holds`, which is a look at them.
+    fn wait_until(
+        &self,
+        timeout: Option<Duration>,
+        holds: impl Fn() -> bool,
+    ) -> Result<bool, CoordinationError> {
         let core = self.core();
         let until = deadline(core.as_ref(), timeout);
         loop {
             self.check()?;
             let (group, own) = self.controls();
-            if group.is_shutting_down() || own.is_shutting_down() {
-                self.observe(group, own);
+            if holds() {
                 return Ok(true);
             }
             let now = core.now();
@@ -255,10 +282,9 @@ impl Runner {
                 return Ok(false);
             }
             let bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));
-            let scopes = (&core.tables().group.scope, &self.record().own);
             Real::wait2(
-                (scopes.0.cell(), group.futex_half()),
-                (scopes.1.cell(), own.futex_half()),
+                (core.tables().group.scope.cell(), group.futex_half()),
+                (self.record().own.cell(), own.futex_half()),
                 bound,
             );
         }
@@ -266,12 +292,12 @@ impl Runner {
 
     /// Records that this runner has seen the shutdown.
     pub(crate) fn observe(&self, group: Control, own: Control) {
-        let (now, record) = (self.core().now(), self.record());
-        if group.is_shutting_down() {
-            record.group_times.observed.set_once(group.epoch(), now);
-        }
-        if own.is_shutting_down() {
-            record.own_times.observed.set_once(own.epoch(), now);
+        let record = self.record();
+        for (control, times) in [(group, &record.group_times), (own, &record.own_times)] {
+            let epoch = control.epoch();
+            if control.is_shutting_down() && times.observed.get(epoch).is_none() {
+                times.observed.set_once(epoch, self.core().now());
+            }
         }
     }
 
@@ -283,8 +309,12 @@ impl Runner {
         )
     }
 
-    pub(crate) fn report(&self, target: Target) -> Result<ShutdownReport, CoordinationError> {
-        Ok(self.view().report(target)?)
+    /// The outcome of all, the record of this runner. Records of everybody in every
+    /// runner's report would make the end of a shutdown cost N² records.
+    pub(crate) fn own_report(&self, target: Target) -> Result<ShutdownReport, CoordinationError> {
+        Ok(self
+            .view()
+            .report_showing(target, |slot| slot == self.slot)?)
     }
 
     pub(super) fn view(&self) -> View<'_, Core> {

@@ -6,7 +6,7 @@
 //! resolved a laggard must go on looking, or the death of the next one goes unseen), or
 //! to stop.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -25,6 +25,8 @@ use crate::table::group::Look;
 pub(crate) struct Session {
     core: Arc<Core>,
     keeper: Mutex<Option<Keeper>>,
+    /// The runner slot whose own scope the keeper may be asleep on.
+    watched: AtomicUsize,
     pub(crate) handlers: Handlers,
 }
 
@@ -37,7 +39,8 @@ struct Keeper {
 }
 
 enum Order {
-    Watch,
+    /// The group, and the own scope of this runner slot.
+    Watch(usize),
 }
 
 impl Session {
@@ -87,6 +90,7 @@ impl Session {
         }
         Ok(Arc::new(Self {
             core,
+            watched: AtomicUsize::new(usize::MAX),
             keeper: Mutex::new(Some(Keeper {
                 orders,
                 stop,
@@ -101,12 +105,13 @@ impl Session {
         &self.core
     }
 
-    /// Lets the keeper watch the group's shutdown until it ends.
-    pub(crate) fn watch(&self) {
+    /// Lets the keeper watch the shutdowns of the group and of a runner until they end.
+    pub(crate) fn watch(&self, slot: usize) {
+        self.watched.store(slot, Ordering::Release);
         if let Ok(keeper) = self.keeper.lock()
             && let Some(keeper) = keeper.as_ref()
         {
-            let _ = keeper.orders.send(Order::Watch);
+            let _ = keeper.orders.send(Order::Watch(slot));
         }
     }
 }
@@ -133,7 +138,11 @@ impl Drop for Session {
         // A watching keeper sleeps on the phase word. It may be about to sleep when we
         // wake it, so wake until it answers; the first or second time does.
         loop {
-            self.core.tables().group.scope.wake_all();
+            let group = &self.core.tables().group;
+            group.scope.wake_all();
+            if let Some(runner) = group.runners.get(self.watched.load(Ordering::Acquire)) {
+                runner.own.wake_all();
+            }
             match done.recv_timeout(Duration::from_millis(1)) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -144,14 +153,32 @@ impl Drop for Session {
 }
 
 fn keep(core: &Core, inbox: &mpsc::Receiver<Order>, stop: &AtomicBool) {
-    while let Ok(Order::Watch) = inbox.recv() {
-        let group = &core.tables().group;
+    while let Ok(Order::Watch(slot)) = inbox.recv() {
         // A corrupt table ends the watching; who looks at it by a call gets the error.
-        while let Ok(look @ Look::Blocked { .. }) = group.advance(core) {
+        while watch_once(core, slot) == Some(true) {
             if stop.load(Ordering::Acquire) {
                 return;
             }
-            group.sleep(&group.scope, &look, core, u64::MAX);
         }
     }
+}
+
+/// Advances what is due and sleeps while something waits; false when nothing does.
+fn watch_once(core: &Core, slot: usize) -> Option<bool> {
+    let group = &core.tables().group;
+    let look = group.advance(core).ok()?;
+    let own = group.advance_own(slot, core).ok()?;
+    match (&look, &own) {
+        (Look::Blocked { .. }, Look::Blocked { until, .. }) => {
+            group.sleep(&group.scope, &look, core, *until);
+        }
+        (Look::Blocked { .. }, Look::Idle(_)) => {
+            group.sleep(&group.scope, &look, core, u64::MAX);
+        }
+        (Look::Idle(_), Look::Blocked { .. }) => {
+            group.sleep(&group.runners.get(slot)?.own, &own, core, u64::MAX);
+        }
+        (Look::Idle(_), Look::Idle(_)) => return Some(false),
+    }
+    Some(true)
 }

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use crate::api::core::{Tables, pid_of};
+use crate::api::outcome::whole;
 use crate::api::report::{
-    Activity, Outcome, PhaseReport, Reason, RunnerReport, ShutdownOutcome, ShutdownReport,
+    Activity, PhaseReport, Reason, RunnerReport, ShutdownOutcome, ShutdownReport,
 };
 use crate::api::status::{Laggard, Status};
 use crate::error::SegmentError;
@@ -14,7 +15,6 @@ use crate::sync::{Env, Pulse, Real};
 use crate::table::Corrupt;
 use crate::table::control::Control;
 use crate::table::member::{Member, State};
-use crate::table::runner::Verdict;
 use core::sync::atomic::Ordering;
 
 /// The tables, and how to learn who lives.
@@ -43,7 +43,7 @@ impl<E: Env<Real>> View<'_, E> {
         }
     }
 
-    fn entered(&self, target: Target, phase: Phase, epoch: u32) -> Option<u64> {
+    pub(super) fn entered(&self, target: Target, phase: Phase, epoch: u32) -> Option<u64> {
         match target {
             Target::All => self.tables.group.scope.entered(phase, epoch),
             Target::Slot(slot) => self
@@ -67,7 +67,7 @@ impl<E: Env<Real>> View<'_, E> {
             .then(|| scope.entered(Phase::Signaling, epoch))
             .flatten();
         let deadlines = start.map(|start| scope.deadlines_from(control, start));
-        let runners = self.slots(None);
+        let runners = self.slots(self.tables.group.generation.current(), None);
         let laggards = runners
             .iter()
             .filter(|slot| self.lags(Target::All, **slot, control))
@@ -91,13 +91,39 @@ impl<E: Env<Real>> View<'_, E> {
                 .into_iter()
                 .map(|slot| self.runner(Target::All, slot, control))
                 .collect(),
-            attached: self.tables.processes.occupied().count(),
+            attached: self
+                .tables
+                .processes
+                .occupied()
+                .filter(|process| matches!(self.env.process_pulse(*process), Pulse::Alive(_)))
+                .count(),
         })
     }
 
     /// The report of a scope's present or last shutdown.
     pub(crate) fn report(&self, target: Target) -> Result<ShutdownReport, SegmentError> {
-        let control = self.control(target);
+        self.report_showing(target, |_| true)
+    }
+
+    /// The same with the records of some runners only; the outcome is of all.
+    pub(crate) fn report_showing(
+        &self,
+        target: Target,
+        shows: impl Fn(usize) -> bool,
+    ) -> Result<ShutdownReport, SegmentError> {
+        let generation = self.tables.group.generation.current();
+        self.report_of(target, self.control(target), generation, shows)
+    }
+
+    /// The report of the shutdown that `control` is of, which may be of an ended
+    /// generation: then with those whose records nobody has used again.
+    pub(crate) fn report_of(
+        &self,
+        target: Target,
+        control: Control,
+        generation: u32,
+        shows: impl Fn(usize) -> bool,
+    ) -> Result<ShutdownReport, SegmentError> {
         let phase = control.phase().map_err(corrupt)?;
         let epoch = control.epoch();
         let now = self.env.now();
@@ -117,23 +143,30 @@ impl<E: Env<Real>> View<'_, E> {
             .entered(target, Phase::Complete, epoch)
             .filter(|_| phase == Phase::Complete);
         let slots = match target {
-            Target::All => self.slots(Some(start)),
+            Target::All => self.slots(generation, Some(start)),
             Target::Slot(slot) => vec![slot],
         };
-        let runners: Vec<_> = slots
+        let outcomes: Vec<_> = slots
+            .iter()
+            .map(|slot| {
+                let member = self.tables.group.member(*slot);
+                self.outcome(target, *slot, member, control)
+            })
+            .collect();
+        let ended_alone = matches!(target, Target::Slot(_)) && outcomes.iter().all(Option::is_some);
+        let runners = slots
             .into_iter()
+            .filter(|slot| shows(*slot))
             .map(|slot| self.runner(target, slot, control))
             .collect();
-        let ended_alone = matches!(target, Target::Slot(_))
-            && runners.iter().all(|runner| runner.outcome.is_some());
         let outcome = if phase == Phase::Complete || ended_alone {
-            whole(&runners)
+            whole(&outcomes)
         } else {
             ShutdownOutcome::Running
         };
         Ok(ShutdownReport {
             segment: self.name.into(),
-            generation: self.tables.group.generation.current(),
+            generation,
             outcome,
             mode: control.mode(),
             reason: self.reason(target, control),
@@ -148,7 +181,7 @@ impl<E: Env<Real>> View<'_, E> {
     pub(crate) fn laggards(&self, target: Target) -> Vec<Laggard> {
         let control = self.control(target);
         let slots = match target {
-            Target::All => self.slots(None),
+            Target::All => self.slots(self.tables.group.generation.current(), None),
             Target::Slot(slot) => vec![slot],
         };
         slots
@@ -174,17 +207,17 @@ impl<E: Env<Real>> View<'_, E> {
         })
     }
 
-    /// Slots of the present generation (and living ones of older ones); with `since`,
+    /// Slots of a generation (of the present one with living ones of older ones); with `since`,
     /// without those that left before that instant.
-    fn slots(&self, since: Option<u64>) -> Vec<usize> {
+    fn slots(&self, generation: u32, since: Option<u64>) -> Vec<usize> {
         let group = &self.tables.group;
-        let current = group.generation.current();
+        let is_current = generation == group.generation.current();
         (0..group.used())
             .filter(|slot| {
                 let member = group.member(*slot);
-                let ours = group.joined(*slot) == current;
+                let ours = group.joined(*slot) == generation;
                 match member.state() {
-                    Ok(State::Live) => true,
+                    Ok(State::Live) => ours || is_current,
                     Ok(State::Dead) => ours,
                     Ok(State::Left) => {
                         let ended = group.runners[*slot]
@@ -198,7 +231,7 @@ impl<E: Env<Real>> View<'_, E> {
             .collect()
     }
 
-    fn acked(&self, target: Target, slot: usize, member: Member, epoch: u32) -> Phase {
+    pub(super) fn acked(&self, target: Target, slot: usize, member: Member, epoch: u32) -> Phase {
         match target {
             Target::All => member.acked(epoch),
             Target::Slot(_) => self.tables.group.own_acked(slot, member, epoch),
@@ -254,7 +287,6 @@ impl<E: Env<Real>> View<'_, E> {
         let after = |stamp: Option<u64>| Some(micros(stamp?.saturating_sub(start?)));
         let acked = self.acked(target, slot, member, epoch);
         let alive = member.is_counted() && self.is_alive(member);
-        let phase = control.phase().unwrap_or(Phase::Complete);
         let since = runner.activity_since.load(Ordering::Acquire);
         let process = member.process().filter(|_| alive);
         let (locks_held, lock_wanted) = self.locks_of(process);
@@ -265,10 +297,7 @@ impl<E: Env<Real>> View<'_, E> {
             }),
             alive,
             outcome: self.outcome(target, slot, member, control),
-            blocked_in: (phase > Phase::Running && acked < Phase::Closing && acked < phase && {
-                !matches!(member.state(), Ok(State::Left))
-            })
-            .then(|| acked.next()),
+            blocked_in: self.blocked_in(target, slot, member, control),
             observed: after(times.observed.get(epoch)),
             acknowledged: core::array::from_fn(|i| {
                 let done = Phase::ACKNOWLEDGED[i] <= acked;
@@ -284,56 +313,6 @@ impl<E: Env<Real>> View<'_, E> {
             lock_wanted,
             last_words: texts.last_words.read().0,
             own_phase: runner.own.control().phase().unwrap_or(Phase::Running),
-        }
-    }
-
-    fn outcome(
-        &self,
-        target: Target,
-        slot: usize,
-        member: Member,
-        control: Control,
-    ) -> Option<Outcome> {
-        let runner = &self.tables.group.runners[slot];
-        let generation = member.generation();
-        match runner.verdict(generation) {
-            Verdict::Failed => {
-                let cause = self.tables.texts[slot].cause.read().0;
-                return Some(Outcome::Failed { cause });
-            }
-            Verdict::Forced => return Some(Outcome::Forced),
-            Verdict::None => {}
-        }
-        let epoch = control.epoch();
-        let acked = self.acked(target, slot, member, epoch);
-        let late = match target {
-            Target::All => member.is_late(epoch),
-            Target::Slot(_) => {
-                Member::from_raw(runner.own_acked.load(Ordering::Acquire)).is_late(epoch)
-            }
-        };
-        let complete = self.entered(target, Phase::Complete, epoch);
-        let done = if late {
-            Outcome::TimedOut
-        } else {
-            Outcome::Completed
-        };
-        match member.state() {
-            Ok(State::Left) => Some(done),
-            Ok(State::Dead) if acked >= Phase::Closing => Some(done),
-            Ok(State::Dead) => {
-                let ended = runner.ended.get(u32::from(generation));
-                // It was alive when everything was over, so its time was up first.
-                let outlived = matches!((ended, complete), (Some(e), Some(c)) if e > c);
-                Some(if outlived {
-                    Outcome::TimedOut
-                } else {
-                    Outcome::Died
-                })
-            }
-            Ok(State::Live) if acked >= Phase::Closing => Some(done),
-            Ok(State::Live) if control.phase() == Ok(Phase::Complete) => Some(Outcome::TimedOut),
-            _ => None,
         }
     }
 
@@ -355,23 +334,6 @@ impl<E: Env<Real>> View<'_, E> {
             reason.pid = request.terms(epoch).pid;
         }
         reason
-    }
-}
-
-/// The whole in one word: the worst that happened to anybody, dying before lagging only
-/// if nobody lagged.
-fn whole(runners: &[RunnerReport]) -> ShutdownOutcome {
-    let has = |wanted: fn(&Outcome) -> bool| {
-        runners
-            .iter()
-            .any(|runner| runner.outcome.as_ref().is_some_and(wanted))
-    };
-    if has(|o| matches!(o, Outcome::TimedOut | Outcome::Forced)) {
-        ShutdownOutcome::TimedOut
-    } else if has(|o| matches!(o, Outcome::Died | Outcome::Failed { .. })) {
-        ShutdownOutcome::Died
-    } else {
-        ShutdownOutcome::Completed
     }
 }
 

@@ -7,18 +7,20 @@ use crate::api::view::View;
 impl<E> View<'_, E> {
     /// Names of the locks that threads of a process hold, and one that is waited for.
     pub(super) fn locks_of(&self, process: Option<usize>) -> (Vec<String>, Option<String>) {
-        let Some(process) = process else {
+        let tables = self.tables;
+        let Some(process) = process.filter(|_| tables.lock_names.is_used()) else {
             return (Vec::new(), None);
         };
-        let tables = self.tables;
-        let held = tables.lock_names.all().filter(|(index, _)| {
+        let held = (0..tables.locks.len()).filter(|index| {
             let owner = tables.locks[*index].owner();
             owner.is_some_and(|owner| {
                 let word = tables.threads.word(usize::from(owner.slot));
                 word.process() == Some(process) && word.generation() == owner.generation
             })
         });
-        let held = held.map(|(_, name)| name).collect();
+        let held = held
+            .filter_map(|index| tables.lock_names.name(index))
+            .collect();
         let wanted = tables.threads.of_process(process).find_map(|slot| {
             let wants = tables.threads.get(slot)?.wants.load(Ordering::Acquire);
             tables

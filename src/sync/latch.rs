@@ -139,15 +139,19 @@ impl<M: Mem, const WORDS: usize> Text<M, WORDS> {
     /// string of at most the capacity; what is not UTF-8 is replaced.
     pub(crate) fn read(&self) -> (String, Copied) {
         let mut words = [0; WORDS];
+        // Most texts are empty, and then the length alone is the whole value.
+        if self.latch.read(&mut words[..1]) == Copied::Whole && words[0] == 0 {
+            return (String::new(), Copied::Whole);
+        }
         let copied = self.latch.read(&mut words);
         let length = usize::try_from(words[0])
             .unwrap_or(usize::MAX)
             .min(Self::CAPACITY);
-        let bytes: Vec<u8> = words[1..]
-            .iter()
-            .flat_map(|word| word.to_ne_bytes())
-            .take(length)
-            .collect();
+        let mut bytes = Vec::with_capacity(WORDS * BYTES_PER_WORD);
+        for word in &words[1..] {
+            bytes.extend_from_slice(&word.to_ne_bytes());
+        }
+        bytes.truncate(length);
         (String::from_utf8_lossy(&bytes).into_owned(), copied)
     }
 

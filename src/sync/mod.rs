@@ -8,8 +8,11 @@ pub(crate) mod event;
 pub(crate) mod latch;
 #[allow(unsafe_code)]
 pub(crate) mod life;
+mod lock_word;
 pub(crate) mod mem;
 pub(crate) mod mutex;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use life::Pulse;
 pub(crate) use mem::{LifeArea, Mem, Real, Woken, Word};

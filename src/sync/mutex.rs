@@ -45,20 +45,10 @@
 use core::sync::atomic::Ordering;
 
 use super::life::{self, Pulse};
+use super::lock_word::{FREE, Holder, State};
 use super::mem::{ALL, Mem, Next, Word};
 use super::{Env, Owner};
 use crate::limits;
-
-const FREE: u32 = 0;
-const WAITERS: u32 = 0b1000_0000_0000_0000_0000_0000_0000_0000;
-const INCONSISTENT: u32 = 0b0100_0000_0000_0000_0000_0000_0000_0000;
-const TAG: u32 = 0b0010_0000_0000_0000_0000_0000_0000_0000;
-const GENERATION: u32 = 0b0001_1111_1111_1111_1110_0000_0000_0000;
-const SLOT: u32 = 0b0000_0000_0000_0000_0001_1111_1111_1111;
-const GENERATION_SHIFT: u32 = 13;
-
-const _: () = assert!(limits::MAX_THREADS < SLOT as usize);
-const _: () = assert!(WAITERS | INCONSISTENT | TAG | GENERATION | SLOT == u32::MAX);
 
 /// A robust process-shared lock.
 #[repr(C)]
@@ -108,14 +98,6 @@ pub(crate) enum Released {
     NotOurs,
 }
 
-/// What the word says about ownership.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Holder {
-    Nobody,
-    Thread(Owner),
-    Corrupt,
-}
-
 /// One look at the word, and the step that followed from it.
 enum Taking<'e, M: Mem> {
     Taken(Acquired),
@@ -128,55 +110,6 @@ enum Taking<'e, M: Mem> {
     Corrupt {
         word: u32,
     },
-}
-
-/// One value of the lock word.
-#[derive(Clone, Copy)]
-struct State(u32);
-
-impl State {
-    fn owned_by(owner: Owner) -> Self {
-        let slot = (u32::from(owner.slot) + 1) & SLOT;
-        Self(TAG | u32::from(owner.generation) << GENERATION_SHIFT | slot)
-    }
-
-    fn holder(self) -> Holder {
-        let slot = self.0 & SLOT;
-        match (self.0 & TAG != 0, slot) {
-            (false, _) if self.0 & (GENERATION | SLOT) == 0 => Holder::Nobody,
-            (true, 1..) if slot as usize <= limits::MAX_THREADS => Holder::Thread(Owner {
-                slot: (slot - 1) as u16,
-                generation: (self.0 >> GENERATION_SHIFT) as u16,
-            }),
-            _ => Holder::Corrupt,
-        }
-    }
-
-    fn has_waiters(self) -> bool {
-        self.0 & WAITERS != 0
-    }
-
-    fn is_inconsistent(self) -> bool {
-        self.0 & INCONSISTENT != 0
-    }
-
-    fn with_waiters(self) -> Self {
-        Self(self.0 | WAITERS)
-    }
-
-    /// The next owner's word: keeps who waits and what is broken.
-    fn passed_to(self, owner: Owner) -> Self {
-        Self(self.0 & (WAITERS | INCONSISTENT) | Self::owned_by(owner).0)
-    }
-
-    fn after_death(self) -> Self {
-        Self(self.0 | INCONSISTENT)
-    }
-
-    /// The free word that remembers only what is broken.
-    fn freed(self) -> Self {
-        Self(self.0 & INCONSISTENT)
-    }
 }
 
 impl<M: Mem> Default for Mutex<M> {
@@ -309,7 +242,7 @@ impl<M: Mem> Mutex<M> {
     /// Tells that what the lock protects is whole again. Only its owner can.
     pub(crate) fn mark_consistent(&self, me: Owner) {
         self.word.update(|word| match State(word).holder() {
-            Holder::Thread(owner) if owner == me => Next::Store(word & !INCONSISTENT, ()),
+            Holder::Thread(owner) if owner == me => Next::Store(State(word).made_whole().0, ()),
             _ => Next::Leave(()),
         });
     }
@@ -344,7 +277,6 @@ impl<M: Mem> Mutex<M> {
 
     /// One look and, if the lock is free or its owner dead, one step to owning it.
     fn take<'e>(&self, me: Owner, env: &'e impl Env<M>, slept: bool) -> Taking<'e, M> {
-        let duty = if slept { WAITERS } else { 0 };
         // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): pairs with `unlock`.
         self.word.update(|word| {
             let seen = State(word);
@@ -357,8 +289,10 @@ impl<M: Mem> Mutex<M> {
                 },
                 Holder::Corrupt => return Next::Leave(Taking::Corrupt { word }),
             };
+            // Who has slept cannot know whether it was the last sleeper.
+            let next = if slept { next.with_waiters() } else { next };
             Next::Store(
-                next.0 | duty,
+                next.0,
                 Taking::Taken(Acquired {
                     previous_owner_died: died,
                 }),

@@ -218,8 +218,8 @@ impl<M: Mem, const N: usize> Group<M, N> {
         tardy: bool,
         env: &impl Env<M>,
     ) -> Result<Acked, Corrupt> {
-        let acked = self.store_ack(slot, generation, phase, tardy, env)?;
-        if matches!(acked, Acked::InTime | Acked::Late) {
+        let (acked, is_new) = self.store_ack(slot, generation, phase, tardy, env)?;
+        if is_new {
             let _ = self.advance(env)?;
         }
         Ok(acked)
@@ -232,30 +232,33 @@ impl<M: Mem, const N: usize> Group<M, N> {
         phase: Phase,
         tardy: bool,
         env: &impl Env<M>,
-    ) -> Result<Acked, Corrupt> {
+    ) -> Result<(Acked, bool), Corrupt> {
         let (Some(runner), Some(index)) = (self.runners.get(slot), phase.index()) else {
-            return Ok(Acked::OutOfOrder);
+            return Ok((Acked::OutOfOrder, false));
         };
         loop {
             let control = self.scope.control();
             let current = control.phase()?;
             let member = self.member(slot);
             if !member.is_live(generation) {
-                return Ok(Acked::NotLive);
+                return Ok((Acked::NotLive, false));
             }
             let epoch = control.epoch();
             let before = member.acked(epoch);
             if current >= phase && before >= phase {
-                return Ok(verdict_of(member.is_late(epoch)));
+                return Ok((verdict_of(member.is_late(epoch)), false));
             }
             if current < phase || before.next() != phase {
-                return Ok(Acked::OutOfOrder);
+                return Ok((Acked::OutOfOrder, false));
             }
             let late = tardy || current > phase;
             runner.group_times.acked[index].set_once(epoch, env.now());
+            if late {
+                runner.group_times.missed.set_once(epoch, phase as u64);
+            }
             let acked = member.with_acked(epoch, phase, late);
             if self.swap_member(slot, member, acked) {
-                return Ok(verdict_of(late));
+                return Ok((verdict_of(late), true));
             }
         }
     }

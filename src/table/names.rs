@@ -78,6 +78,13 @@ impl<M: Mem, const N: usize> Names<M, N> {
         (entry.used.load(Ordering::Acquire) == USED).then(|| entry.text.read().0)
     }
 
+    /// Whether there is any name: they are added from the first entry on and stay.
+    pub(crate) fn is_used(&self) -> bool {
+        self.entries
+            .first()
+            .is_some_and(|entry| entry.used.load(Ordering::Acquire) == USED)
+    }
+
     /// Every name with its index.
     pub(crate) fn all(&self) -> impl Iterator<Item = (usize, String)> {
         (0..N).filter_map(|index| Some((index, self.name(index)?)))

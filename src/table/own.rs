@@ -101,13 +101,20 @@ impl<M: Mem, const N: usize> Group<M, N> {
             let word = Member::from_raw(raw);
             let before = word.acked(epoch);
             if current >= phase && before >= phase {
-                break word.is_late(epoch);
+                return Ok(if word.is_late(epoch) {
+                    Acked::Late
+                } else {
+                    Acked::InTime
+                });
             }
             if current < phase || before.next() != phase {
                 return Ok(Acked::OutOfOrder);
             }
             let late = tardy || current > phase;
             runner.own_times.acked[index].set_once(epoch, env.now());
+            if late {
+                runner.own_times.missed.set_once(epoch, phase as u64);
+            }
             let next = word.with_acked(epoch, phase, late).raw();
             if runner
                 .own_acked

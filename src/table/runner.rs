@@ -15,6 +15,8 @@ use super::stamp::Stamp;
 pub(crate) struct Times<M: Mem> {
     pub(crate) observed: Stamp<M>,
     pub(crate) acked: [Stamp<M>; 3],
+    /// Not a time: the number of the first phase that went on without this runner.
+    pub(crate) missed: Stamp<M>,
 }
 
 /// Protocol words of a runner slot; the membership word stands in the group's dense
@@ -92,6 +94,7 @@ impl<M: Mem> Default for Times<M> {
         Self {
             observed: Stamp::default(),
             acked: core::array::from_fn(|_| Stamp::default()),
+            missed: Stamp::default(),
         }
     }
 }
@@ -115,7 +118,11 @@ impl<M: Mem> Default for Runner<M> {
     }
 }
 
-shared!(Times<M> { observed, acked });
+shared!(Times<M> {
+    observed,
+    acked,
+    missed
+});
 shared!(Runner<M> {
     own, own_acked, gate, progress, extended_at, group_times, own_times, ended,
     activity_since, joined, pid, verdict

@@ -1,0 +1,288 @@
+//! The arguments, their help, and nothing else.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use nix::sys::signal::Signal;
+
+use ebbtide::{Mode, Scope};
+
+use crate::{duration, signal};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all completed, or the question was answered
+  1  anything that has no code of its own
+  2  wrong usage
+  3  no such segment or runner
+  4  a deadline or --timeout passed with laggards
+  5  a runner died or failed, all others completed
+  6  the segment is refused: foreign, torn, or of another layout or boot
+  7  too late, or nothing to cancel
+  `exec` ends as its COMMAND does: with its status, or 128 + the signal that killed it.
+
+Durations have a unit: 500ms, 1.5s, 2m, 1h.
+With --json standard output is exactly one JSON document, also for an error:
+{\"error\":{\"kind\",\"message\",\"code\"}}. Messages go to standard error.
+
+Environment:
+  EBBTIDE_DIR       directory of the segments (default /dev/shm/ebbtide-<uid>)
+  EBBTIDE_LIVENESS  auto, or portable: notice deaths by file locks only
+  NO_COLOR          no colours, as when standard output is not a terminal";
+
+/// Ordered, crash-proof shutdown of cooperating processes on one host.
+#[derive(Debug, Parser)]
+#[command(name = "ebbtide", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// Directory of the segments, as EBBTIDE_DIR
+    #[arg(long, global = true, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start real processes with real work, shut them down, and show what happened
+    Demo(Demo),
+    /// Run any program as a runner: tell it by a signal, and wait for its end
+    #[command(after_help = EXEC_HELP)]
+    Exec(Exec),
+    /// List the segments
+    Ls(Json),
+    /// Show phase, time left, who blocks, and all runners
+    Status(Status),
+    /// Shut all runners down, or one, and wait for the outcome
+    Shutdown(Shutdown),
+    /// Call a shutdown off; possible until Closing begins
+    Cancel(Scoped),
+    /// Wait until a shutdown is complete, whoever began it
+    Wait(Wait),
+    /// Free what dead processes have left in the tables
+    Reap(Reap),
+    /// Remove a segment that nobody uses
+    Rm(Rm),
+    /// Print a shell completion script
+    Completions(Completions),
+    /// Print the manual page, or that of one command
+    Man(Man),
+    /// One process of the demo
+    #[command(hide = true)]
+    DemoRunner(DemoRunner),
+}
+
+const EXEC_HELP: &str = "\
+The program needs no change. It is told with the signal and awaited: its end acknowledges
+Draining, and its exit status becomes the outcome and the last words. One that is not done
+after --grace (or when the phase runs out) is a laggard, shown by `ebbtide status`; it is
+killed only if the mode of the shutdown is `immediate`.
+
+A program that was told cannot be untold: if the shutdown is cancelled meanwhile, it is
+simply awaited. SIGTERM and SIGINT to `exec` itself shut this one runner down; each further
+one hardens the mode.
+
+The program finds the segment's token in EBBTIDE_SEGMENT.";
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How many processes
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub runners: u16,
+    /// How many generations, one after another, in the same segment
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub rounds: u16,
+    /// Kill K of them (SIGKILL) at random moments during the shutdown
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub kill: u16,
+    /// Freeze K of them (SIGSTOP) at random moments during the shutdown
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub stop: u16,
+    /// Let K of them hang: they never finish their last item
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub hang: u16,
+    /// The budget of the whole shutdown
+    #[arg(long, default_value = "5s", value_parser = duration::parse)]
+    pub timeout: Duration,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoRunner {
+    #[arg(long)]
+    pub segment: String,
+    #[arg(long)]
+    pub runner: String,
+    #[arg(long)]
+    pub workers: usize,
+    /// Holds an item that never ends
+    #[arg(long)]
+    pub hold: bool,
+    /// Never acknowledges Draining
+    #[arg(long)]
+    pub hang: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// Name of the segment; made if it does not exist
+    pub segment: String,
+    /// The id to register the program under
+    #[arg(long, value_name = "ID")]
+    pub runner: String,
+    /// The signal that tells the program to end
+    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal::parse)]
+    pub term_signal: Signal,
+    /// How long it may take after that before a shutdown with mode `immediate` kills it
+    #[arg(long, default_value = "10s", value_parser = duration::parse)]
+    pub grace: Duration,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Json {
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Name of the segment
+    pub segment: String,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Scoped {
+    /// Name of the segment
+    pub segment: String,
+    /// Only this runner
+    #[arg(long, value_name = "ID")]
+    pub runner: Option<String>,
+}
+
+impl Scoped {
+    pub fn scope(&self) -> Scope {
+        match &self.runner {
+            Some(id) => Scope::runner(id),
+            None => Scope::All,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Shutdown {
+    #[command(flatten)]
+    pub scoped: Scoped,
+    /// The budget of the whole shutdown; an earlier deadline stands
+    #[arg(long, default_value = "30s", value_parser = duration::parse)]
+    pub timeout: Duration,
+    /// How hard; a harder one under way stands
+    #[arg(long, default_value = "graceful")]
+    pub mode: HowHard,
+    /// Why, for everybody to read; the first reason given stands
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+    /// Return at once
+    #[arg(long)]
+    pub no_wait: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum HowHard {
+    /// In-flight work is finished
+    Graceful,
+    /// In-flight work is asked to stop early
+    Fast,
+    /// In-flight work is not waited for; `exec` kills its program after --grace
+    Immediate,
+}
+
+impl From<HowHard> for Mode {
+    fn from(mode: HowHard) -> Self {
+        match mode {
+            HowHard::Graceful => Self::Graceful,
+            HowHard::Fast => Self::Fast,
+            HowHard::Immediate => Self::Immediate,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Wait {
+    #[command(flatten)]
+    pub scoped: Scoped,
+    /// How long to wait
+    #[arg(long, default_value = "30s", value_parser = duration::parse)]
+    pub timeout: Duration,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Reap {
+    /// Name of the segment; all if left out
+    pub segment: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Rm {
+    /// Name of the segment
+    pub segment: String,
+    /// Also if living processes are attached; they go on by themselves
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct Man {
+    /// One command's page
+    pub command: Option<String>,
+}
+
+impl Command {
+    /// Whether standard output is to be one JSON document.
+    pub fn wants_json(&self) -> bool {
+        match self {
+            Self::Demo(args) => args.json.json,
+            Self::Ls(args) => args.json,
+            Self::Status(args) => args.json.json,
+            Self::Shutdown(args) => args.json.json,
+            Self::Wait(args) => args.json.json,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_exit_code_is_in_the_help() {
+        let help = Cli::command().render_help().to_string();
+        for code in 0..=7 {
+            assert!(help.contains(&format!("\n  {code}  ")), "{code}");
+        }
+    }
+}

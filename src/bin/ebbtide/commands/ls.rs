@@ -1,0 +1,82 @@
+//! `ebbtide ls`: all segments, also those that are refused.
+
+use ebbtide::{SegmentError, SegmentOptions, Status};
+
+use crate::args::Json;
+use crate::exit::{Code, Failure, chain};
+use crate::output;
+use crate::render::json;
+use crate::render::table::{Cell, Column, Table};
+
+pub fn run(options: &SegmentOptions, args: Json) -> Result<Code, Failure> {
+    let mut all = Vec::new();
+    for name in options.list()? {
+        match options
+            .observe(&name)
+            .and_then(|observer| observer.status())
+        {
+            // Removed since it was listed.
+            Err(SegmentError::NotFound { .. }) => {}
+            Ok(status) => all.push((name, Ok(status))),
+            Err(error) => all.push((name, Err(chain(&error)))),
+        }
+    }
+    if args.json {
+        output::emit_json(&json::Segments {
+            segments: all.iter().map(|(name, seen)| row(name, seen)).collect(),
+        })?;
+    } else if all.is_empty() {
+        output::complain("there are no segments");
+    } else {
+        output::emit(&page(&all))?;
+    }
+    Ok(Code::Done)
+}
+
+fn row<'a>(name: &'a str, seen: &'a Result<Status, String>) -> json::Segment<'a> {
+    let status = seen.as_ref().ok();
+    json::Segment {
+        name,
+        phase: status.map(|status| status.phase.name()),
+        generation: status.map(|status| status.generation),
+        runners: status.map(living),
+        attached: status.map(|status| status.attached),
+        refused: seen.as_ref().err().map(String::as_str),
+    }
+}
+
+fn page(all: &[(String, Result<Status, String>)]) -> String {
+    let mut table = Table::new(vec![
+        Column::left("SEGMENT"),
+        Column::left("PHASE"),
+        Column::right("GENERATION"),
+        Column::right("RUNNERS"),
+        Column::right("ATTACHED"),
+        Column::left("REFUSED"),
+    ]);
+    for (name, seen) in all {
+        table.row(match seen {
+            Ok(status) => vec![
+                Cell::text(name),
+                Cell::text(status.phase.name()),
+                Cell::text(status.generation),
+                Cell::text(living(status)),
+                Cell::text(status.attached),
+                Cell::text(""),
+            ],
+            Err(why) => vec![
+                Cell::text(name),
+                Cell::none(),
+                Cell::none(),
+                Cell::none(),
+                Cell::none(),
+                Cell::text(why).bad(),
+            ],
+        });
+    }
+    table.render(0)
+}
+
+fn living(status: &Status) -> usize {
+    status.runners.iter().filter(|runner| runner.alive).count()
+}

@@ -1,0 +1,41 @@
+//! One file per command.
+
+mod cancel;
+mod completions;
+mod exec;
+mod ls;
+mod man;
+mod reap;
+mod rm;
+mod shutdown;
+mod status;
+mod wait;
+
+use ebbtide::SegmentOptions;
+
+use crate::args::{Cli, Command};
+use crate::demo;
+use crate::exit::Failure;
+
+/// Does what was asked; the exit code, or why not.
+pub fn run(cli: &Cli) -> Result<u8, Failure> {
+    let mut options = SegmentOptions::new();
+    if let Some(directory) = &cli.dir {
+        options = options.directory(directory);
+    }
+    let code = match &cli.command {
+        Command::Demo(args) => demo::run(&options, args)?,
+        Command::DemoRunner(args) => demo::runner::run(&options, args)?,
+        Command::Exec(args) => return exec::run(&options, args),
+        Command::Ls(args) => ls::run(&options, *args)?,
+        Command::Status(args) => status::run(&options, args)?,
+        Command::Shutdown(args) => shutdown::run(&options, args)?,
+        Command::Cancel(args) => cancel::run(&options, args)?,
+        Command::Wait(args) => wait::run(&options, args)?,
+        Command::Reap(args) => reap::run(&options, args)?,
+        Command::Rm(args) => rm::run(&options, args)?,
+        Command::Completions(args) => completions::run(args)?,
+        Command::Man(args) => man::run(args)?,
+    };
+    Ok(code as u8)
+}

@@ -1,0 +1,62 @@
+//! Standard output and standard error: documents to one, messages to the other.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::exit::Failure;
+use crate::render::json;
+
+/// Writes to standard output. A reader that went away is no failure: whoever closed
+/// the pipe has read what it wanted.
+pub fn emit(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::because("cannot write to standard output", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes the one JSON document of a command.
+pub fn emit_json(document: &impl Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(document)
+        .map_err(|error| Failure::because("cannot write JSON", &error))?;
+    text.push('\n');
+    emit(&text)
+}
+
+/// Writes the JSON document of a command that failed.
+pub fn emit_error(failure: &Failure) {
+    // There is nowhere left to complain to.
+    let _ = emit_json(&json::Error::of(failure));
+}
+
+/// Tells people, on standard error, and never fails.
+pub fn complain(message: &str) {
+    if !message.is_empty() {
+        let _ = writeln!(io::stderr().lock(), "ebbtide: {}", plain(message));
+    }
+}
+
+/// Whether standard output may be coloured.
+pub fn is_coloured() -> bool {
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let able = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    wanted && able && io::stdout().is_terminal()
+}
+
+/// A text from a segment, which anybody may have written, without what could steer a
+/// terminal.
+pub fn plain(text: &str) -> String {
+    let bad =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .map(|c| match c {
+            '\n' => ' ',
+            c if bad(c) => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}

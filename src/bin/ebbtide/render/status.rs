@@ -1,0 +1,149 @@
+//! A status as text: phase, time left, who blocks, then all runners.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use ebbtide::{Laggard, Phase, RunnerReport, Status};
+
+use super::report::outcome;
+use super::table::{Cell, Column, Table, heading, verdict};
+use super::{count, time};
+use crate::output::plain;
+
+/// The page of `ebbtide status`.
+pub fn page(status: &Status) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail; so also below.
+    let _ = writeln!(
+        text,
+        "{}",
+        heading(&format!(
+            "{}: {}{}",
+            status.segment,
+            status.phase,
+            since(status)
+        ))
+    );
+    let is_on = !matches!(status.phase, Phase::Running | Phase::Complete);
+    if let Some(reason) = &status.reason {
+        let by = match reason.pid {
+            0 => String::new(),
+            pid => format!(", asked by pid {pid}"),
+        };
+        let _ = writeln!(
+            text,
+            "  {}, {}{by}",
+            status.mode,
+            plain(&reason.to_string())
+        );
+    }
+    if let (true, Some(phase), Some(all)) = (is_on, status.phase_remaining, status.remaining) {
+        let _ = writeln!(
+            text,
+            "  {} left for {}, {} for everything",
+            time(phase),
+            status.phase,
+            time(all)
+        );
+    }
+    if is_on {
+        text.push('\n');
+        text.push_str(&blockers(&status.laggards));
+    }
+    let _ = write!(
+        text,
+        "\n{} of generation {}, {} attached\n",
+        count(status.runners.len(), "runner"),
+        status.generation,
+        count(status.attached, "process"),
+    );
+    if !status.runners.is_empty() {
+        text.push_str(&runners(&status.runners));
+    }
+    text
+}
+
+fn since(status: &Status) -> String {
+    match (status.phase, status.elapsed) {
+        (Phase::Running, _) | (_, None) => String::new(),
+        (Phase::Complete, Some(elapsed)) => format!(" after {}", time(elapsed)),
+        (_, Some(elapsed)) => format!(", shutting down for {}", time(elapsed)),
+    }
+}
+
+fn blockers(laggards: &[Laggard]) -> String {
+    if laggards.is_empty() {
+        return "Nobody blocks.\n".into();
+    }
+    let mut text = format!("{}\n", verdict("Blocked by", false));
+    for laggard in laggards {
+        let _ = writeln!(text, "  {}", blocker(laggard));
+    }
+    text
+}
+
+fn blocker(laggard: &Laggard) -> String {
+    let mut line = format!(
+        "{} (pid {}) has not done {} for {}",
+        plain(&laggard.id),
+        laggard.pid,
+        laggard.phase,
+        time(laggard.since)
+    );
+    if laggard.in_flight > 0 {
+        let _ = write!(line, "; {} in flight", laggard.in_flight);
+    }
+    if let Some(activity) = &laggard.activity {
+        let _ = write!(line, "; {}", doing(&activity.text, activity.since));
+    }
+    if let Some(lock) = &laggard.lock_wanted {
+        let _ = write!(line, "; waits for lock {}", plain(lock));
+    }
+    if !laggard.locks_held.is_empty() {
+        let _ = write!(line, "; holds {}", plain(&laggard.locks_held.join(", ")));
+    }
+    line
+}
+
+fn doing(text: &str, since: Duration) -> String {
+    format!("{}, for {}", plain(text), time(since))
+}
+
+fn runners(runners: &[RunnerReport]) -> String {
+    let mut table = Table::new(vec![
+        Column::left("RUNNER"),
+        Column::right("PID"),
+        Column::left("STATE"),
+        Column::left("BLOCKED IN"),
+        Column::right("IN FLIGHT"),
+        Column::right("PROGRESS"),
+        Column::left("ALONE IN"),
+        Column::left("DOING"),
+        Column::left("LAST WORDS"),
+    ]);
+    for runner in runners {
+        let alone = (runner.own_phase != Phase::Running).then(|| runner.own_phase.to_string());
+        let activity = runner.activity.as_ref();
+        let activity = activity.map(|activity| doing(&activity.text, activity.since));
+        table.row(vec![
+            Cell::text(&runner.id),
+            Cell::text(runner.pid),
+            match (&runner.outcome, runner.alive) {
+                (None, false) => Cell::text("dead").bad(),
+                (known, _) => outcome(known.as_ref()),
+            },
+            Cell::text(
+                runner
+                    .blocked_in
+                    .map(|phase| phase.to_string())
+                    .unwrap_or_default(),
+            ),
+            Cell::text(runner.in_flight),
+            Cell::text(runner.progress),
+            Cell::text(alone.unwrap_or_default()),
+            Cell::text(activity.unwrap_or_default()),
+            Cell::text(&runner.last_words),
+        ]);
+    }
+    table.render(2)
+}

@@ -1,0 +1,209 @@
+//! The parent's hand on a child process.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Instant;
+
+use ebbtide::Segment;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::child::{DIRECTORY, LIVENESS, MARK, PARENT, ROLE};
+use super::{HANG, Place};
+
+/// A child process. Killed and waited for when it is dropped.
+pub struct Agent {
+    role: String,
+    process: std::process::Child,
+    orders: Option<ChildStdin>,
+    replies: Receiver<String>,
+    events: Receiver<String>,
+    seen: VecDeque<String>,
+}
+
+impl Agent {
+    /// Starts this test binary again, in a role of the same test.
+    pub fn spawn(place: &Place, role: &str, segment: Option<&Segment>) -> Self {
+        let mut command = Self::command(place, role);
+        if let Some(segment) = segment {
+            command.env(Segment::VARIABLE, segment.token().to_string());
+        }
+        Self::start(role, command)
+    }
+
+    /// The same as leader of a process group of its own.
+    pub fn spawn_leader(place: &Place, segment: &Segment) -> Self {
+        let mut command = Self::command(place, "agent");
+        command.env(Segment::VARIABLE, segment.token().to_string());
+        command.process_group(0);
+        Self::start("agent", command)
+    }
+
+    /// The command line of a child, to be changed before it is started.
+    pub fn command(place: &Place, role: &str) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", place.test(), "--nocapture", "--test-threads=1"])
+            .env(ROLE, role)
+            .env(PARENT, std::process::id().to_string())
+            .env(LIVENESS, format!("{:?}", place.liveness))
+            .env(DIRECTORY, place.directory())
+            .env_remove(Segment::VARIABLE);
+        command
+    }
+
+    pub fn start(role: &str, mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let (reply, replies) = mpsc::channel();
+        let (event, events) = mpsc::channel();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                // The test runner prints, too, and not always whole lines.
+                let Some((_, text)) = line.split_once(MARK) else {
+                    continue;
+                };
+                let _ = match text.split_at(1) {
+                    ("!", text) => event.send(text.to_owned()),
+                    (_, text) => reply.send(text.to_owned()),
+                };
+            }
+        });
+        Self {
+            role: role.into(),
+            orders: process.stdin.take(),
+            process,
+            replies,
+            events,
+            seen: VecDeque::new(),
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn process_id(&self) -> Pid {
+        Pid::from_raw(self.pid() as i32)
+    }
+
+    /// Gives an order without waiting for anything.
+    #[track_caller]
+    pub fn tell(&mut self, order: &str) {
+        let orders = self.orders.as_mut().expect("it was told to quit");
+        writeln!(orders, "{order}")
+            .unwrap_or_else(|error| panic!("{}: {order}: {error}", self.role));
+    }
+
+    /// Gives an order and returns its reply.
+    #[track_caller]
+    pub fn ask(&mut self, order: &str) -> String {
+        self.tell(order);
+        self.reply(order)
+    }
+
+    /// The next reply.
+    #[track_caller]
+    pub fn reply(&mut self, of: &str) -> String {
+        match self.replies.recv_timeout(HANG) {
+            Ok(reply) => reply,
+            Err(RecvTimeoutError::Timeout) => panic!("{} hangs in {of:?}", self.role),
+            Err(RecvTimeoutError::Disconnected) => panic!("{} ended in {of:?}", self.role),
+        }
+    }
+
+    /// The rest of the next event of this kind; waits for it.
+    #[track_caller]
+    pub fn event(&mut self, kind: &str) -> String {
+        let end = Instant::now() + HANG;
+        let rest = |event: &str| match event.strip_prefix(kind) {
+            Some(rest) if rest.is_empty() || rest.starts_with(' ') => Some(rest.trim().to_owned()),
+            _ => None,
+        };
+        if let Some(index) = self.seen.iter().position(|event| rest(event).is_some()) {
+            return rest(&self.seen.remove(index).unwrap()).unwrap();
+        }
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(event) => match rest(&event) {
+                    Some(rest) => return rest,
+                    None => self.seen.push_back(event),
+                },
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("{}: no event {kind:?}, but {:?}", self.role, self.seen)
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("{} ended before event {kind:?}; {:?}", self.role, self.seen)
+                }
+            }
+        }
+    }
+
+    /// Whether an event of this kind has come by now.
+    pub fn has(&mut self, kind: &str) -> bool {
+        self.seen.extend(self.events.try_iter());
+        self.seen
+            .iter()
+            .any(|event| event.split(' ').next() == Some(kind))
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.process_id(), signal).unwrap();
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub fn kill(&mut self) {
+        // A process that has ended by itself is as good.
+        let _ = self.process.kill();
+        self.process.wait().unwrap();
+    }
+
+    /// SIGKILL, without waiting.
+    pub fn shoot(&mut self) {
+        self.process.kill().unwrap();
+    }
+
+    /// SIGSTOP, and waits until it is stopped.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let stopped = waitpid(self.process_id(), Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        let end = Instant::now() + HANG;
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "{} does not end", self.role);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
+    /// Lets it leave and detach in order, and checks that it does.
+    #[track_caller]
+    pub fn quit(mut self) {
+        self.tell("quit");
+        assert!(self.ended().success(), "{} failed", self.role);
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
