@@ -53,7 +53,7 @@ fn three_runners_pass_a_phase_together() {
 #[test]
 fn an_acknowledger_killed_anywhere_holds_nobody_up() {
     kill_sweep(
-        Model::new("acknowledge, last one killed").bound(2),
+        Model::new("acknowledge, last one killed").bound(1),
         |_, world| {
             let group = group::<2>(world, 2);
             let _ = initiate(&group, world, LONG);
@@ -102,7 +102,7 @@ fn one_death_wakes_every_waiter() {
 /// The initiator is killed at every point; if the shutdown began, the runner completes it.
 #[test]
 fn an_initiator_killed_anywhere_is_not_needed() {
-    kill_sweep(Model::new("initiator killed").bound(2), |_, world| {
+    kill_sweep(Model::new("initiator killed").bound(1), |_, world| {
         let group = group::<1>(world, 1);
         let shared = Rc::clone(&group);
         world.spawn(move |runner| {

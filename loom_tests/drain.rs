@@ -75,7 +75,9 @@ fn work_against_drain(world: &Rc<World>, begin: Begin) {
 
 #[test]
 fn nothing_is_in_flight_after_draining() {
-    Model::new("in-flight gate against drain").check(|world| work_against_drain(world, begin));
+    Model::new("in-flight gate against drain")
+        .bound(3)
+        .check(|world| work_against_drain(world, begin));
 }
 
 #[test]
@@ -89,31 +91,33 @@ fn a_gate_that_is_not_looked_at_is_caught() {
 /// shutdown drains it.
 #[test]
 fn a_gate_left_closed_by_a_cancelled_shutdown_lets_work_in() {
-    Model::new("gate left closed, begin against drain").check(|world| {
-        let group = group::<1>(world, 1);
-        let _ = initiate(&group, world, LONG);
-        let gate = Rc::new(Gate::<Loom>::default());
-        assert_eq!(gate.close(), 0);
-        let _ = group.scope.cancel().unwrap();
-        assert!(begin(&group, &gate), "refused although nothing is on");
-        gate.end();
-        let resource = Rc::new(UnsafeCell::new(0_u32));
-        let (shared, door, used) = (Rc::clone(&group), Rc::clone(&gate), Rc::clone(&resource));
-        world.spawn(move |_| {
-            if begin(&shared, &door) {
-                used.with(|_| ());
-                door.end();
-            }
+    Model::new("gate left closed, begin against drain")
+        .bound(2)
+        .check(|world| {
+            let group = group::<1>(world, 1);
+            let _ = initiate(&group, world, LONG);
+            let gate = Rc::new(Gate::<Loom>::default());
+            assert_eq!(gate.close(), 0);
+            let _ = group.scope.cancel().unwrap();
+            assert!(begin(&group, &gate), "refused although nothing is on");
+            gate.end();
+            let resource = Rc::new(UnsafeCell::new(0_u32));
+            let (shared, door, used) = (Rc::clone(&group), Rc::clone(&gate), Rc::clone(&resource));
+            world.spawn(move |_| {
+                if begin(&shared, &door) {
+                    used.with(|_| ());
+                    door.end();
+                }
+            });
+            world.spawn(move |initiator| {
+                let _ = initiate(&group, initiator.env(), LONG);
+                let control = group.scope.control();
+                group.scope.publish(control, Phase::Draining, 1);
+                drain(&gate);
+                resource.with_mut(|_| ());
+            });
+            world.finish();
         });
-        world.spawn(move |initiator| {
-            let _ = initiate(&group, initiator.env(), LONG);
-            let control = group.scope.control();
-            group.scope.publish(control, Phase::Draining, 1);
-            drain(&gate);
-            resource.with_mut(|_| ());
-        });
-        world.finish();
-    });
 }
 
 /// Workers of one runner count themselves in and out; the last wakes the drainer.

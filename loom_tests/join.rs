@@ -75,7 +75,7 @@ fn reading_the_phase_before_publishing_is_caught() {
 
 #[test]
 fn a_joiner_killed_anywhere_holds_nobody_up() {
-    kill_sweep(Model::new("join, joiner killed").bound(2), |_, world| {
+    kill_sweep(Model::new("join, joiner killed").bound(1), |_, world| {
         let group = group::<2>(world, 0);
         let shared = Rc::clone(&group);
         world.spawn_victim(move |joiner| {

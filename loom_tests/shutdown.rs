@@ -46,7 +46,10 @@ pub(crate) fn acknowledge<const N: usize>(
     phase: Phase,
     env: &World,
 ) -> Acked {
-    group.acknowledge(slot, FIRST, phase, false, env).unwrap()
+    let epoch = group.scope.control().epoch();
+    group
+        .acknowledge(slot, FIRST, epoch, phase, false, env)
+        .unwrap()
 }
 
 /// The control word as it is now.

@@ -101,8 +101,13 @@ fn acting_twice_on_a_shutdown_is_told_by_type() {
             Err(CoordinationError::NotShuttingDown)
         );
         coordinator.begin(Duration::from_secs(3600));
-        runner.run_shutdown().unwrap();
-        assert_is!(runner.run_shutdown(), Err(CoordinationError::Left { .. }));
+        let report = runner.run_shutdown().unwrap();
+        // Again, and by several threads: the same report.
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| assert_eq!(runner.run_shutdown().unwrap(), report));
+            }
+        });
         assert_is!(
             coordinator.cancel_shutdown(&Scope::All),
             Err(CoordinationError::TooLate { .. })

@@ -36,7 +36,10 @@ fn eight_that_open_or_create_at_once_share_one_segment() {
             for opener in &mut openers {
                 opener.tell("open_or_create");
             }
-            let mut tokens = openers.each_mut().map(|opener| opener.reply("open_or_create")).to_vec();
+            let mut tokens = openers
+                .each_mut()
+                .map(|opener| opener.reply("open_or_create"))
+                .to_vec();
             tokens.dedup();
             assert_eq!(tokens.len(), 1, "{tokens:?}");
             assert!(tokens[0].starts_with("ebb1:"), "{tokens:?}");
@@ -48,10 +51,10 @@ fn eight_that_open_or_create_at_once_share_one_segment() {
             support::until_true("nobody is attached", || place.status().attached == 0);
             place.options.remove(Place::NAME, false).unwrap();
         }
-        openers.map(|mut opener| {
+        for mut opener in openers {
             opener.tell("quit");
-            opener.ended()
-        });
+            assert!(opener.ended().success());
+        }
     });
 }
 
@@ -64,8 +67,18 @@ fn of_eight_that_create_at_once_one_does() {
                 opener.tell("create");
             }
             let told = openers.each_mut().map(|opener| opener.reply("create"));
-            assert_eq!(told.iter().filter(|told| told.starts_with("ebb1:")).count(), 1, "{told:?}");
-            assert_eq!(told.iter().filter(|told| told.starts_with("err Exists")).count(), 7, "{told:?}");
+            assert_eq!(
+                told.iter().filter(|told| told.starts_with("ebb1:")).count(),
+                1,
+                "{told:?}"
+            );
+            assert_eq!(
+                told.iter()
+                    .filter(|told| told.starts_with("err Exists"))
+                    .count(),
+                7,
+                "{told:?}"
+            );
             for opener in &mut openers {
                 opener.tell("detach");
             }
@@ -128,16 +141,31 @@ fn creators_killed_at_any_time_leave_a_whole_segment_or_none() {
 #[test]
 fn a_segment_is_private_and_allocated_from_its_first_moment() {
     both(here!(), |place| {
-        assert_is!(place.options.open(Place::NAME), Err(SegmentError::NotFound { .. }));
-        assert_is!(place.options.observe(Place::NAME), Err(SegmentError::NotFound { .. }));
+        assert_is!(
+            place.options.open(Place::NAME),
+            Err(SegmentError::NotFound { .. })
+        );
+        assert_is!(
+            place.options.observe(Place::NAME),
+            Err(SegmentError::NotFound { .. })
+        );
         assert_eq!(place.options.list().unwrap(), [""; 0]);
         assert!(!place.directory().exists(), "looking makes nothing");
         let segment = place.create();
         let file = fs::metadata(segment.path()).unwrap();
         assert_eq!(file.mode() & 0o7777, 0o600);
-        assert!(file.blocks() * 512 >= file.len(), "a hole would be a crash on a full file system");
-        assert_eq!(fs::metadata(place.directory()).unwrap().mode() & 0o7777, 0o700);
-        assert_is!(place.options.create(Place::NAME), Err(SegmentError::Exists { .. }));
+        assert!(
+            file.blocks() * 512 >= file.len(),
+            "a hole would be a crash on a full file system"
+        );
+        assert_eq!(
+            fs::metadata(place.directory()).unwrap().mode() & 0o7777,
+            0o700
+        );
+        assert_is!(
+            place.options.create(Place::NAME),
+            Err(SegmentError::Exists { .. })
+        );
         assert_eq!(place.options.list().unwrap(), [Place::NAME]);
         drop(place.options.create("another").unwrap());
         assert_eq!(place.options.list().unwrap(), ["another", Place::NAME]);
@@ -152,14 +180,19 @@ fn nobody_removes_a_segment_that_is_used_but_by_force() {
         drop(segment);
         for _ in 0..2 {
             let error = place.options.remove(Place::NAME, false).unwrap_err();
-            let SegmentError::InUse { attached, .. } = &error else { panic!("{error:?}") };
+            let SegmentError::InUse { attached, .. } = &error else {
+                panic!("{error:?}")
+            };
             assert_eq!(attached.len(), 1, "{attached:?}");
             assert_eq!(attached[0].pid, holder.pid());
             assert!(attached[0].name.contains("holder") && error.to_string().contains("holder"));
         }
         // A frozen one holds it, too.
         holder.stop();
-        assert_is!(place.options.remove(Place::NAME, false), Err(SegmentError::InUse { .. }));
+        assert_is!(
+            place.options.remove(Place::NAME, false),
+            Err(SegmentError::InUse { .. })
+        );
         holder.go_on();
         assert_eq!(holder.ask("check"), "false false");
         // A dead one does not, and need not be reaped first.
@@ -170,7 +203,10 @@ fn nobody_removes_a_segment_that_is_used_but_by_force() {
         let mut holder = place.runner(&segment, "holder");
         drop(segment);
         place.options.remove(Place::NAME, true).unwrap();
-        assert_is!(place.options.open(Place::NAME), Err(SegmentError::NotFound { .. }));
+        assert_is!(
+            place.options.open(Place::NAME),
+            Err(SegmentError::NotFound { .. })
+        );
         // Who was inside goes on.
         assert_eq!(holder.ask("initiate all 60000"), "Drives");
         holder.tell("run");
@@ -191,7 +227,10 @@ fn an_observer_holds_nothing_and_disturbs_nobody() {
             assert_eq!(status.attached, 1);
             assert!(observer.report().unwrap().runners.is_empty());
         }
-        assert!(fs::read(place.file()).unwrap() == before, "looking changed bytes");
+        assert!(
+            fs::read(place.file()).unwrap() == before,
+            "looking changed bytes"
+        );
         drop(segment);
         place.options.remove(Place::NAME, false).unwrap();
         // It still shows what it had open.

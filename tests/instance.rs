@@ -28,8 +28,12 @@ fn bound_from_environment(child: &Child) {
 /// Each part knows the other: the coordinator's shutdown is the runner's.
 fn shut_down() {
     let coordinator = ebbtide::shutdown_coordinator().unwrap();
-    coordinator.initiate_shutdown(&Scope::All, &ShutdownRequest::new()).unwrap();
-    reply(&summary(&ebbtide::runner().unwrap().run_shutdown().unwrap()));
+    coordinator
+        .initiate_shutdown(&Scope::All, &ShutdownRequest::new())
+        .unwrap();
+    reply(&summary(
+        &ebbtide::runner().unwrap().run_shutdown().unwrap(),
+    ));
 }
 
 #[test]
@@ -42,7 +46,10 @@ fn a_process_is_bound_once_by_a_call() {
         assert_eq!(agent.reply("runner"), "by-call");
         assert_eq!(agent.reply("run"), "Completed by-call=Completed");
         assert!(agent.ended().success());
-        assert_eq!(summary(&ShutdownCoordinator::new(&segment).complete()), "Completed by-call=Completed");
+        assert_eq!(
+            summary(&ShutdownCoordinator::new(&segment).complete()),
+            "Completed by-call=Completed"
+        );
     });
 }
 
@@ -60,11 +67,21 @@ fn a_process_is_bound_from_its_environment() {
             }
             Agent::start("bound", command)
         };
-        for (runner, token, missing) in [(None, true, "EBBTIDE_RUNNER"), (Some("a"), false, "EBBTIDE_SEGMENT")] {
+        for (runner, token, missing) in [
+            (None, true, "EBBTIDE_RUNNER"),
+            (Some("a"), false, "EBBTIDE_SEGMENT"),
+        ] {
             let told = start(runner, token).reply("coordinator");
-            assert!(told.starts_with("err Segment(Environment") && told.contains(missing), "{told}");
+            assert!(
+                told.starts_with("err Segment(Environment") && told.contains(missing),
+                "{told}"
+            );
         }
-        assert!(start(Some("a/b"), true).reply("coordinator").starts_with("err InvalidName"));
+        assert!(
+            start(Some("a/b"), true)
+                .reply("coordinator")
+                .starts_with("err InvalidName")
+        );
         let mut agent = start(Some("worker-7"), true);
         assert_eq!(agent.reply("coordinator"), "ok");
         assert!(agent.reply("init again").starts_with("err Instance"));

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use ebbtide::{Initiation, Phase, Scope, ShutdownCoordinator, ShutdownOutcome, ShutdownRequest};
-use support::{HANG, Place, Shutdown, both, outcome};
+use support::{HANG, Shutdown, both, outcome};
 
 #[test]
 fn told_once_every_later_check_in_every_thread_says_so() {
@@ -153,7 +153,7 @@ fn a_waiter_that_sleeps_through_a_whole_shutdown_is_not_told_it_was_cancelled() 
             .initiate_shutdown(&Scope::All, &ShutdownRequest::new())
             .unwrap();
         waiter.tell("complete all 3600000");
-        asleep(place, waiter.pid());
+        waiter.until_asleep();
         waiter.stop();
         runner.tell("run");
         assert_eq!(coordinator.complete().outcome, ShutdownOutcome::Completed);
@@ -162,21 +162,5 @@ fn a_waiter_that_sleeps_through_a_whole_shutdown_is_not_told_it_was_cancelled() 
         waiter.go_on();
         let told = waiter.event("complete");
         assert!(told.starts_with("Completed"), "{told}");
-    });
-}
-
-/// Waits until a thread of the process sleeps in a futex call that is not a plain wait
-/// for orders, so that it has begun to wait for the group.
-fn asleep(_place: &Place, pid: u32) {
-    // futex_waitv (449) on the life-word back end, FUTEX_WAIT_BITSET (op 9) otherwise;
-    // the standard library waits with FUTEX_WAIT_BITSET | PRIVATE (op 137).
-    support::until_true("the waiter sleeps on the segment", || {
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-        tasks.flatten().any(|task| {
-            let call = std::fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
-            let words: Vec<&str> = call.split(' ').collect();
-            words.first() == Some(&"449")
-                || words.first() == Some(&"202") && words.get(2) == Some(&"0x9")
-        })
     });
 }

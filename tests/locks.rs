@@ -189,13 +189,14 @@ fn a_lock_excludes_and_is_not_recursive() {
             Err(LockError::Recursive { .. })
         );
         // Another thread, another attachment, another process; another name is free.
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                assert_is!(same.try_lock(), Err(LockError::WouldBlock { .. }));
-                let timeout = Duration::from_millis(20);
-                assert_is!(same.lock_timeout(timeout), Err(LockError::TimedOut { waited, .. }) if waited >= timeout);
-            });
-        });
+        std::thread::spawn(move || {
+            assert_is!(same.try_lock(), Err(LockError::WouldBlock { .. }));
+            let timeout = Duration::from_millis(20);
+            let error = same.lock_timeout(timeout).unwrap_err();
+            assert_is!(error, LockError::TimedOut { waited, .. } if waited >= timeout);
+        })
+        .join()
+        .unwrap();
         let apart = place.options.open(support::Place::NAME).unwrap();
         let apart = CrossProcessLock::open(&apart, "device").unwrap();
         assert_is!(apart.try_lock(), Err(LockError::WouldBlock { .. }));

@@ -19,7 +19,10 @@ fn children_do_not_outlive_their_handles() {
         let pids = [stopped.pid(), place.agent(&segment).pid()];
         drop(stopped);
         for pid in pids {
-            assert!(kill(Pid::from_raw(pid as i32), None).is_err(), "{pid} is still there");
+            assert!(
+                kill(Pid::from_raw(pid as i32), None).is_err(),
+                "{pid} is still there"
+            );
         }
     });
 }

@@ -67,12 +67,15 @@ fn garbage_of_the_right_size_is_refused() {
     });
 }
 
+/// Whether a refusal is the one expected.
+type Expected = fn(&SegmentError) -> bool;
+
 /// Offsets as `src/segment/header.rs` proves them.
 #[test]
 fn magic_layout_fingerprint_and_boot_are_checked() {
     once(here!(), |place| {
         drop(place.create());
-        let checks: [(u64, fn(&SegmentError) -> bool); 7] = [
+        let checks: [(u64, Expected); 7] = [
             (0, is!(SegmentError::Magic { .. })),
             (7, is!(SegmentError::Magic { .. })),
             (8, is!(SegmentError::Layout { .. })),

@@ -16,11 +16,16 @@ fn a_token_travels_as_text_to_another_process() {
         assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text}");
         let token = Token::from_str(&text).unwrap();
         assert_eq!(token, segment.token());
-        assert_eq!((token.name(), token.directory()), (Place::NAME, place.directory().as_path()));
+        assert_eq!(
+            (token.name(), token.directory()),
+            (Place::NAME, place.directory().as_path())
+        );
         // Agents open by token; the directory of the options is not used.
         let mut agent = place.runner(&segment, "a");
         assert_eq!(agent.ask("check"), "false false");
-        let elsewhere = SegmentOptions::new().directory(place.scratch("elsewhere")).liveness(place.liveness);
+        let elsewhere = SegmentOptions::new()
+            .directory(place.scratch("elsewhere"))
+            .liveness(place.liveness);
         assert_eq!(elsewhere.open_token(&token).unwrap().name(), Place::NAME);
         assert!(!place.scratch("elsewhere").exists());
     });
@@ -32,17 +37,32 @@ fn a_token_is_stale_once_its_segment_was_removed_or_made_anew() {
         let segment = place.create();
         let token = segment.token();
         place.options.remove(Place::NAME, true).unwrap();
-        assert_is!(place.options.open_token(&token), Err(SegmentError::Stale { .. }));
+        assert_is!(
+            place.options.open_token(&token),
+            Err(SegmentError::Stale { .. })
+        );
         let again = place.create();
         assert_ne!(again.token(), token);
-        assert_is!(place.options.open_token(&token), Err(SegmentError::Stale { .. }));
+        assert_is!(
+            place.options.open_token(&token),
+            Err(SegmentError::Stale { .. })
+        );
         // By name it is the new one, by the new token, too.
-        assert_eq!(place.options.open(Place::NAME).unwrap().token(), again.token());
-        assert_eq!(place.options.open_token(&again.token()).unwrap().token(), again.token());
+        assert_eq!(
+            place.options.open(Place::NAME).unwrap().token(),
+            again.token()
+        );
+        assert_eq!(
+            place.options.open_token(&again.token()).unwrap().token(),
+            again.token()
+        );
         // The old handle still shows where it came from, and lets nobody in.
         assert_eq!(segment.token(), token);
         let late = ebbtide::Runner::join(&segment, "a").unwrap_err();
-        assert_is!(late, ebbtide::CoordinationError::Segment(SegmentError::Stale { .. }));
+        assert_is!(
+            late,
+            ebbtide::CoordinationError::Segment(SegmentError::Stale { .. })
+        );
     });
 }
 
@@ -53,11 +73,23 @@ fn what_is_no_token_is_refused_with_what_is_wrong() {
         let cut = &good[..good.len() - 1];
         let long = "x".repeat(20_000);
         let upper = good.to_uppercase();
-        for bad in ["", "group", "ebb1:", "ebb1:group", "ebb2:group:00@/x", &upper, &long, "ebb1:../x:0@/x"] {
+        for bad in [
+            "",
+            "group",
+            "ebb1:",
+            "ebb1:group",
+            "ebb2:group:00@/x",
+            &upper,
+            &long,
+            "ebb1:../x:0@/x",
+        ] {
             assert_is!(bad.parse::<Token>(), Err(SegmentError::InvalidToken { .. }));
         }
         // Another directory is another place, and there is nothing.
-        assert_is!(place.options.open_token(&cut.parse().unwrap()), Err(SegmentError::Stale { .. }));
+        assert_is!(
+            place.options.open_token(&cut.parse().unwrap()),
+            Err(SegmentError::Stale { .. })
+        );
     });
 }
 
@@ -87,7 +119,10 @@ fn the_environment_names_a_segment_by_token_or_by_name() {
         assert_eq!(read(Some(&token), None), token);
         assert_eq!(read(Some(Place::NAME), Some(&place.directory())), token);
         let told = read(None, None);
-        assert!(told.starts_with("err Environment") && told.contains("EBBTIDE_SEGMENT"), "{told}");
+        assert!(
+            told.starts_with("err Environment") && told.contains("EBBTIDE_SEGMENT"),
+            "{told}"
+        );
         assert!(read(Some("no/name"), None).starts_with("err InvalidName"));
         assert!(read(Some("absent"), Some(&place.directory())).starts_with("err NotFound"));
         assert!(read(Some(Place::NAME), Some("".as_ref())).starts_with("err Environment"));
@@ -105,6 +140,9 @@ fn an_unknown_liveness_is_refused_by_name() {
             .env(Segment::VARIABLE, segment.token().to_string())
             .env("EBBTIDE_LIVENESS", "psychic");
         let told = Agent::start("reader", command).ask("read");
-        assert!(told.starts_with("err Environment") && told.contains("psychic"), "{told}");
+        assert!(
+            told.starts_with("err Environment") && told.contains("psychic"),
+            "{told}"
+        );
     });
 }

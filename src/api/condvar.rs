@@ -26,7 +26,8 @@ impl CrossProcessCondvar {
     ///
     /// # Errors
     /// [`CoordinationError::InvalidName`](crate::CoordinationError::InvalidName),
-    /// [`SegmentError::Full`] (128 of them), [`SegmentError::ForkedHandle`].
+    /// [`SegmentError::Full`] (128 of them), [`SegmentError::ForkedHandle`], [`LockError::TimedOut`] when a stopped process keeps
+    /// the table of names for 5 s.
     pub fn open(segment: &Segment, name: &str) -> Result<Self, LockError> {
         let session = Arc::clone(segment.session());
         let names = &session.core().tables().condvar_names;

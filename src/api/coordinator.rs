@@ -11,7 +11,6 @@ use crate::api::report::{ShutdownOutcome, ShutdownReport};
 use crate::api::request::{Scope, ShutdownRequest};
 use crate::api::segment::Segment;
 use crate::api::session::Session;
-use crate::api::status::{Laggard, Status};
 use crate::api::view::{Target, View, corrupt};
 use crate::error::{CoordinationError, SegmentError};
 use crate::phase::Phase;
@@ -38,6 +37,9 @@ pub enum Initiation {
 pub struct RunnerHandle {
     slot: usize,
     generation: u16,
+    /// Epoch of its own scope, which changes with every new holder of the slot (and
+    /// when its own shutdown is called off).
+    epoch: u32,
 }
 
 /// Begins, watches, hardens and cancels shutdowns. Cheap to make and to clone.
@@ -196,11 +198,22 @@ impl ShutdownCoordinator {
                 false => group.generation.current() != generation,
             };
             if is_over && target == Target::All {
-                let ended = if is_same { seen } else { last.in_phase(Phase::Complete) };
+                let ended = if is_same {
+                    seen
+                } else {
+                    last.in_phase(Phase::Complete)
+                };
                 return Ok(self.view().report_of(target, ended, generation, |_| true)?);
             }
             if phase == Phase::Complete || over {
-                return Ok(self.view().report(target)?);
+                let report = self.view().report(target)?;
+                if let (Aim::Runner { slot, member, .. }, Scope::Runner(id)) = (aim, scope)
+                    && group.member(slot).generation() != member.generation()
+                {
+                    // The slot has a new holder; the old one's record is gone.
+                    return Err(CoordinationError::NoSuchRunner { id: id.clone() });
+                }
+                return Ok(report);
             }
             if !is_same {
                 let mut report = self.view().report(target)?;
@@ -272,7 +285,11 @@ impl ShutdownCoordinator {
         let group = &self.session.core().tables().group;
         match group.runners.get(runner.slot) {
             Some(record) => {
-                group.scope.control().is_shutting_down() || record.own.control().is_shutting_down()
+                let own = record.own.control();
+                group.scope.control().is_shutting_down()
+                    || own.is_shutting_down()
+                    || own.epoch() != runner.epoch
+                        && !group.member(runner.slot).is_live(runner.generation)
             }
             None => true,
         }
@@ -288,6 +305,10 @@ impl ShutdownCoordinator {
             Some((slot, member)) => Ok(RunnerHandle {
                 slot,
                 generation: member.generation(),
+                epoch: self.session.core().tables().group.runners[slot]
+                    .own
+                    .control()
+                    .epoch(),
             }),
             None => Err(CoordinationError::NoSuchRunner { id: id.into() }),
         }
@@ -309,39 +330,6 @@ impl ShutdownCoordinator {
         handler: impl FnMut(&HandlerContext) + Send + 'static,
     ) -> Result<(), CoordinationError> {
         register(&self.session, phase, priority, name, None, handler)
-    }
-
-    /// What is going on now. Never blocks.
-    ///
-    /// # Errors
-    /// [`SegmentError::Corrupt`], `ForkedHandle`.
-    pub fn status(&self) -> Result<Status, CoordinationError> {
-        self.checked()?;
-        Ok(self.view().status()?)
-    }
-
-    /// Who holds the scope's present phase up.
-    ///
-    /// # Errors
-    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`].
-    pub fn laggards(&self, scope: &Scope) -> Result<Vec<Laggard>, CoordinationError> {
-        let target = match self.target(scope)? {
-            Aim::All => Target::All,
-            Aim::Runner { slot, .. } => Target::Slot(slot),
-        };
-        Ok(self.view().laggards(target))
-    }
-
-    /// The report of the scope's present or last shutdown. Never blocks.
-    ///
-    /// # Errors
-    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`], `Corrupt`.
-    pub fn report(&self, scope: &Scope) -> Result<ShutdownReport, CoordinationError> {
-        let target = match self.target(scope)? {
-            Aim::All => Target::All,
-            Aim::Runner { slot, .. } => Target::Slot(slot),
-        };
-        Ok(self.view().report(target)?)
     }
 
     pub(super) fn target(&self, scope: &Scope) -> Result<Aim, CoordinationError> {

@@ -1,7 +1,7 @@
 //! One attachment of this process to a segment: its mapping, process slot and byte
 //! lock, and the answers about who lives that the tables ask for.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::api::options::Liveness;
@@ -10,11 +10,17 @@ use crate::layout::Layout;
 use crate::limits::MAX_PROCESSES;
 use crate::os::{clock, file, fork, process};
 use crate::segment::{Body, Opened, refused};
+use crate::sync::life;
 use crate::sync::{Env, Mem, Owner, Pulse, Real, Word};
 use crate::table::Corrupt;
 use crate::table::slots::Gone;
 use crate::table::sweep::sweep;
 use core::sync::atomic::Ordering;
+
+/// How often and how long an attacher waits for a remover that has every byte lock; it
+/// holds them for a few system calls, and the kernel takes them from it if it dies.
+const REMOVER_TRIES: u32 = 1000;
+const REMOVER_PAUSE: Duration = Duration::from_millis(1);
 
 pub(crate) type Tables = Layout<Real>;
 
@@ -29,6 +35,8 @@ where
     process: usize,
     portable: bool,
     forks: u32,
+    /// A byte lock excludes other processes, not other threads of this attachment.
+    reaping: Mutex<()>,
 }
 
 impl<M: Mem> Core<M>
@@ -46,14 +54,24 @@ where
             process: usize::MAX,
             portable: liveness.is_portable()?,
             forks: fork::fork_count(),
+            reaping: Mutex::new(()),
         };
+        // Now, not in the middle of a wait: it starts a thread.
+        let _ = life::self_test();
         // `claim` reaps what it needs: a dead holder's slot is taken over.
-        let slot = core
-            .tables()
-            .processes
-            .claim(&core, |dead| core.sweep(dead));
+        let processes = &core.tables().processes;
+        let claim = || processes.claim(&core, |dead| core.sweep(dead));
+        let mut slot = claim();
+        for _ in 0..REMOVER_TRIES {
+            if slot.is_some() || processes.occupied().count() >= MAX_PROCESSES {
+                break;
+            }
+            // Room, but no byte lock: a remover holds them all for an instant.
+            core.opened.probe()?;
+            std::thread::sleep(REMOVER_PAUSE);
+            slot = claim();
+        }
         let Some(slot) = slot else {
-            // A remover holds all byte locks for an instant.
             core.opened.probe()?;
             return Err(core.processes_full());
         };
@@ -123,6 +141,7 @@ where
 
     /// Reaps every process that is gone; returns how many.
     pub(crate) fn reap(&self) -> usize {
+        let _alone = self.reaping.lock().unwrap_or_else(PoisonError::into_inner);
         self.tables().processes.reap(self, |dead| self.sweep(dead))
     }
 

@@ -43,11 +43,7 @@ impl<'a> Driver<'a> {
             self.runner.check()?;
             let (group, own) = self.runner.controls();
             if (group.epoch(), own.epoch()) != self.epochs {
-                // Called off (and perhaps begun anew): what was done is undone.
-                self.runner.record().gate.reopen();
-                self.done = Phase::Running;
-                self.tardy = false;
-                self.epochs = (group.epoch(), own.epoch());
+                self.call_off(group, own)?;
                 began = true;
             }
             let phase = |control: Control| control.phase().map_err(corrupt);
@@ -82,11 +78,31 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// One scope's shutdown was called off (and perhaps begun anew): what was done is
+    /// undone, but for what the other scope still holds us to. A resource that was closed
+    /// for the group is not closed again because our own shutdown was cancelled.
+    fn call_off(&mut self, group: Control, own: Control) -> Result<(), CoordinationError> {
+        let kept = |control: Control, before: u32| match control.epoch() == before {
+            true => control.phase().map_err(corrupt),
+            false => Ok(Phase::Running),
+        };
+        let held = kept(group, self.epochs.0)?.max(kept(own, self.epochs.1)?);
+        self.done = self.done.min(held);
+        if self.done < Phase::Draining {
+            self.runner.record().gate.reopen();
+        }
+        if self.done == Phase::Running {
+            self.tardy = false;
+        }
+        self.epochs = (group.epoch(), own.epoch());
+        Ok(())
+    }
+
     /// Acknowledges, in each scope, every phase done that the scope has come to.
     fn settle(&self) -> Result<(), CoordinationError> {
         for phase in Phase::ACKNOWLEDGED {
             if phase <= self.done {
-                self.runner.settle(phase, self.tardy)?;
+                self.runner.settle(self.epochs, phase, self.tardy)?;
             }
         }
         Ok(())
@@ -133,6 +149,10 @@ impl<'a> Driver<'a> {
     fn left(&self, phase: Phase) -> Duration {
         let now = self.runner.core().now();
         let (group, own) = self.runner.controls();
+        if (group.epoch(), own.epoch()) != self.epochs {
+            // Called off: nobody waits for the handler any more.
+            return Duration::ZERO;
+        }
         let of = |scope: &Scope<Real>, control: Control| {
             if !control.is_shutting_down() {
                 return u64::MAX;
@@ -229,7 +249,11 @@ impl<'a> Driver<'a> {
         let group_is_on = group.is_shutting_down() && group.phase() != Ok(Phase::Complete);
         if own_is_on {
             // We acknowledge it ourselves, so it has moved already, or does at once.
-            let _ = tables.group.advance_own(slot, core).map_err(corrupt)?;
+            let look = tables.group.advance_own(slot, core).map_err(corrupt)?;
+            if !group_is_on && self.runner.controls() == (group, own) {
+                let own = &self.runner.record().own;
+                tables.group.sleep(own, &look, core, u64::MAX);
+            }
         }
         if group_is_on {
             let look = tables.group.advance(core).map_err(corrupt)?;

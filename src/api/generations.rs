@@ -1,5 +1,6 @@
 //! One generation after the other: beginning the next, and waiting for the last to be gone.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::api::coordinator::ShutdownCoordinator;
@@ -99,8 +100,13 @@ impl ShutdownCoordinator {
                 }
             },
             // Once its byte lock is free it is reaped, and the slot word is free.
+            // Its process slot may have a new holder, who is somebody else.
             State::Dead => {
-                !core.tables().processes.word(process).is_free() && core.is_held(process)
+                let word = core.tables().processes.word(process);
+                let holder = group.runners[slot]
+                    .process_generation
+                    .load(Ordering::Relaxed);
+                !word.is_free() && u64::from(word.generation()) == holder && core.is_held(process)
             }
             _ => false,
         };

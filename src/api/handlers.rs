@@ -95,7 +95,10 @@ impl Handlers {
 
     /// Drops the handlers of a runner that has ended.
     pub(crate) fn forget(&self, of: (usize, u16)) {
-        lock(&self.0).retain(|handler| handler.of != Some(of));
+        let is_its = |handler: &mut Handler| handler.of == Some(of);
+        let gone: Vec<_> = lock(&self.0).extract_if(.., is_its).collect();
+        // Unlocked: a closure may own another runner, which forgets its own.
+        drop(gone);
     }
 
     /// Runs the handlers of a phase for one runner, one after another. `announce` says

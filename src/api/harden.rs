@@ -23,7 +23,11 @@ impl ShutdownCoordinator {
         match record.escalate(mode).map_err(corrupt)? {
             None => Err(CoordinationError::NotShuttingDown),
             Some(before) if before >= mode => Err(CoordinationError::ModeHeld { mode: before }),
-            Some(before) => Ok(before),
+            Some(before) => {
+                // A runner that is shut down with the group sleeps on the group's word.
+                group.scope.wake_all();
+                Ok(before)
+            }
         }
     }
 

@@ -73,6 +73,10 @@ impl Runner {
         runner
             .pid
             .store(u64::from(std::process::id()), Ordering::Relaxed);
+        let generation = tables.processes.word(core.process()).generation();
+        runner
+            .process_generation
+            .store(u64::from(generation), Ordering::Relaxed);
         let same = |other: usize| tables.texts[other].id.is(id);
         let joined = group
             .publish(claim, core.as_ref(), same)

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::api::driver::Driver;
 use crate::api::handlers::{HandlerContext, register};
-use crate::api::report::ShutdownReport;
+use crate::api::report::{ShutdownOutcome, ShutdownReport};
 use crate::api::runner::Runner;
 use crate::error::CoordinationError;
 use crate::phase::Phase;
@@ -28,7 +28,7 @@ impl Runner {
     /// [`run_shutdown`](Self::run_shutdown) instead.
     ///
     /// # Errors
-    /// [`CoordinationError::OutOfOrder`], `Left`, [`SegmentError::ForkedHandle`].
+    /// [`CoordinationError::OutOfOrder`], `Left`, [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     pub fn acknowledge(&self, phase: Phase) -> Result<Acknowledged, CoordinationError> {
         self.check()?;
         let (group, own) = self.controls();
@@ -39,7 +39,8 @@ impl Runner {
                 problem: "work is in flight",
             });
         }
-        let acknowledged = self.settle(phase, false)?;
+        let epochs = (group.epoch(), own.epoch());
+        let acknowledged = self.settle(epochs, phase, false)?;
         // Whoever resolves a laggard goes on looking; the keeper does it for us.
         self.session().watch(self.key().0);
         acknowledged.ok_or(CoordinationError::OutOfOrder {
@@ -51,6 +52,7 @@ impl Runner {
     /// Acknowledges `phase` in each scope that has come to it. `None` if no scope has.
     pub(crate) fn settle(
         &self,
+        epochs: (u32, u32),
         phase: Phase,
         tardy: bool,
     ) -> Result<Option<Acknowledged>, CoordinationError> {
@@ -58,8 +60,8 @@ impl Runner {
         let (slot, generation) = self.key();
         let group = &core.tables().group;
         let answers = [
-            group.acknowledge(slot, generation, phase, tardy, core),
-            group.acknowledge_own(slot, generation, phase, tardy, core),
+            group.acknowledge(slot, generation, epochs.0, phase, tardy, core),
+            group.acknowledge_own(slot, generation, epochs.1, phase, tardy, core),
         ];
         let mut result = None;
         for answer in answers {
@@ -104,15 +106,26 @@ impl Runner {
     /// outcome of all and the record of this runner;
     /// [`ShutdownCoordinator::report`](crate::ShutdownCoordinator::report) has everybody's.
     ///
+    /// Called by several threads, or again, it gives them all the same report.
+    ///
     /// Returns with outcome `Cancelled`, not having left, if the shutdown is called off.
     ///
     /// # Errors
     /// [`CoordinationError::NotShuttingDown`] when none is on (see
     /// [`wait_for_shutdown`](Self::wait_for_shutdown)), `Left`,
-    /// [`SegmentError::ForkedHandle`], [`SegmentError::Corrupt`].
+    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), [`SegmentError::Corrupt`](crate::SegmentError::Corrupt).
     pub fn run_shutdown(&self) -> Result<ShutdownReport, CoordinationError> {
+        // Of several callers one drives; the others get its report.
+        let mut finished = self.finished();
+        if let Some(report) = finished.as_ref() {
+            return Ok(report.clone());
+        }
         self.check()?;
-        Driver::new(self).run()
+        let report = Driver::new(self).run()?;
+        if report.outcome != ShutdownOutcome::Cancelled {
+            *finished = Some(report.clone());
+        }
+        Ok(report)
     }
 
     /// Declares this runner failed, with a cause of at most 120 bytes, and leaves.

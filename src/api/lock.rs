@@ -12,7 +12,7 @@ use crate::api::names::check_name;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::threads;
-use crate::error::{CoordinationError, Holder, LockError, SegmentError};
+use crate::error::{Holder, LockError, SegmentError};
 use crate::limits;
 use crate::sync::mutex::{Acquired, Busy, Mutex, NotLocked};
 use crate::sync::{Env, Owner, Real};
@@ -50,8 +50,9 @@ impl CrossProcessLock {
     /// until the end of the segment.
     ///
     /// # Errors
-    /// [`CoordinationError::InvalidName`], [`SegmentError::Full`] (256 locks),
-    /// [`SegmentError::ForkedHandle`].
+    /// [`CoordinationError::InvalidName`](crate::CoordinationError::InvalidName), [`SegmentError::Full`] (256 locks),
+    /// [`SegmentError::ForkedHandle`], [`LockError::TimedOut`] when a stopped process keeps
+    /// the table of names for 5 s.
     pub fn open(segment: &Segment, name: &str) -> Result<Self, LockError> {
         let session = Arc::clone(segment.session());
         let names = &session.core().tables().lock_names;
@@ -235,21 +236,26 @@ impl fmt::Debug for LockGuard<'_> {
     }
 }
 
+/// How long opening a new name waits for others that add names; only a process that was
+/// stopped in the middle of that makes anybody wait.
+const ADDING: Duration = Duration::from_secs(5);
+
 /// The index of a name in a directory of the segment.
 pub(crate) fn index_of<const N: usize>(
     core: &Arc<Core>,
     names: &Names<Real, N>,
     table: &'static str,
     name: &str,
-) -> Result<usize, CoordinationError> {
+) -> Result<usize, LockError> {
     check_name(name)?;
     core.check()?;
     if let Some(index) = names.find(name) {
         return Ok(index);
     }
     let me = threads::owner(core)?;
+    let until = deadline(core.as_ref(), Some(ADDING));
     names
-        .find_or_add(name, me, core.as_ref(), u64::MAX)
+        .find_or_add(name, me, core.as_ref(), until)
         .map_err(|reason| match reason {
             NoIndex::Full => SegmentError::Full {
                 table,
@@ -261,6 +267,11 @@ pub(crate) fn index_of<const N: usize>(
                     .collect(),
             }
             .into(),
+            NoIndex::Locked(NotLocked::TimedOut { waited_for }) => LockError::TimedOut {
+                name: format!("the table of {table}"),
+                waited: ADDING,
+                holder: describe(core, waited_for),
+            },
             NoIndex::Locked(why) => SegmentError::Corrupt {
                 what: format!("lock of the table of {table}: {why:?}"),
             }

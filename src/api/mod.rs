@@ -13,6 +13,7 @@ pub(crate) mod instance;
 pub(crate) mod join;
 pub(crate) mod leaving;
 pub(crate) mod lock;
+pub(crate) mod looking;
 pub(crate) mod names;
 pub(crate) mod observer;
 pub(crate) mod options;

@@ -172,7 +172,7 @@ pub struct HandlerReport {
 }
 
 /// What became of a shutdown. Ask again and get the same answer, until the next
-/// generation is shut down.
+/// generation begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {

@@ -53,6 +53,8 @@ pub struct Runner {
     /// Keeps this process's threads apart where the segment has one writer.
     writing: Mutex<()>,
     pub(super) left: AtomicBool,
+    /// The report of the shutdown it went through; locked while it does.
+    finished: Mutex<Option<ShutdownReport>>,
 }
 
 impl Runner {
@@ -70,6 +72,7 @@ impl Runner {
             id: id.into(),
             writing: Mutex::new(()),
             left: AtomicBool::new(false),
+            finished: Mutex::new(None),
         }
     }
 
@@ -85,19 +88,23 @@ impl Runner {
         self.group_generation
     }
 
-    /// Whether a shutdown of the group or of this runner is on or over: two atomic
-    /// loads, no call, no lock. Level-triggered: once true it stays true for every
+    /// Whether a shutdown of the group or of this runner is on or over, or it has left:
+    /// two atomic loads of the segment and one of this handle, no call, no lock. Level-triggered: once true it stays true for every
     /// thread, unless the shutdown is cancelled.
     #[inline]
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
         let (group, own) = self.controls();
-        group.is_shutting_down() || own.is_shutting_down()
+        group.is_shutting_down() || own.is_shutting_down() || self.left.load(Ordering::Relaxed)
     }
 
-    /// The furthest phase of the group's and this runner's own shutdown.
+    /// The furthest phase of the group's and this runner's own shutdown; Complete once
+    /// it has left.
     #[must_use]
     pub fn phase(&self) -> Phase {
+        if self.left.load(Ordering::Acquire) {
+            return Phase::Complete;
+        }
         let (group, own) = self.controls();
         let phase = |control: Control| control.phase().unwrap_or(Phase::Complete);
         phase(group).max(phase(own))
@@ -343,6 +350,10 @@ impl Runner {
     /// Slot and its generation.
     pub(crate) fn key(&self) -> (usize, u16) {
         (self.slot, self.generation)
+    }
+
+    pub(super) fn finished(&self) -> MutexGuard<'_, Option<ShutdownReport>> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn writing(&self) -> MutexGuard<'_, ()> {

@@ -1,11 +1,14 @@
 //! A thread's seat: its slot and life word.
 
+use core::sync::atomic::Ordering;
+
 use crate::api::core::{Core, holders};
 use crate::error::SegmentError;
 use crate::layout::Layout;
 use crate::limits::MAX_THREADS;
 use crate::segment::Body;
-use crate::sync::{LifeArea, Mem, Owner, Real};
+use crate::sync::mem::ALL;
+use crate::sync::{LifeArea, Mem, Owner, Real, Word};
 
 /// A thread slot held by the thread that is running.
 pub(crate) struct Seat<'a, M: Mem = Real>
@@ -42,11 +45,14 @@ where
             owner,
             holds_life: false,
         };
-        if !core.is_portable()
-            && let Some(thread) = threads.get(usize::from(owner.slot))
-        {
+        if let Some(thread) = threads.get(usize::from(owner.slot)) {
             // A failure leaves the word silent: peers then ask the byte lock.
-            seat.holds_life = thread.life.hold().is_ok();
+            seat.holds_life = !core.is_portable() && thread.life.hold().is_ok();
+            if !seat.holds_life {
+                // The mark of an earlier holder's death is not ours.
+                thread.life.word().store(0, Ordering::Release);
+                M::wake(M::cell(thread.life.word()), ALL);
+            }
         }
         threads.go_live(owner);
         Ok(seat)

@@ -120,8 +120,9 @@ impl Segment {
         self.core().opened().token()
     }
 
-    /// Frees the slots of processes that are gone; returns how many there were. Waiting
-    /// runners do this by themselves; it is for people who want a tidy table now.
+    /// Frees the slots of processes that are gone; returns how many there were. Whoever
+    /// needs a slot and finds none does this by itself, and phases count the dead out
+    /// without it; it is for people who want a tidy table now.
     ///
     /// # Errors
     /// [`SegmentError::ForkedHandle`].

@@ -18,6 +18,7 @@ use crate::api::seat::Seat;
 use crate::api::threads;
 use crate::error::SegmentError;
 use crate::segment::refused;
+use crate::sync::Real;
 use crate::table::group::Look;
 
 /// Shared by every handle of one attachment.
@@ -107,11 +108,17 @@ impl Session {
 
     /// Lets the keeper watch the shutdowns of the group and of a runner until they end.
     pub(crate) fn watch(&self, slot: usize) {
-        self.watched.store(slot, Ordering::Release);
+        let before = self.watched.swap(slot, Ordering::AcqRel);
         if let Ok(keeper) = self.keeper.lock()
             && let Some(keeper) = keeper.as_ref()
         {
             let _ = keeper.orders.send(Order::Watch(slot));
+        }
+        if before != slot
+            && let Some(runner) = self.core.tables().group.runners.get(before)
+        {
+            // It may be asleep on the own word of another.
+            runner.own.wake_all();
         }
     }
 }
@@ -135,9 +142,15 @@ impl Drop for Session {
         } = keeper;
         stop.store(true, Ordering::Release);
         drop(orders);
-        // A watching keeper sleeps on the phase word. It may be about to sleep when we
-        // wake it, so wake until it answers; the first or second time does.
+        // A watching keeper sleeps on a control word. It may be about to sleep when we
+        // wake it, so wake until it answers; the first or second time does. One that
+        // never watched is at its inbox, and nobody else's sleep is disturbed.
+        let has_watched = self.watched.load(Ordering::Acquire) != usize::MAX;
         loop {
+            if !has_watched {
+                let _ = done.recv();
+                break;
+            }
             let group = &self.core.tables().group;
             group.scope.wake_all();
             if let Some(runner) = group.runners.get(self.watched.load(Ordering::Acquire)) {
@@ -154,31 +167,46 @@ impl Drop for Session {
 
 fn keep(core: &Core, inbox: &mpsc::Receiver<Order>, stop: &AtomicBool) {
     while let Ok(Order::Watch(slot)) = inbox.recv() {
+        let mut slots = vec![slot];
         // A corrupt table ends the watching; who looks at it by a call gets the error.
-        while watch_once(core, slot) == Some(true) {
+        while watch_once(core, &slots) == Some(true) {
             if stop.load(Ordering::Acquire) {
                 return;
+            }
+            for Order::Watch(slot) in inbox.try_iter() {
+                if !slots.contains(&slot) {
+                    slots.push(slot);
+                }
             }
         }
     }
 }
 
 /// Advances what is due and sleeps while something waits; false when nothing does.
-fn watch_once(core: &Core, slot: usize) -> Option<bool> {
+fn watch_once(core: &Core, slots: &[usize]) -> Option<bool> {
     let group = &core.tables().group;
     let look = group.advance(core).ok()?;
-    let own = group.advance_own(slot, core).ok()?;
-    match (&look, &own) {
-        (Look::Blocked { .. }, Look::Blocked { until, .. }) => {
-            group.sleep(&group.scope, &look, core, *until);
+    // The own scope that is forced first bounds the sleep.
+    let mut first: Option<(usize, u64, Look<'_, Real>)> = None;
+    for slot in slots {
+        let own = group.advance_own(*slot, core).ok()?;
+        if let Look::Blocked { until, .. } = own
+            && first
+                .as_ref()
+                .is_none_or(|(_, earliest, _)| until < *earliest)
+        {
+            first = Some((*slot, until, own));
         }
-        (Look::Blocked { .. }, Look::Idle(_)) => {
-            group.sleep(&group.scope, &look, core, u64::MAX);
+    }
+    match (&look, first) {
+        (Look::Blocked { .. }, own) => {
+            let until = own.map_or(u64::MAX, |(_, until, _)| until);
+            group.sleep(&group.scope, &look, core, until);
         }
-        (Look::Idle(_), Look::Blocked { .. }) => {
+        (Look::Idle(_), Some((slot, _, own))) => {
             group.sleep(&group.runners.get(slot)?.own, &own, core, u64::MAX);
         }
-        (Look::Idle(_), Look::Idle(_)) => return Some(false),
+        (Look::Idle(_), None) => return Some(false),
     }
     Some(true)
 }

@@ -217,7 +217,8 @@ impl<E: Env<Real>> View<'_, E> {
                 let member = group.member(*slot);
                 let ours = group.joined(*slot) == generation;
                 match member.state() {
-                    Ok(State::Live) => ours || is_current,
+                    // A joiner is counted, so it is shown.
+                    Ok(State::Joining | State::Live) => ours || is_current,
                     Ok(State::Dead) => ours,
                     Ok(State::Left) => {
                         let ended = group.runners[*slot]

@@ -208,17 +208,19 @@ impl<M: Mem, const N: usize> Group<M, N> {
     }
 
     /// A runner's word that it has done `phase` of the group's shutdown; then the
-    /// advance, if that was the last. `tardy`: it went on without something that ran
+    /// advance, if that was the last. What was done in the shutdown of `epoch` counts in
+    /// that one only: another may have been begun since. `tardy`: it went on without something that ran
     /// over its time, and says so.
     pub(crate) fn acknowledge(
         &self,
         slot: usize,
         generation: u16,
+        epoch: u32,
         phase: Phase,
         tardy: bool,
         env: &impl Env<M>,
     ) -> Result<Acked, Corrupt> {
-        let (acked, is_new) = self.store_ack(slot, generation, phase, tardy, env)?;
+        let (acked, is_new) = self.store_ack(slot, generation, epoch, phase, tardy, env)?;
         if is_new {
             let _ = self.advance(env)?;
         }
@@ -229,6 +231,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
         &self,
         slot: usize,
         generation: u16,
+        epoch: u32,
         phase: Phase,
         tardy: bool,
         env: &impl Env<M>,
@@ -243,12 +246,11 @@ impl<M: Mem, const N: usize> Group<M, N> {
             if !member.is_live(generation) {
                 return Ok((Acked::NotLive, false));
             }
-            let epoch = control.epoch();
             let before = member.acked(epoch);
-            if current >= phase && before >= phase {
+            if control.epoch() == epoch && current >= phase && before >= phase {
                 return Ok((verdict_of(member.is_late(epoch)), false));
             }
-            if current < phase || before.next() != phase {
+            if control.epoch() != epoch || current < phase || before.next() != phase {
                 return Ok((Acked::OutOfOrder, false));
             }
             let late = tardy || current > phase;
@@ -284,9 +286,19 @@ impl<M: Mem, const N: usize> Group<M, N> {
             }
         }
         runner.own.wake_all();
-        let _ = self.advance(env)?;
         let _ = self.advance_own(slot, env)?;
+        self.look_and_pass_on(env)?;
         Ok(true)
+    }
+
+    /// For one who resolved a laggard and goes away: looks at all, and if somebody is
+    /// still waited for, has all sleepers look again. They may have watched the one that
+    /// is gone, and must not miss the death of the next.
+    pub(crate) fn look_and_pass_on(&self, env: &impl Env<M>) -> Result<(), Corrupt> {
+        if let Look::Blocked { .. } = self.advance(env)? {
+            self.scope.wake_all();
+        }
+        Ok(())
     }
 
     /// Sleeps until something about a blocked phase may have changed: the control word

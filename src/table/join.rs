@@ -171,7 +171,6 @@ impl<M: Mem, const N: usize> Group<M, N> {
         if member.generation() == claim.generation {
             self.swap_member(claim.slot, member, member.with_state(State::Free));
         }
-        let _ = self.advance(env)?;
-        Ok(())
+        self.look_and_pass_on(env)
     }
 }

@@ -82,6 +82,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
         &self,
         slot: usize,
         generation: u16,
+        epoch: u32,
         phase: Phase,
         tardy: bool,
         env: &impl Env<M>,
@@ -96,18 +97,20 @@ impl<M: Mem, const N: usize> Group<M, N> {
             if !member.is_live(generation) {
                 return Ok(Acked::NotLive);
             }
-            let epoch = control.epoch();
             let raw = runner.own_acked.load(Ordering::Acquire);
             let word = Member::from_raw(raw);
+            if word.generation() != generation {
+                return Err(Corrupt("own acknowledgement: of another holder"));
+            }
             let before = word.acked(epoch);
-            if current >= phase && before >= phase {
+            if control.epoch() == epoch && current >= phase && before >= phase {
                 return Ok(if word.is_late(epoch) {
                     Acked::Late
                 } else {
                     Acked::InTime
                 });
             }
-            if current < phase || before.next() != phase {
+            if control.epoch() != epoch || current < phase || before.next() != phase {
                 return Ok(Acked::OutOfOrder);
             }
             let late = tardy || current > phase;

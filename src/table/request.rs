@@ -21,7 +21,7 @@ const READY: u64 = 2;
 #[repr(C)]
 pub(crate) struct Request<M: Mem> {
     tag: M::U64,
-    /// Three shares of 16 bits, in per mille.
+    /// Three shares of 16 bits, in per mille; like the next two under 16 bits of epoch.
     shares: M::U64,
     cap_millis: M::U64,
     /// Process id of the initiator as it sees itself, for people.
@@ -61,13 +61,10 @@ impl<M: Mem> Request<M> {
     ) {
         let tag = self.tag.load(Ordering::Acquire);
         if epoch_of(tag) == epoch && state_of(tag) != 0 {
+            // Of this process: another of its threads, or the one that this signal
+            // handler interrupted, was first.
             let first = (tag >> 48) as usize;
-            if first != 0 && first - 1 != process && is_alive(first - 1) {
-                return;
-            }
-            if first == process + 1 && state_of(tag) == WRITING {
-                // Another thread of this process (or the one this signal handler
-                // interrupted) is at it.
+            if first == process + 1 || first != 0 && is_alive(first - 1) {
                 return;
             }
         }
@@ -81,11 +78,16 @@ impl<M: Mem> Request<M> {
         }
         let shares = terms.shares.iter().rev();
         let packed = shares.fold(0, |all, share| all << 16 | u64::from(*share));
-        self.shares.store(packed, Ordering::Relaxed);
-        self.cap_millis.store(terms.cap_millis, Ordering::Relaxed);
-        self.pid.store(u64::from(terms.pid), Ordering::Relaxed);
+        // Each word bears the epoch: if we are stopped here until the next shutdown,
+        // what we store then is not taken for that one's.
+        let mark = u64::from(epoch & 0xffff) << 48;
+        self.shares.store(mark | packed, Ordering::Relaxed);
+        let cap = terms.cap_millis.min(u64::from(u32::MAX));
+        self.cap_millis.store(mark | cap, Ordering::Relaxed);
+        self.pid
+            .store(mark | u64::from(terms.pid), Ordering::Relaxed);
         text();
-        // A failure means that we were taken for dead; then the other's words stand.
+        // A failure means that the epoch is over or that we were taken for dead.
         let _ = self.tag.compare_exchange(
             claim,
             make(epoch, READY, process),
@@ -106,15 +108,20 @@ impl<M: Mem> Request<M> {
             return Terms::default();
         }
         let packed = self.shares.load(Ordering::Relaxed);
+        let cap = self.cap_millis.load(Ordering::Relaxed);
+        let pid = self.pid.load(Ordering::Relaxed);
         let terms = Terms {
             shares: core::array::from_fn(|i| (packed >> (16 * i)) as u16),
-            cap_millis: self.cap_millis.load(Ordering::Relaxed),
-            pid: self.pid.load(Ordering::Relaxed) as u32,
+            cap_millis: u64::from(cap as u32),
+            pid: pid as u32,
         };
+        let is_ours = [packed, cap, pid]
+            .iter()
+            .all(|word| word >> 48 == u64::from(epoch & 0xffff));
         M::fence(Ordering::Acquire);
         // A taken-over claim may have been rewritten under us.
         let sum: u32 = terms.shares.iter().map(|share| u32::from(*share)).sum();
-        if self.is_ready(epoch) && sum == 1000 {
+        if self.is_ready(epoch) && is_ours && sum == 1000 {
             terms
         } else {
             Terms::default()

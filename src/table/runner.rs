@@ -40,6 +40,9 @@ pub(crate) struct Runner<M: Mem> {
     /// Group generation the runner joined.
     pub(crate) joined: M::U64,
     pub(crate) pid: M::U64,
+    /// Generation of the holder's process slot: that slot may have a new holder while
+    /// this record still tells of the old one.
+    pub(crate) process_generation: M::U64,
     /// `verdict:32 | slot generation:16`: what the runner said of itself.
     pub(crate) verdict: M::U64,
 }
@@ -113,6 +116,7 @@ impl<M: Mem> Default for Runner<M> {
             activity_since: M::U64::default(),
             joined: M::U64::default(),
             pid: M::U64::default(),
+            process_generation: M::U64::default(),
             verdict: M::U64::default(),
         }
     }
@@ -125,6 +129,6 @@ shared!(Times<M> {
 });
 shared!(Runner<M> {
     own, own_acked, gate, progress, extended_at, group_times, own_times, ended,
-    activity_since, joined, pid, verdict
+    activity_since, joined, pid, process_generation, verdict
 });
 shared!(Texts<M> { id, activity, last_words, cause, reason });

@@ -138,7 +138,11 @@ impl<M: Mem> Scope<M> {
             }
             Stage::Phase(_) => {
                 let elapsed = now.saturating_sub(self.started(epoch, now));
-                let budget = (elapsed / 1000).saturating_add(u64::from(ask.budget_millis));
+                // Extensions granted so far come on top of the budget.
+                let extended = self.extension.get(epoch).unwrap_or(0);
+                let budget = (elapsed / 1000)
+                    .saturating_add(u64::from(ask.budget_millis))
+                    .saturating_sub(extended / 1000);
                 let budget = u32::try_from(budget).unwrap_or(u32::MAX);
                 self.strengthen(control, ask.mode, budget)
                     .then_some(Initiated::Merged(epoch))

@@ -57,7 +57,7 @@ impl ProcessWord {
     pub(crate) const fn keeper(self) -> Option<usize> {
         ((self.0 >> KEEPER_SHIFT) as usize).checked_sub(1)
     }
-    const fn generation(self) -> u16 {
+    pub(crate) const fn generation(self) -> u16 {
         (self.0 >> GENERATION_SHIFT) as u16
     }
 }

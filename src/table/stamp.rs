@@ -1,7 +1,8 @@
 //! A time that belongs to one epoch: `epoch:16 | microseconds:48` in one word.
 //!
 //! Whoever comes first sets it, anybody may help, and a value of another epoch reads
-//! as unset, so nothing must be cleared between shutdowns.
+//! as unset, so nothing must be cleared between shutdowns. A helper that was stopped
+//! meanwhile never overwrites a newer epoch.
 
 use core::sync::atomic::Ordering;
 
@@ -28,6 +29,10 @@ impl<M: Mem> Stamp<M> {
                 return set;
             }
             let mine = pack(epoch, micros);
+            if is_newer(current, epoch) {
+                // We were stopped, and the epoch is over.
+                return mine & MICROS;
+            }
             match self
                 .0
                 .compare_exchange(current, mine, Ordering::AcqRel, Ordering::Acquire)
@@ -45,7 +50,7 @@ impl<M: Mem> Stamp<M> {
         loop {
             let standing = unpack(current, epoch).unwrap_or(0);
             let more = allow(standing);
-            if more == 0 {
+            if more == 0 || is_newer(current, epoch) {
                 return 0;
             }
             let next = pack(epoch, standing.saturating_add(more));
@@ -65,6 +70,12 @@ fn pack(epoch: u32, micros: u64) -> u64 {
     u64::from(epoch & 0xffff) << 48 | micros.clamp(1, MICROS)
 }
 
+/// Whether a stamp is of an epoch after this one (tags wrap; near is after).
+fn is_newer(raw: u64, epoch: u32) -> bool {
+    let ahead = ((raw >> 48) as u16).wrapping_sub(epoch as u16);
+    raw & MICROS != 0 && (1..0x8000).contains(&ahead)
+}
+
 fn unpack(raw: u64, epoch: u32) -> Option<u64> {
     let micros = raw & MICROS;
     (micros != 0 && raw >> 48 == u64::from(epoch & 0xffff)).then_some(micros)
@@ -77,3 +88,31 @@ impl<M: Mem> Default for Stamp<M> {
 }
 
 shared!(Stamp<M> { 0 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Real;
+
+    #[test]
+    fn the_first_of_an_epoch_stands_and_a_late_one_of_an_older_is_nothing() {
+        let stamp = Stamp::<Real>::default();
+        assert_eq!(stamp.set_once(7, 100), 100);
+        assert_eq!(stamp.set_once(7, 200), 100);
+        assert_eq!(stamp.set_once(8, 300), 300);
+        assert_eq!(stamp.set_once(7, 400), 400, "answered, not stored");
+        assert_eq!((stamp.get(8), stamp.get(7)), (Some(300), None));
+        assert_eq!(stamp.add(7, |_| 5), 0);
+        assert_eq!(stamp.get(8), Some(300));
+        assert_eq!(stamp.add(8, |standing| standing), 300);
+        assert_eq!(stamp.get(8), Some(600));
+    }
+
+    #[test]
+    fn tags_wrap() {
+        let stamp = Stamp::<Real>::default();
+        stamp.set_once(0xffff, 1);
+        stamp.set_once(0x1_0000, 2);
+        assert_eq!(stamp.get(0), Some(2));
+    }
+}

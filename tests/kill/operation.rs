@@ -130,8 +130,9 @@ impl Scene {
             return;
         };
         let group = &self.tables().group;
+        let epoch = group.scope.control().epoch();
         let _ = group
-            .acknowledge(slot, generation, phase, false, self.core.as_ref())
+            .acknowledge(slot, generation, epoch, phase, false, self.core.as_ref())
             .unwrap();
     }
 
@@ -214,8 +215,9 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
             };
             let _ = group.runners[slot].own.initiate(ASK, env.now()).unwrap();
             for phase in Phase::ACKNOWLEDGED {
+                let epoch = group.runners[slot].own.control().epoch();
                 let _ = group
-                    .acknowledge_own(slot, generation, phase, false, env)
+                    .acknowledge_own(slot, generation, epoch, phase, false, env)
                     .unwrap();
             }
         }

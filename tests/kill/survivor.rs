@@ -139,7 +139,7 @@ pub(super) fn check(directory: &str, portable: bool) {
 /// Whatever phase the dead left, the group completes.
 fn complete(core: &Attached) {
     let group = &core.tables().group;
-    let _ = group.generation.help(&group.scope).unwrap();
+    group.generation.help(&group.scope).unwrap();
     let _ = group.scope.initiate(ASK, core.now()).unwrap();
     let until = core.now() + 30 * SECONDS;
     loop {

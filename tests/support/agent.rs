@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 use ebbtide::Segment;
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -151,6 +152,27 @@ impl Agent {
         self.seen
             .iter()
             .any(|event| event.split(' ').next() == Some(kind))
+    }
+
+    /// Waits until a thread of it sleeps on a word of the segment, which is how every
+    /// wait of the library waits: then an order to wait for something is under way.
+    #[track_caller]
+    pub fn until_asleep(&self) {
+        // The standard library's own waits have the private flag.
+        const SHARED_WAIT: &str = "0x9";
+        let calls = |call: &str| {
+            let mut words = call.split(' ');
+            let number: Option<i64> = words.next().and_then(|number| number.parse().ok());
+            number == Some(libc::SYS_futex_waitv)
+                || number == Some(libc::SYS_futex) && words.nth(1) == Some(SHARED_WAIT)
+        };
+        super::until_true("it sleeps on the segment", || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+            tasks
+                .flatten()
+                .filter_map(|task| std::fs::read_to_string(task.path().join("syscall")).ok())
+                .any(|call| calls(&call))
+        });
     }
 
     pub fn signal(&self, signal: Signal) {

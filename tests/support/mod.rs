@@ -11,15 +11,19 @@
 //! kernel when the parent dies. [`Place`] checks that nothing is left behind.
 #![allow(
     dead_code,
+    unused_imports,
     unused_macros,
     reason = "each test file uses its own part of it"
 )]
 
 mod agent;
+mod blocking;
 mod child;
+mod orders;
 mod place;
 mod users;
 
+use std::io::Write;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -36,7 +40,7 @@ pub const HANG: Duration = Duration::from_secs(30);
 /// How long one test may take on one back end before the whole run is aborted.
 const TEST_LIMIT: Duration = Duration::from_secs(120);
 
-/// What a child does; the default role, [`child::serve`], follows orders.
+/// What a child does; the default role, [`orders::serve`], follows orders.
 pub type Role = fn(&Child);
 
 /// Runs the body once per liveness back end. In a child process: follows orders.
@@ -81,7 +85,9 @@ fn watched(name: &'static str, body: impl FnOnce()) {
     let (done, is_done) = mpsc::channel::<()>();
     let dog = std::thread::spawn(move || {
         if is_done.recv_timeout(TEST_LIMIT) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("{name} hangs: aborted after {TEST_LIMIT:?}");
+            // Past the test runner, which keeps what a test prints until it ends.
+            let text = format!("{name} hangs: aborted after {TEST_LIMIT:?}\n");
+            let _ = std::io::stderr().write_all(text.as_bytes());
             std::process::abort();
         }
     });

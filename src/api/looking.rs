@@ -1,0 +1,43 @@
+//! Looking through the coordinator: status, laggards, reports.
+
+use crate::api::coordinator::{Aim, ShutdownCoordinator};
+use crate::api::report::ShutdownReport;
+use crate::api::request::Scope;
+use crate::api::status::{Laggard, Status};
+use crate::api::view::Target;
+use crate::error::CoordinationError;
+
+impl ShutdownCoordinator {
+    /// What is going on now. Never blocks.
+    ///
+    /// # Errors
+    /// [`SegmentError::Corrupt`](crate::SegmentError::Corrupt), `ForkedHandle`.
+    pub fn status(&self) -> Result<Status, CoordinationError> {
+        self.checked()?;
+        Ok(self.view().status()?)
+    }
+
+    /// Who holds the scope's present phase up.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
+    pub fn laggards(&self, scope: &Scope) -> Result<Vec<Laggard>, CoordinationError> {
+        let target = match self.target(scope)? {
+            Aim::All => Target::All,
+            Aim::Runner { slot, .. } => Target::Slot(slot),
+        };
+        Ok(self.view().laggards(target))
+    }
+
+    /// The report of the scope's present or last shutdown. Never blocks.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`.
+    pub fn report(&self, scope: &Scope) -> Result<ShutdownReport, CoordinationError> {
+        let target = match self.target(scope)? {
+            Aim::All => Target::All,
+            Aim::Runner { slot, .. } => Target::Slot(slot),
+        };
+        Ok(self.view().report(target)?)
+    }
+}
