@@ -124,7 +124,7 @@ fn a_gate_left_closed_by_a_cancelled_shutdown_lets_work_in() {
 #[test]
 fn the_last_item_wakes_the_drainer() {
     Model::new("last item wakes the drainer")
-        .bound(3)
+        .bound(2)
         .check(|world| {
             let gate = Rc::new(Gate::<Loom>::default());
             let open = Look {

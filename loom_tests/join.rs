@@ -60,7 +60,7 @@ fn join_against_initiate(world: &Rc<World>, publish: Publish) {
 #[test]
 fn an_admitted_joiner_is_waited_for() {
     Model::new("join against initiate")
-        .bound(3)
+        .bound(2)
         .check(|world| join_against_initiate(world, publish_first));
 }
 
@@ -68,7 +68,7 @@ fn an_admitted_joiner_is_waited_for() {
 fn reading_the_phase_before_publishing_is_caught() {
     must_fail("join reads the phase first", || {
         Model::new("join, phase first")
-            .bound(3)
+            .bound(2)
             .check(|world| join_against_initiate(world, read_first));
     });
 }
@@ -99,7 +99,7 @@ fn a_joiner_killed_anywhere_holds_nobody_up() {
 #[test]
 fn of_two_joiners_of_one_identity_at_most_one_is_admitted() {
     Model::new("join, same identity twice")
-        .bound(3)
+        .bound(1)
         .check(|world| {
             let group = group::<2>(world, 0);
             let admitted = Rc::new(Cell::new(0));

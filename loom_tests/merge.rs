@@ -14,7 +14,7 @@ use crate::table::scope::{Cancelled, Initiated};
 #[test]
 fn two_initiators_merge_into_one_shutdown() {
     Model::new("merge of two initiators")
-        .bound(3)
+        .bound(2)
         .check(|world| {
             let group = group::<1>(world, 1);
             let drives = Rc::new(Cell::new(0));
@@ -83,7 +83,7 @@ fn cancel_and_commit_exclude_each_other() {
 
 #[test]
 fn an_extension_never_passes_the_cap() {
-    Model::new("two extensions").bound(3).check(|world| {
+    Model::new("two extensions").bound(2).check(|world| {
         let group = group::<1>(world, 1);
         let ask = Ask {
             budget_millis: 1_000,
@@ -110,7 +110,7 @@ fn an_extension_never_passes_the_cap() {
 #[test]
 fn a_generation_begun_by_the_dead_is_begun_once() {
     kill_sweep(
-        Model::new("begin generation, killed").bound(3),
+        Model::new("begin generation, killed").bound(2),
         |_, world| {
             let group = group::<1>(world, 0);
             let _ = initiate(&group, world, LONG);
@@ -141,7 +141,7 @@ fn a_generation_begun_by_the_dead_is_begun_once() {
 /// An acknowledgement repeated by two threads of one runner gives one answer.
 #[test]
 fn an_acknowledgement_may_be_repeated() {
-    Model::new("acknowledge twice").bound(3).check(|world| {
+    Model::new("acknowledge twice").bound(2).check(|world| {
         let group = group::<2>(world, 2);
         let _ = initiate(&group, world, LONG);
         for _ in 0..2 {

@@ -136,7 +136,7 @@ impl Env<Loom> for Alive<'_> {
 #[test]
 fn a_slot_has_one_holder_at_a_time() {
     Model::new("attach and detach, 2 processes, 1 slot")
-        .bound(2)
+        .bound(1)
         .check(|world| {
             let tables = Tables::new(world);
             for _ in 0..2 {
@@ -161,7 +161,7 @@ fn a_slot_has_one_holder_at_a_time() {
 #[test]
 fn the_slot_of_a_process_killed_anywhere_is_reaped() {
     kill_sweep(
-        Model::new("attach and detach, killed").bound(2),
+        Model::new("attach and detach, killed").bound(1),
         |_, world| {
             let tables = Tables::new(world);
             let shared = Rc::clone(&tables);
@@ -191,7 +191,7 @@ fn the_slot_of_a_process_killed_anywhere_is_reaped() {
 /// The reaper is killed at every point of its sweep; the next one finishes it.
 #[test]
 fn a_sweep_left_half_done_is_done_again() {
-    kill_sweep(Model::new("reaper killed").bound(2), |_, world| {
+    kill_sweep(Model::new("reaper killed").bound(1), |_, world| {
         let tables = Tables::new(world);
         let shared = Rc::clone(&tables);
         world.spawn(move |actor| {

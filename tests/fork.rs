@@ -14,7 +14,7 @@ use ebbtide::{
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::{ForkResult, Pid, alarm, fork};
 use support::{Agent, Child, HANG, Shutdown, both_with, event, reply};
 
 #[test]
@@ -49,6 +49,17 @@ fn every_handle_in_a_forked_child_says_so_and_its_end_ends_nothing() {
     });
 }
 
+/// Forks. The forked child ends in time whatever happens: no pipe and no parent ends it.
+fn fork_mortal() -> ForkResult {
+    // SAFETY: the child goes on in this one thread only, and allocates, which glibc
+    // allows after a fork of a process with threads.
+    let result = unsafe { fork() }.unwrap();
+    if matches!(result, ForkResult::Child) {
+        alarm::set(2 * HANG.as_secs() as u32);
+    }
+    result
+}
+
 fn forker(child: &Child) {
     let segment = child.open();
     let coordinator = ShutdownCoordinator::new(&segment);
@@ -62,9 +73,7 @@ fn forker(child: &Child) {
     let guard = lock.lock().unwrap();
     assert_eq!(child.order(), "fork");
 
-    // SAFETY: the child goes on in this one thread only, and allocates, which glibc
-    // allows after a fork of a process with threads.
-    match unsafe { fork() }.unwrap() {
+    match fork_mortal() {
         ForkResult::Child => {
             let told = |what: &str, result: Result<(), CoordinationError>| match result {
                 Err(CoordinationError::Segment(SegmentError::ForkedHandle)) => {}
@@ -202,8 +211,7 @@ fn draining(child: &Child) {
     child.order();
     reply("ok");
     child.order();
-    // SAFETY: as in `forker`.
-    match unsafe { fork() }.unwrap() {
+    match fork_mortal() {
         ForkResult::Child => {
             let told = runner.run_shutdown();
             let is_told = matches!(
@@ -302,8 +310,7 @@ fn ancestor(child: &Child) {
     let _guard = lock.lock().unwrap();
     let token = segment.token();
     assert_eq!(child.order(), "fork");
-    // SAFETY: as in `forker`.
-    match unsafe { fork() }.unwrap() {
+    match fork_mortal() {
         ForkResult::Child => {
             event(&format!("forked {}", std::process::id()));
             wake.wait().unwrap();

@@ -115,6 +115,8 @@ impl Runner {
     /// [`wait_for_shutdown`](Self::wait_for_shutdown)), `Left`,
     /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), [`SegmentError::Corrupt`](crate::SegmentError::Corrupt).
     pub fn run_shutdown(&self) -> Result<ShutdownReport, CoordinationError> {
+        // Before any lock: a forked child has a copy of one that is never given back.
+        self.core().check()?;
         // Of several callers one drives; the others get its report.
         let mut finished = self.finished();
         if let Some(report) = finished.as_ref() {
