@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The tests a newcomer runs, then the same processes on the portable back end, the
-# models, the examples, and the benches in test mode.
+# The tests a newcomer runs (most run on both liveness back ends by themselves), some
+# with the portable one forced on everything, the models, the examples, and the benches in test mode.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test
-EBBTIDE_LIVENESS=portable cargo test --tests
+EBBTIDE_LIVENESS=portable cargo test --test cancel --test generations --test handlers --test close_is_a_value --test cli_exec
 cargo test --features loom --lib loom_tests -- --nocapture
 for example in quick_start two_processes; do
     cargo run --quiet --example "$example"

@@ -4,7 +4,7 @@
 mod support;
 
 use ebbtide::{CoordinationError, Runner, SegmentError, ShutdownCoordinator, limits};
-use support::{Agent, Child, HANG, Place, Shutdown, both, both_with, die, once, reply};
+use support::{Agent, Child, HANG, Place, Shutdown, both, both_with, die, reply};
 
 #[track_caller]
 fn full(result: Result<Runner, CoordinationError>) -> Vec<ebbtide::Holder> {
@@ -131,26 +131,35 @@ fn processes_that_come_and_go_do_not_use_the_table_up() {
     });
 }
 
+/// In a process of its own, as it uses something up that all tests of a process share.
+fn hoarder(child: &Child) {
+    let mut handles = vec![child.open()];
+    let error = loop {
+        match child.options.open(Place::NAME) {
+            Ok(segment) => handles.push(segment),
+            Err(error) => break error,
+        }
+        assert!(handles.len() < limits::MAX_PROCESSES, "no end");
+    };
+    assert_is!(error, SegmentError::Io { .. } | SegmentError::Full { .. });
+    reply(&handles.len().to_string());
+    child.order();
+    handles.pop();
+    handles.push(child.options.open(Place::NAME).unwrap());
+    drop(handles);
+}
+
 #[test]
 fn an_attachment_more_than_forks_can_know_of_is_refused_cleanly() {
-    once(here!(), |place| {
-        let first = place.create();
-        let mut handles = Vec::new();
-        let error = loop {
-            match place.options.open(Place::NAME) {
-                Ok(segment) => handles.push(segment),
-                Err(error) => break error,
-            }
-            assert!(handles.len() < limits::MAX_PROCESSES, "no end");
-        };
-        assert_is!(error, SegmentError::Io { .. } | SegmentError::Full { .. });
-        assert!(handles.len() >= 100);
-        assert_eq!(place.status().attached, handles.len() + 1);
-        handles.pop();
-        handles.push(place.options.open(Place::NAME).unwrap());
-        drop(handles);
+    both_with(here!(), &[("hoarder", hoarder)], |place| {
+        let segment = place.create();
+        let mut hoarder = Agent::spawn(place, "hoarder", Some(&segment));
+        let handles: usize = hoarder.reply("hoard").parse().unwrap();
+        assert!(handles >= 100);
+        assert_eq!(place.status().attached, handles + 1);
+        hoarder.tell("go on");
+        assert!(hoarder.ended().success());
         assert_eq!(place.status().attached, 1);
-        drop(first);
     });
 }
 

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ebbtide::{
@@ -21,7 +22,7 @@ use super::{blocking, until_true};
 #[derive(Default)]
 struct Agent {
     runner: Option<Arc<Runner>>,
-    items: Vec<Sender<()>>,
+    items: Vec<(Sender<()>, JoinHandle<()>)>,
     locks: HashMap<String, Sender<String>>,
     counts: Arc<Mutex<(u64, u64)>>,
 }
@@ -77,7 +78,9 @@ impl Agent {
             "mode" => format!("{} {}", self.runner().mode(), self.runner().should_abort()),
             "begin" => self.begin(),
             "end" => {
-                self.items.pop().unwrap().send(()).unwrap();
+                let (end, thread) = self.items.pop().unwrap();
+                drop(end);
+                thread.join().unwrap();
                 "ok".into()
             }
             "progress" => {
@@ -173,10 +176,10 @@ impl Agent {
         let runner = self.runner();
         let (begun, is_begun) = mpsc::channel();
         let (end, may_end) = mpsc::channel();
-        std::thread::spawn(move || match runner.begin() {
+        let thread = std::thread::spawn(move || match runner.begin() {
             Ok(item) => {
                 begun.send("ok".into()).unwrap();
-                // An agent that quits ends its items.
+                // Nothing is sent: it is told by the end of the channel.
                 let _ = may_end.recv();
                 drop(item);
             }
@@ -184,7 +187,7 @@ impl Agent {
         });
         let text: String = is_begun.recv().unwrap();
         if text == "ok" {
-            self.items.push(end);
+            self.items.push((end, thread));
         }
         text
     }
