@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test
-EBBTIDE_LIVENESS=portable cargo test --test cancel --test generations --test handlers --test close_is_a_value --test cli_exec
+EBBTIDE_LIVENESS=portable cargo test --test process
 cargo test --features loom --lib loom_tests -- --nocapture
 for example in quick_start two_processes; do
     cargo run --quiet --example "$example"

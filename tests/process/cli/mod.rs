@@ -1,0 +1,7 @@
+//! The command, as users and scripts run it.
+
+mod contract;
+mod demo;
+mod exec;
+mod refusals;
+mod support;

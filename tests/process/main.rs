@@ -1,0 +1,38 @@
+//! The process tests: real processes, real signals, one segment each.
+//!
+//! One binary of many modules, as fifty binaries take minutes to link. A test's child
+//! processes are this binary run again with the test's name (see [`support`]).
+
+#[macro_use]
+mod support;
+
+mod budget;
+mod cancel;
+#[cfg(feature = "cli")]
+mod cli;
+mod close_is_a_value;
+mod condvar;
+mod coordinatorless;
+mod creation;
+mod death;
+mod draining;
+mod events;
+mod fork;
+mod full_tables;
+mod generations;
+mod handlers;
+mod hostile_bytes;
+mod instance;
+mod isolation;
+mod joining;
+mod laggards;
+mod layers;
+mod level_triggered;
+mod locks;
+mod merging;
+mod no_leftovers;
+mod outcomes;
+mod segment_refusals;
+mod signals;
+mod tokens;
+mod users;

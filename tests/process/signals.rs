@@ -1,0 +1,180 @@
+//! Termination signals as requests, for programs that ask for it.
+
+use crate::support::{self, Agent, HANG, Shutdown, both, once};
+use ebbtide::{CoordinationError, Mode, Phase, ReasonCode, Scope, ShutdownCoordinator};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+#[test]
+fn sigterm_shuts_the_runner_down_in_order_and_no_other() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        let [mut a, mut b] = place.runners(&segment, ["a", "b"]);
+        assert_eq!(a.ask("signals runner"), "ok");
+        assert_eq!(a.ask("begin"), "ok");
+        a.tell("run");
+        a.signal(Signal::SIGTERM);
+        support::until_true("it drains", || a.ask("phase") == "draining");
+        assert!(a.ask("begin").starts_with("err Draining"));
+        assert_eq!(b.ask("check"), "false false");
+        assert_eq!(a.ask("end"), "ok");
+        assert_eq!(a.event("run"), "Completed a=Completed");
+        let report = coordinator.report(&Scope::runner("a")).unwrap();
+        assert_eq!(report.reason.code, ReasonCode::Signal);
+        assert_eq!(b.ask("check"), "false false");
+        a.quit();
+    });
+}
+
+#[test]
+fn an_idle_runner_is_woken_by_its_signal() {
+    both(here!(), |place| {
+        let segment = place.create();
+        for (signal, policy) in [
+            (Signal::SIGTERM, "runner"),
+            (Signal::SIGINT, "runner"),
+            (Signal::SIGINT, "all"),
+        ] {
+            let mut runner = place.runner(&segment, "a");
+            assert_eq!(runner.ask(&format!("signals {policy}")), "ok");
+            runner.tell("wait 3600000");
+            assert_eq!(runner.ask("check"), "false false");
+            runner.signal(signal);
+            assert_eq!(runner.event("wait"), "true");
+            runner.tell("run");
+            assert_eq!(runner.event("run"), "Completed a=Completed");
+            runner.quit();
+        }
+    });
+}
+
+#[test]
+fn each_further_signal_hardens_the_mode() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let mut runner = place.runner(&segment, "a");
+        assert_eq!(runner.ask("signals runner"), "ok");
+        assert_eq!(runner.ask("begin"), "ok");
+        assert_eq!(runner.ask("mode"), "graceful false");
+        runner.tell("run");
+        for mode in ["graceful false", "fast true", "immediate true"] {
+            runner.signal(Signal::SIGTERM);
+            support::until_true(mode, || {
+                runner.ask("phase") != "running" && runner.ask("mode") == mode
+            });
+        }
+        // Immediate does not wait for the item.
+        assert_eq!(runner.event("run"), "Completed a=Completed");
+        // And one more after the end does no harm.
+        runner.signal(Signal::SIGTERM);
+        assert_eq!(runner.ask("mode"), "immediate true");
+        runner.quit();
+    });
+}
+
+#[test]
+fn a_policy_for_all_shuts_everybody_down() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        let mut runners = place.runners(&segment, ["a", "b", "c"]);
+        for runner in &mut runners {
+            runner.tell("run");
+        }
+        let mut supervisor = place.agent(&segment);
+        assert_eq!(supervisor.ask("signals all"), "ok");
+        supervisor.signal(Signal::SIGTERM);
+        for runner in &mut runners {
+            assert_eq!(
+                runner.event("run"),
+                "Completed a=Completed b=Completed c=Completed"
+            );
+        }
+        let report = coordinator.complete();
+        assert_eq!(
+            (report.reason.code, report.mode),
+            (ReasonCode::Signal, Mode::Graceful)
+        );
+        supervisor.quit();
+    });
+}
+
+#[test]
+fn ctrl_c_on_the_whole_group_changes_nothing_for_those_who_ignore_it() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        let mut runner = Agent::spawn_leader(place, &segment);
+        assert_eq!(runner.ask("join a"), "ok");
+        assert_eq!(runner.ask("signals runner ignore"), "ok");
+        let group = Pid::from_raw(runner.pid() as i32);
+        killpg(group, Signal::SIGINT).unwrap();
+        assert_eq!(runner.ask("check"), "false false");
+        // Nor in the middle of a shutdown.
+        assert_eq!(runner.ask("begin"), "ok");
+        runner.tell("run");
+        coordinator.begin(HANG);
+        place.until_blocked_by(Phase::Draining, "a");
+        for _ in 0..3 {
+            killpg(group, Signal::SIGINT).unwrap();
+        }
+        assert_eq!(runner.ask("mode"), "graceful false");
+        assert_eq!(place.status().phase, Phase::Draining);
+        assert_eq!(runner.ask("end"), "ok");
+        assert_eq!(runner.event("run"), "Completed a=Completed");
+        runner.quit();
+    });
+}
+
+#[test]
+fn a_policy_that_leaves_sigint_alone_lets_it_kill() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let mut runner = place.runner(&segment, "a");
+        assert_eq!(runner.ask("signals runner leave"), "ok");
+        runner.signal(Signal::SIGINT);
+        assert!(!runner.ended().success());
+        assert!(!place.status().runners[0].alive);
+    });
+}
+
+#[test]
+fn nothing_is_installed_unless_asked_and_then_once() {
+    once(here!(), |place| {
+        let segment = place.create();
+        let mut plain = place.runner(&segment, "plain");
+        plain.signal(Signal::SIGTERM);
+        assert!(!plain.ended().success());
+        let mut twice = place.runner(&segment, "twice");
+        assert_eq!(twice.ask("signals runner"), "ok");
+        let told = twice.ask("signals all");
+        assert!(told.starts_with("err Instance"), "{told}");
+        let unused = ebbtide::SignalPolicy::for_all(&segment);
+        assert_eq!(unused.scope(), Scope::All);
+        assert_is!(
+            ShutdownCoordinator::new(&segment).cancel_shutdown(&Scope::All),
+            Err(CoordinationError::NotShuttingDown)
+        );
+    });
+}
+
+/// A process can be signalled by identity, never by a pid that may be another's.
+#[test]
+fn a_runners_process_is_signalled_by_identity() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        let mut runner = place.runner(&segment, "a");
+        let handle = coordinator.process("a").unwrap();
+        assert!(handle.signal(Signal::SIGKILL as i32).unwrap());
+        runner.ended();
+        assert!(!handle.signal(Signal::SIGKILL as i32).unwrap());
+        assert!(handle.signal(12345).is_err());
+        segment.reap().unwrap();
+        assert_is!(
+            coordinator.process("a"),
+            Err(CoordinationError::NoSuchRunner { .. })
+        );
+    });
+}
