@@ -193,8 +193,9 @@ pub struct LockGuard<'a> {
 }
 
 impl LockGuard<'_> {
-    /// Whether an owner died while holding the lock and nobody has called
-    /// [`mark_consistent`](Self::mark_consistent) since: what it protects may be half-done.
+    /// Whether, when this guard was taken, an owner had died while holding the lock and
+    /// nobody had called [`mark_consistent`](Self::mark_consistent) since: what it protects
+    /// may be half-done. The answer stays the same for the life of the guard.
     #[must_use]
     pub fn previous_owner_died(&self) -> bool {
         self.previous_owner_died

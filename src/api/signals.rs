@@ -90,7 +90,9 @@ impl SignalPolicy {
         self
     }
 
-    /// Installs the handler. Once per process; it stays until the process ends.
+    /// Installs the handler. Once per process, also when the kernel then refuses it (a
+    /// handler may have been installed for one of two signals); it stays until the process
+    /// ends.
     ///
     /// # Errors
     /// [`CoordinationError::Instance`] the second time, `System` when the kernel

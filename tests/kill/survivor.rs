@@ -1,8 +1,8 @@
 //! What must still work after any death, and the peer that hammers meanwhile.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use super::memory::Faulty;
@@ -20,6 +20,8 @@ pub(super) const SECONDS: u64 = 1_000_000;
 /// The lock everybody fights for.
 pub(super) const FIRST_LOCK: usize = 0;
 const NAME: &str = "killed";
+/// Attachments at the check: the peer's, the survivor's, and that of its seat.
+const LIVING: usize = 3;
 
 fn options(directory: &Path) -> Options {
     Options {
@@ -48,9 +50,11 @@ impl Peer {
     pub(super) fn start(directory: &str, portable: bool, reaps: bool) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (directory, stopped) = (directory.to_string(), Arc::clone(&stop));
+        let (attached, is_attached) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let scene = Scene::attach(&directory, portable);
             let seat = scene.seat();
+            let _ = attached.send(());
             while !stopped.load(Ordering::Relaxed) {
                 take_lock(&scene.core, &seat);
                 let _ = scene.tables().group.advance(scene.core.as_ref()).unwrap();
@@ -60,6 +64,8 @@ impl Peer {
                 }
             }
         });
+        // If it never is, the join at the end says why.
+        let _ = is_attached.recv();
         Self {
             stop,
             thread: Some(thread),
@@ -117,13 +123,11 @@ pub(super) fn check(directory: &str, portable: bool) {
 
     complete(&core);
     renew(&core);
-    while tables
-        .processes
-        .occupied()
-        .any(|process| !crate::table::slots::Gone::is_held(core.as_ref(), process))
-    {
-        // A dying process keeps its byte lock a little longer than its life.
+    // A dying process keeps its byte lock a little longer than its life, and the peer may
+    // be in the middle of reaping it: wait for the slot, not for the byte lock.
+    while tables.processes.occupied().count() > LIVING {
         core.reap();
+        assert!(core.now() < until, "a dead process is never reaped");
     }
     nothing_is_left_of_the_dead(&core);
 

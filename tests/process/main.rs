@@ -30,6 +30,7 @@ mod layers;
 mod level_triggered;
 mod locks;
 mod merging;
+mod mixed;
 mod no_leftovers;
 mod outcomes;
 mod segment_refusals;

@@ -7,7 +7,7 @@ use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Instant;
 
-use ebbtide::Segment;
+use ebbtide::{Liveness, Segment};
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -41,6 +41,15 @@ impl Agent {
         let mut command = Self::command(place, "agent");
         command.env(Segment::VARIABLE, segment.token().to_string());
         command.process_group(0);
+        Self::start("agent", command)
+    }
+
+    /// The same on a liveness back end of its own.
+    pub fn spawn_on(place: &Place, segment: &Segment, liveness: Liveness) -> Self {
+        let mut command = Self::command(place, "agent");
+        command
+            .env(Segment::VARIABLE, segment.token().to_string())
+            .env(LIVENESS, format!("{liveness:?}"));
         Self::start("agent", command)
     }
 
