@@ -166,9 +166,9 @@ impl Mem for Loom {
         world::tick();
         world::current().sleep(&[(cell, expected)], until)
     }
-    fn wait2(first: (Cell<'_>, u32), second: (Cell<'_>, u32), until: u64) -> Woken {
+    fn wait_any(cells: &[(Cell<'_>, u32)], until: u64) -> Woken {
         world::tick();
-        world::current().sleep(&[first, second], until)
+        world::current().sleep(cells, until)
     }
     fn wake(cell: Cell<'_>, count: u32) {
         world::tick();

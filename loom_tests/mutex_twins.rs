@@ -70,9 +70,8 @@ impl Twin {
             };
             let life = life.expect("not portable");
             if let Some(armed) = life::arm::<Loom>(life) {
-                Loom::wait2(
-                    (Loom::cell(&self.word), on),
-                    (Loom::cell(life), armed),
+                Loom::wait_any(
+                    &[(Loom::cell(&self.word), on), (Loom::cell(life), armed)],
                     until,
                 );
                 if life::is_marked::<Loom>(life) {

@@ -59,5 +59,8 @@ pub const LOCK_BOUNDS_MICROS: [u64; 3] = [5_000, 25_000, 100_000];
 /// byte-lock probe of about a microsecond.
 pub const PORTABLE_POLL_MICROS: u64 = 10_000;
 
+/// Words one sleep can watch: the kernel's own limit (`FUTEX_WAITV_MAX`).
+pub(crate) const MAX_WAIT_WORDS: usize = 128;
+
 /// Tries of a reader that keeps meeting a writer before it takes what it has as torn.
 pub const READ_TRIES: usize = 64;

@@ -273,7 +273,7 @@ impl ShutdownCoordinator {
             },
             (blocked, Some(_)) => blocked,
         };
-        group.sleep(&group.runners[slot].own, &look, core, until);
+        group.sleep(&group.runners[slot].own, &look, None, core, until);
         Ok(Some(group.runners[slot].own.control()))
     }
 

@@ -221,23 +221,8 @@ impl<'a> Driver<'a> {
             let bound = now
                 .saturating_add(limits::WAIT_BOUND_MICROS)
                 .min(self.deadline_micros(now));
-            let (scope, control) = self.active(group, own);
-            Real::wait2(
-                (gate.cell(), count),
-                (scope.cell(), control.futex_half()),
-                bound,
-            );
-        }
-    }
-
-    /// The scope whose phases drive us now: the group's while it is on, else our own.
-    fn active(&self, group: Control, own: Control) -> (&'a Scope<Real>, Control) {
-        let tables = self.runner.core().tables();
-        let is_on = group.is_shutting_down() && group.phase() != Ok(Phase::Complete);
-        if is_on {
-            (&tables.group.scope, group)
-        } else {
-            (&self.runner.record().own, own)
+            let [group, own] = self.runner.cells(group, own);
+            Real::wait_any(&[(gate.cell(), count), group, own], bound);
         }
     }
 
@@ -245,6 +230,7 @@ impl<'a> Driver<'a> {
         let core = self.runner.core().as_ref();
         let tables = core.tables();
         let slot = self.runner.key().0;
+        let [group_cell, own_cell] = self.runner.cells(group, own);
         let own_is_on = own.is_shutting_down() && own.phase() != Ok(Phase::Complete);
         let group_is_on = group.is_shutting_down() && group.phase() != Ok(Phase::Complete);
         if own_is_on {
@@ -252,7 +238,9 @@ impl<'a> Driver<'a> {
             let look = tables.group.advance_own(slot, core).map_err(corrupt)?;
             if !group_is_on && self.runner.controls() == (group, own) {
                 let own = &self.runner.record().own;
-                tables.group.sleep(own, &look, core, u64::MAX);
+                tables
+                    .group
+                    .sleep(own, &look, Some(group_cell), core, u64::MAX);
             }
         }
         if group_is_on {
@@ -260,7 +248,7 @@ impl<'a> Driver<'a> {
             if self.runner.controls() == (group, own) {
                 tables
                     .group
-                    .sleep(&tables.group.scope, &look, core, u64::MAX);
+                    .sleep(&tables.group.scope, &look, Some(own_cell), core, u64::MAX);
             }
         }
         Ok(())

@@ -22,6 +22,7 @@ pub(crate) mod process;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod runner;
+mod runner_wait;
 pub(crate) mod seat;
 pub(crate) mod segment;
 pub(crate) mod session;

@@ -5,16 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::api::core::{Core, Tables, deadline};
+use crate::api::core::{Core, Tables};
 use crate::api::driver::Driver;
 use crate::api::inflight::InFlight;
 use crate::api::report::ShutdownReport;
 use crate::api::session::Session;
 use crate::api::view::{Target, View};
 use crate::error::{CoordinationError, SegmentError};
-use crate::limits;
 use crate::phase::{Mode, Phase};
-use crate::sync::{Env, Mem, Real};
+use crate::sync::{Env, Real};
 use crate::table::control::Control;
 use crate::table::inflight::Look;
 use crate::table::join::Claim;
@@ -240,61 +239,6 @@ impl Runner {
         }
         record.extended_at.store(progress, Ordering::Relaxed);
         Ok(Duration::from_micros(granted))
-    }
-
-    /// Blocks until a shutdown of the group or of this runner begins, or the timeout
-    /// passes. True if one is on. Woken by the initiator at once.
-    ///
-    /// # Errors
-    /// `Left`; [`SegmentError::ForkedHandle`].
-    pub fn wait_for_shutdown(&self, timeout: Option<Duration>) -> Result<bool, CoordinationError> {
-        let is_on = self.wait_until(timeout, || self.is_shutting_down())?;
-        if is_on {
-            let (group, own) = self.controls();
-            self.observe(group, own);
-        }
-        Ok(is_on)
-    }
-
-    /// Blocks until the phase or the mode is another than these, or the timeout passes.
-    /// True if one is. For programs that acknowledge by hand; woken by every change.
-    ///
-    /// # Errors
-    /// `Left`; [`SegmentError::ForkedHandle`].
-    pub fn wait_for_change(
-        &self,
-        phase: Phase,
-        mode: Mode,
-        timeout: Option<Duration>,
-    ) -> Result<bool, CoordinationError> {
-        self.wait_until(timeout, || self.phase() != phase || self.mode() != mode)
-    }
-
-    /// Sleeps on both control words until `holds`, which is a look at them.
-    fn wait_until(
-        &self,
-        timeout: Option<Duration>,
-        holds: impl Fn() -> bool,
-    ) -> Result<bool, CoordinationError> {
-        let core = self.core();
-        let until = deadline(core.as_ref(), timeout);
-        loop {
-            self.check()?;
-            let (group, own) = self.controls();
-            if holds() {
-                return Ok(true);
-            }
-            let now = core.now();
-            if now >= until {
-                return Ok(false);
-            }
-            let bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));
-            Real::wait2(
-                (core.tables().group.scope.cell(), group.futex_half()),
-                (self.record().own.cell(), own.futex_half()),
-                bound,
-            );
-        }
     }
 
     /// Records that this runner has seen the shutdown.

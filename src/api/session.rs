@@ -201,10 +201,10 @@ fn watch_once(core: &Core, slots: &[usize]) -> Option<bool> {
     match (&look, first) {
         (Look::Blocked { .. }, own) => {
             let until = own.map_or(u64::MAX, |(_, until, _)| until);
-            group.sleep(&group.scope, &look, core, until);
+            group.sleep(&group.scope, &look, None, core, until);
         }
         (Look::Idle(_), Some((slot, _, own))) => {
-            group.sleep(&group.runners.get(slot)?.own, &own, core, u64::MAX);
+            group.sleep(&group.runners.get(slot)?.own, &own, None, core, u64::MAX);
         }
         (Look::Idle(_), None) => return Some(false),
     }

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::io;
 use std::time::Duration;
 
-use crate::limits::PORTABLE_POLL_MICROS;
+use crate::limits::{MAX_WAIT_WORDS, PORTABLE_POLL_MICROS};
 use crate::os::clock;
 use crate::sync::mem::Woken;
 
@@ -51,7 +51,7 @@ static WAITV: AtomicU8 = AtomicU8::new(UNKNOWN);
 /// Set when the fallback is forced.
 static WAITV_REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Whether [`wait2`] sleeps on both words. Asks the kernel once per process.
+/// Whether [`wait_any`] sleeps on all its words. Asks the kernel once per process.
 pub(crate) fn has_waitv() -> bool {
     if WAITV_REFUSED.load(Ordering::Relaxed) {
         return false;
@@ -125,37 +125,52 @@ struct KernelTime {
     nanos: i64,
 }
 
-/// Sleeps while both cells hold what is expected, at most until `until`.
+/// Sleeps while every cell holds what is expected, at most until `until`. No cells: until
+/// then. At most [`MAX_WAIT_WORDS`] count.
 ///
 /// Where the kernel has no such wait (or [`set_waitv`] forbade it), sleeps on the
 /// first alone for at most [`PORTABLE_POLL_MICROS`], then says [`Woken::Look`].
-pub(crate) fn wait2(first: (Cell<'_>, u32), second: (Cell<'_>, u32), until: u64) -> Woken {
+pub(crate) fn wait_any(cells: &[(Cell<'_>, u32)], until: u64) -> Woken {
     const FUTEX2_SIZE_U32: u32 = 2;
+    const UNUSED: WaitvWord = WaitvWord {
+        expected: 0,
+        address: 0,
+        flags: 0,
+        reserved: 0,
+    };
+    let first = match cells {
+        [] => return rest(until),
+        [only] => return wait(only.0, only.1, until),
+        [first, ..] => *first,
+    };
     if !has_waitv() {
         return wait_first(first, until);
     }
-    let word = |(cell, expected): (Cell<'_>, u32)| WaitvWord {
-        expected: u64::from(expected),
-        address: cell.address.expose_provenance() as u64,
-        flags: FUTEX2_SIZE_U32,
-        reserved: 0,
-    };
-    let words = [word(first), word(second)];
+    let mut words = [UNUSED; MAX_WAIT_WORDS];
+    for (word, (cell, expected)) in words.iter_mut().zip(cells) {
+        *word = WaitvWord {
+            expected: u64::from(*expected),
+            address: cell.address.expose_provenance() as u64,
+            flags: FUTEX2_SIZE_U32,
+            reserved: 0,
+        };
+    }
+    let count = cells.len().min(MAX_WAIT_WORDS);
     let local = clock::local(until);
     let deadline = KernelTime {
         seconds: local.tv_sec(),
         nanos: local.tv_nsec(),
     };
     // SAFETY:
-    // - `words` holds two entries, as the count says, and outlives the call.
-    // - Both addresses are valid for reads and aligned: `Cell` borrows live atomics.
+    // - The first `count` entries of `words` are filled in, and it outlives the call.
+    // - Every address is valid for reads and aligned: `Cell` borrows live atomics.
     // - `deadline` outlives the call and has the kernel's 64-bit layout.
     // - The kernel only reads all of them.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex_waitv,
             words.as_ptr(),
-            words.len() as u32,
+            count as u32,
             0u32,
             core::ptr::from_ref(&deadline),
             libc::CLOCK_MONOTONIC,
@@ -191,15 +206,18 @@ fn answer(result: libc::c_long, until: u64) -> Woken {
         libc::EAGAIN | libc::EINTR => Woken::Look,
         // Not to be expected of a mapped word. Without the kernel's sleep the
         // caller's loop would spin, so rest for the portable bound instead.
-        _ => {
-            let left = until.saturating_sub(clock::now());
-            if left == 0 {
-                return Woken::TimedOut;
-            }
-            std::thread::sleep(Duration::from_micros(left.min(PORTABLE_POLL_MICROS)));
-            Woken::Look
-        }
+        _ => rest(until),
     }
+}
+
+/// A sleep on nothing, for at most the portable bound.
+fn rest(until: u64) -> Woken {
+    let left = until.saturating_sub(clock::now());
+    if left == 0 {
+        return Woken::TimedOut;
+    }
+    std::thread::sleep(Duration::from_micros(left.min(PORTABLE_POLL_MICROS)));
+    Woken::Look
 }
 
 fn errno() -> i32 {
@@ -246,20 +264,17 @@ mod tests {
     #[test]
     fn two_words_are_watched_with_and_without_waitv() {
         let (first, second) = (AtomicU32::new(1), AtomicU32::new(2));
-        let cells = || ((Cell::of(&first), 1), (Cell::of(&second), 2));
+        let cells = || [(Cell::of(&first), 1), (Cell::of(&second), 2)];
         if has_waitv() {
             assert_eq!(
-                wait2(cells().0, (Cell::of(&second), 3), u64::MAX),
+                wait_any(&[cells()[0], (Cell::of(&second), 3)], u64::MAX),
                 Woken::Look
             );
-            assert_eq!(
-                wait2(cells().0, cells().1, clock::now() + 2_000),
-                Woken::TimedOut
-            );
+            assert_eq!(wait_any(&cells(), clock::now() + 2_000), Woken::TimedOut);
             thread::scope(|scope| {
                 scope.spawn(|| {
                     while second.load(Ordering::Acquire) == 2 {
-                        wait2(cells().0, cells().1, u64::MAX);
+                        wait_any(&cells(), u64::MAX);
                     }
                 });
                 thread::sleep(Duration::from_millis(5));
@@ -273,12 +288,9 @@ mod tests {
         set_waitv(false);
         assert!(!has_waitv());
         let begin = Instant::now();
-        assert_eq!(wait2(cells().0, cells().1, u64::MAX), Woken::Look);
+        assert_eq!(wait_any(&cells(), u64::MAX), Woken::Look);
         assert!(begin.elapsed() >= Duration::from_micros(PORTABLE_POLL_MICROS));
-        assert_eq!(
-            wait2(cells().0, cells().1, clock::now() + 100),
-            Woken::TimedOut
-        );
+        assert_eq!(wait_any(&cells(), clock::now() + 100), Woken::TimedOut);
         set_waitv(true);
     }
 }

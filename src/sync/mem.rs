@@ -85,9 +85,10 @@ pub(crate) trait Mem: Sized + Sync + 'static {
     /// Sleeps while the cell holds `expected`, at most until the absolute instant
     /// `until` (microseconds of the segment's clock).
     fn wait(cell: Self::Cell<'_>, expected: u32, until: u64) -> Woken;
-    /// Sleeps while both cells hold what is expected. Where the kernel has no such
-    /// wait, sleeps on the first alone for at most `PORTABLE_POLL_MICROS`.
-    fn wait2(first: (Self::Cell<'_>, u32), second: (Self::Cell<'_>, u32), until: u64) -> Woken;
+    /// Sleeps while every cell (of at most `MAX_WAIT_WORDS`) holds what is expected.
+    /// Where the kernel has no such wait, sleeps on the first alone for at most
+    /// `PORTABLE_POLL_MICROS`.
+    fn wait_any(cells: &[(Self::Cell<'_>, u32)], until: u64) -> Woken;
     /// Wakes up to `count` sleepers of the cell.
     fn wake(cell: Self::Cell<'_>, count: u32);
     /// Tells the processor (or the model's scheduler) that this is a spin.
@@ -175,8 +176,8 @@ impl Mem for Real {
     fn wait(cell: futex::Cell<'_>, expected: u32, until: u64) -> Woken {
         futex::wait(cell, expected, until)
     }
-    fn wait2(first: (futex::Cell<'_>, u32), second: (futex::Cell<'_>, u32), until: u64) -> Woken {
-        futex::wait2(first, second, until)
+    fn wait_any(cells: &[(futex::Cell<'_>, u32)], until: u64) -> Woken {
+        futex::wait_any(cells, until)
     }
     fn wake(cell: futex::Cell<'_>, count: u32) {
         futex::wake(cell, count);

@@ -210,7 +210,10 @@ impl<M: Mem> Mutex<M> {
 
     /// Sleeps until the lock word or the owner's life word moves.
     fn sleep_beside(&self, on: State, life: &M::U32, armed: u32, until: u64) {
-        M::wait2((M::cell(&self.word), on.0), (M::cell(life), armed), until);
+        M::wait_any(
+            &[(M::cell(&self.word), on.0), (M::cell(life), armed)],
+            until,
+        );
         if life::is_marked::<M>(life) {
             // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
             M::wake(M::cell(life), ALL);

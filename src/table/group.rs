@@ -10,10 +10,9 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::limits;
 use crate::phase::Phase;
 use crate::segment::shared;
-use crate::sync::{Env, Mem, Pulse, Woken, Word, life};
+use crate::sync::{Env, Mem, Pulse, Word};
 
 use super::Corrupt;
 use super::control::{Control, Stage};
@@ -299,64 +298,6 @@ impl<M: Mem, const N: usize> Group<M, N> {
             self.scope.wake_all();
         }
         Ok(())
-    }
-
-    /// Sleeps until something about a blocked phase may have changed: the control word
-    /// moved, the watched laggard died, a deadline or the bound of a sleep passed.
-    pub(crate) fn sleep(
-        &self,
-        scope: &Scope<M>,
-        look: &Look<'_, M>,
-        env: &impl Env<M>,
-        until: u64,
-    ) {
-        let now = env.now();
-        let bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));
-        let _: Woken = match look {
-            Look::Idle(control) => M::wait(scope.cell(), control.futex_half(), bound),
-            Look::Blocked {
-                control,
-                laggard,
-                until: phase_end,
-            } => {
-                let bound = bound.min(*phase_end);
-                let half = control.futex_half();
-                match laggard.life {
-                    Some(word) => match life::arm::<M>(word) {
-                        Some(value) => {
-                            M::wait2((scope.cell(), half), (M::cell(word), value), bound)
-                        }
-                        None => Woken::Look,
-                    },
-                    // Nothing tells of this one's death: probe again soon.
-                    None => {
-                        let soon = now.saturating_add(limits::PORTABLE_POLL_MICROS);
-                        M::wait(scope.cell(), half, bound.min(soon))
-                    }
-                }
-            }
-        };
-    }
-
-    /// Blocks until the group's shutdown is no longer in the epoch and phase of `seen`,
-    /// advancing it when that falls to us. `None` when `until` passes first.
-    pub(crate) fn wait_past(
-        &self,
-        seen: Control,
-        env: &impl Env<M>,
-        until: u64,
-    ) -> Result<Option<Control>, Corrupt> {
-        loop {
-            let look = self.advance(env)?;
-            let control = look.control();
-            if control.epoch() != seen.epoch() || control.stage()? != seen.stage()? {
-                return Ok(Some(control));
-            }
-            if env.now() >= until {
-                return Ok(None);
-            }
-            self.sleep(&self.scope, &look, env, until);
-        }
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod slots;
 pub(crate) mod stamp;
 pub(crate) mod sweep;
 pub(crate) mod threads;
+mod watch;
 
 /// A value in the segment that no release writes. Carries what and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -143,9 +143,9 @@ impl Mem for Faulty {
         tick();
         futex::wait(cell, expected, until)
     }
-    fn wait2(first: (futex::Cell<'_>, u32), second: (futex::Cell<'_>, u32), until: u64) -> Woken {
+    fn wait_any(cells: &[(futex::Cell<'_>, u32)], until: u64) -> Woken {
         tick();
-        futex::wait2(first, second, until)
+        futex::wait_any(cells, until)
     }
     fn wake(cell: futex::Cell<'_>, count: u32) {
         tick();

@@ -39,7 +39,7 @@ fn a_new_segment_is_complete_private_and_shared() {
 
 #[test]
 fn a_read_only_mapping_can_be_waited_on() {
-    use crate::os::futex::{Cell, wait, wait2};
+    use crate::os::futex::{Cell, wait, wait_any};
     use crate::sync::mem::Woken;
     let place = Place::with_segment();
     let observed = place.observe().unwrap();
@@ -50,7 +50,7 @@ fn a_read_only_mapping_can_be_waited_on() {
     );
     assert_eq!(wait(cell, 1, u64::MAX), Woken::Look);
     let until = crate::os::clock::now() + 1_000;
-    while wait2((cell, 0), (cell, 0), until) == Woken::Look {}
+    while wait_any(&[(cell, 0), (cell, 0)], until) == Woken::Look {}
     // A wake through another mapping arrives.
     let opened = place.open().unwrap();
     thread::scope(|scope| {

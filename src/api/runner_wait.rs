@@ -1,0 +1,77 @@
+//! A runner's waits for its own shutdown.
+
+use std::time::Duration;
+
+use crate::api::core::deadline;
+use crate::api::runner::Runner;
+use crate::error::CoordinationError;
+use crate::limits;
+use crate::phase::{Mode, Phase};
+use crate::sync::{Env, Mem, Real};
+use crate::table::control::Control;
+
+impl Runner {
+    /// Blocks until a shutdown of the group or of this runner begins, or the timeout
+    /// passes. True if one is on. Woken by the initiator at once.
+    ///
+    /// # Errors
+    /// `Left`; [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
+    pub fn wait_for_shutdown(&self, timeout: Option<Duration>) -> Result<bool, CoordinationError> {
+        let is_on = self.wait_until(timeout, || self.is_shutting_down())?;
+        if is_on {
+            let (group, own) = self.controls();
+            self.observe(group, own);
+        }
+        Ok(is_on)
+    }
+
+    /// Blocks until the phase or the mode is another than these, or the timeout passes.
+    /// True if one is. For programs that acknowledge by hand; woken by every change.
+    ///
+    /// # Errors
+    /// `Left`; [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
+    pub fn wait_for_change(
+        &self,
+        phase: Phase,
+        mode: Mode,
+        timeout: Option<Duration>,
+    ) -> Result<bool, CoordinationError> {
+        self.wait_until(timeout, || self.phase() != phase || self.mode() != mode)
+    }
+
+    /// Both control words, as seen, to sleep on: the group's first.
+    pub(crate) fn cells(
+        &self,
+        group: Control,
+        own: Control,
+    ) -> [(<Real as Mem>::Cell<'_>, u32); 2] {
+        let scope = &self.core().tables().group.scope;
+        [
+            (scope.cell(), group.futex_half()),
+            (self.record().own.cell(), own.futex_half()),
+        ]
+    }
+
+    /// Sleeps on both control words until `holds`, which is a look at them.
+    fn wait_until(
+        &self,
+        timeout: Option<Duration>,
+        holds: impl Fn() -> bool,
+    ) -> Result<bool, CoordinationError> {
+        let core = self.core();
+        let until = deadline(core.as_ref(), timeout);
+        loop {
+            self.check()?;
+            let (group, own) = self.controls();
+            if holds() {
+                return Ok(true);
+            }
+            let now = core.now();
+            if now >= until {
+                return Ok(false);
+            }
+            let bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));
+            Real::wait_any(&self.cells(group, own), bound);
+        }
+    }
+}
