@@ -2,21 +2,18 @@
 //! a process; nobody depends on the one who holds it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::api::core::{Core, deadline};
+use crate::api::core::Core;
 use crate::api::handlers::HandlerContext;
 use crate::api::handlers::register;
-use crate::api::report::{ShutdownOutcome, ShutdownReport};
 use crate::api::request::{Scope, ShutdownRequest};
 use crate::api::segment::Segment;
 use crate::api::session::Session;
-use crate::api::view::{Target, View, corrupt};
+use crate::api::view::{View, corrupt};
 use crate::error::{CoordinationError, SegmentError};
 use crate::phase::Phase;
 use crate::sync::{Env, Pulse, Real};
 use crate::table::control::Control;
-use crate::table::group::{Laggard as Watched, Look};
 use crate::table::member::Member;
 use crate::table::scope::{Initiated, Scope as Record};
 
@@ -148,133 +145,6 @@ impl ShutdownCoordinator {
         scope
             .request
             .propose(control.epoch(), core.process(), terms, is_alive, text);
-    }
-
-    /// Blocks until the scope's shutdown is complete; if none is on, until one has
-    /// begun and completed. Advances phases when that falls to this process, so no
-    /// other process is needed. Woken by every phase change and by the death of the
-    /// runner waited for.
-    ///
-    /// Returns with outcome `Cancelled` if it is called off meanwhile.
-    ///
-    /// # Errors
-    /// [`CoordinationError::TimedOut`] with the laggards by name, `NoSuchRunner`,
-    /// [`SegmentError::ForkedHandle`], `Corrupt`.
-    pub fn wait_for_shutdown_complete(
-        &self,
-        scope: &Scope,
-        timeout: Duration,
-    ) -> Result<ShutdownReport, CoordinationError> {
-        let core = self.checked()?;
-        let began = core.now();
-        let until = deadline(core, Some(timeout));
-        let aim = self.target(scope)?;
-        let group = &core.tables().group;
-        let (target, mut seen) = match aim {
-            Aim::All => (Target::All, group.scope.control()),
-            Aim::Runner { slot, own, .. } => (Target::Slot(slot), own),
-        };
-        let mut generation = group.generation.current();
-        while target == Target::All && group.scope.control() != seen {
-            // Both of one moment.
-            seen = group.scope.control();
-            generation = group.generation.current();
-        }
-        let epoch = seen.epoch();
-        let mut last = seen;
-        loop {
-            let over = match aim {
-                Aim::All => false,
-                Aim::Runner { slot, member, .. } => {
-                    let now = group.member(slot);
-                    now.generation() != member.generation() || !now.is_counted()
-                }
-            };
-            let phase = seen.phase().map_err(corrupt)?;
-            let is_same = seen.epoch() == epoch;
-            let is_over = match is_same {
-                true => phase == Phase::Complete,
-                // We slept through its end: a generation begins only after Complete.
-                false => group.generation.current() != generation,
-            };
-            if is_over && target == Target::All {
-                let ended = if is_same {
-                    seen
-                } else {
-                    last.in_phase(Phase::Complete)
-                };
-                return Ok(self.view().report_of(target, ended, generation, |_| true)?);
-            }
-            if phase == Phase::Complete || over {
-                let report = self.view().report(target)?;
-                if let (Aim::Runner { slot, member, .. }, Scope::Runner(id)) = (aim, scope)
-                    && group.member(slot).generation() != member.generation()
-                {
-                    // The slot has a new holder; the old one's record is gone.
-                    return Err(CoordinationError::NoSuchRunner { id: id.clone() });
-                }
-                return Ok(report);
-            }
-            if !is_same {
-                let mut report = self.view().report(target)?;
-                report.outcome = ShutdownOutcome::Cancelled;
-                return Ok(report);
-            }
-            last = seen;
-            let moved = match aim {
-                Aim::All => group.wait_past(seen, core, until),
-                Aim::Runner { slot, .. } => self.wait_runner(slot, seen, until),
-            };
-            seen = match moved.map_err(corrupt)? {
-                Some(control) => control,
-                None => {
-                    return Err(CoordinationError::TimedOut {
-                        waited: Duration::from_micros(core.now().saturating_sub(began)),
-                        phase,
-                        laggards: self
-                            .view()
-                            .laggards(target)
-                            .iter()
-                            .map(ToString::to_string)
-                            .collect(),
-                    });
-                }
-            };
-        }
-    }
-
-    /// As the group's wait, but also ends when the runner leaves or dies, even while no
-    /// shutdown of it is on.
-    fn wait_runner(
-        &self,
-        slot: usize,
-        seen: Control,
-        until: u64,
-    ) -> Result<Option<Control>, crate::table::Corrupt> {
-        let core = self.session.core().as_ref();
-        let group = &core.tables().group;
-        let look = group.advance_own(slot, core)?;
-        let control = look.control();
-        let moved = control.epoch() != seen.epoch() || control.stage()? != seen.stage()?;
-        let member = group.member(slot);
-        if moved || !member.is_counted() {
-            return Ok(Some(control));
-        }
-        if core.now() >= until {
-            return Ok(None);
-        }
-        // Idle or not, its death ends the wait: watch its life word.
-        let look = match (look, group.alive(slot, member, core)?) {
-            (_, None) => return Ok(Some(group.runners[slot].own.control())),
-            (Look::Idle(control), Some(life)) => Look::Blocked {
-                control,
-                laggard: Watched { slot, life },
-                until,
-            },
-            (blocked, Some(_)) => blocked,
-        };
-        group.sleep(&group.runners[slot].own, &look, None, core, until);
-        Ok(Some(group.runners[slot].own.control()))
     }
 
     /// Whether a shutdown of the group or of this runner is on or over: two atomic

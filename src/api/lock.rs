@@ -156,6 +156,9 @@ impl CrossProcessLock {
     pub(crate) fn word(&self) -> &Mutex<Real> {
         &self.session.core().tables().locks[self.index]
     }
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
     }

@@ -1,5 +1,6 @@
 //! What a process does: attach, register, run work, shut down, look.
 
+mod completion;
 pub(crate) mod condvar;
 pub(crate) mod coordinator;
 pub(crate) mod core;
@@ -13,12 +14,14 @@ pub(crate) mod instance;
 pub(crate) mod join;
 pub(crate) mod leaving;
 pub(crate) mod lock;
+mod lock_async;
 pub(crate) mod looking;
 pub(crate) mod names;
 pub(crate) mod observer;
 pub(crate) mod options;
 pub(crate) mod outcome;
 pub(crate) mod process;
+pub(crate) mod reactor;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod runner;
@@ -31,6 +34,7 @@ pub(crate) mod status;
 pub(crate) mod threads;
 pub(crate) mod view;
 pub(crate) mod view_locks;
+pub(crate) mod waiting;
 
 pub use condvar::CrossProcessCondvar;
 pub use coordinator::{Initiation, RunnerHandle, ShutdownCoordinator};
@@ -40,6 +44,7 @@ pub use inflight::InFlight;
 pub use instance::{init, runner, shutdown_coordinator};
 pub use leaving::Acknowledged;
 pub use lock::{CrossProcessLock, LockGuard};
+pub use lock_async::ProcessLockGuard;
 pub use observer::Observer;
 pub use options::{Liveness, SegmentOptions};
 pub use process::ProcessHandle;
@@ -52,3 +57,4 @@ pub use runner::Runner;
 pub use segment::Segment;
 pub use signals::SignalPolicy;
 pub use status::{Laggard, Status};
+pub use waiting::{Notifier, Wait};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::api::core::deadline;
 use crate::api::runner::Runner;
+use crate::api::waiting::{Look, Notifier, Wait};
 use crate::error::CoordinationError;
 use crate::limits;
 use crate::phase::{Mode, Phase};
@@ -37,6 +38,43 @@ impl Runner {
         timeout: Option<Duration>,
     ) -> Result<bool, CoordinationError> {
         self.wait_until(timeout, || self.phase() != phase || self.mode() != mode)
+    }
+
+    /// As [`wait_for_shutdown`](Self::wait_for_shutdown), as a future and without a timeout.
+    /// Ends with an error when the runner leaves.
+    pub fn shutdown_begun(&self) -> Wait<()> {
+        Wait::new(self.session(), self.shutdown_look())
+    }
+
+    /// A descriptor that is readable once a shutdown of the group or of this runner is on
+    /// (or the runner has left).
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle); `System` when
+    /// there is no descriptor or thread left.
+    pub fn shutdown_notifier(&self) -> Result<Notifier, CoordinationError> {
+        let mut look = self.shutdown_look();
+        let look: Look<()> = Box::new(move |core, sleep| look(core, sleep).map(drop));
+        Notifier::new(self.session(), look)
+    }
+
+    fn shutdown_look(&self) -> Look<Result<(), CoordinationError>> {
+        let ((slot, generation), id) = (self.key(), self.id().to_owned());
+        Box::new(move |core, sleep| {
+            let group = &core.tables().group;
+            let own = &group.runners.get(slot)?.own;
+            let controls = [(&group.scope, group.scope.control()), (own, own.control())];
+            if !group.member(slot).is_live(generation) {
+                return Some(Err(CoordinationError::Left { id: id.clone() }));
+            }
+            if controls.iter().any(|(_, seen)| seen.is_shutting_down()) {
+                return Some(Ok(()));
+            }
+            for (scope, seen) in controls {
+                sleep.on(scope.cell(), seen.futex_half());
+            }
+            None
+        })
     }
 
     /// Both control words, as seen, to sleep on: the group's first.

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use crate::api::core::Core;
 use crate::api::handlers::Handlers;
+use crate::api::reactor::{Interest, Reactor};
 use crate::api::seat::Seat;
 use crate::api::threads;
-use crate::error::SegmentError;
+use crate::error::{CoordinationError, SegmentError};
 use crate::segment::refused;
 use crate::sync::Real;
 use crate::table::group::Look;
@@ -29,6 +30,8 @@ pub(crate) struct Session {
     /// The runner slot whose own scope the keeper may be asleep on.
     watched: AtomicUsize,
     pub(crate) handlers: Handlers,
+    /// Waits for futures and descriptors.
+    reactor: Reactor,
 }
 
 #[derive(Debug)]
@@ -99,11 +102,25 @@ impl Session {
                 thread,
             })),
             handlers: Handlers::default(),
+            reactor: Reactor::default(),
         }))
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    pub(crate) fn reactor(&self) -> &Reactor {
+        &self.reactor
+    }
+
+    /// Has the waiting thread wait for something.
+    pub(crate) fn wait_for(&self, interest: Box<dyn Interest>) -> Result<(), CoordinationError> {
+        let system = |source| CoordinationError::System {
+            operation: "start the waiting thread",
+            source,
+        };
+        self.reactor.add(&self.core, interest).map_err(system)
     }
 
     /// Lets the keeper watch the shutdowns of the group and of a runner until they end.
@@ -131,8 +148,10 @@ impl Drop for Session {
         if self.core.is_forked() {
             // The keeper is a thread of the parent; there is nothing of it here.
             std::mem::forget(keeper);
+            self.reactor.forget();
             return;
         }
+        self.reactor.stop();
         threads::forget(&self.core);
         let Keeper {
             orders,

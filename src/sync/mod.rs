@@ -11,6 +11,7 @@ pub(crate) mod life;
 mod lock_word;
 pub(crate) mod mem;
 pub(crate) mod mutex;
+pub(crate) mod mutex_poll;
 #[cfg(test)]
 mod tests;
 

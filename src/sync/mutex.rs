@@ -99,7 +99,7 @@ pub(crate) enum Released {
 }
 
 /// One look at the word, and the step that followed from it.
-enum Taking<'e, M: Mem> {
+pub(super) enum Taking<'e, M: Mem> {
     Taken(Acquired),
     Held {
         seen: State,
@@ -278,8 +278,13 @@ impl<M: Mem> Mutex<M> {
         before.is_some()
     }
 
+    /// The lock's word.
+    pub(super) fn word(&self) -> &M::U32 {
+        &self.word
+    }
+
     /// One look and, if the lock is free or its owner dead, one step to owning it.
-    fn take<'e>(&self, me: Owner, env: &'e impl Env<M>, slept: bool) -> Taking<'e, M> {
+    pub(super) fn take<'e>(&self, me: Owner, env: &'e impl Env<M>, slept: bool) -> Taking<'e, M> {
         // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): pairs with `unlock`.
         self.word.update(|word| {
             let seen = State(word);
@@ -305,7 +310,7 @@ impl<M: Mem> Mutex<M> {
 
     /// Sets WAITERS in exactly the word seen. Answers the value to sleep on, or
     /// `None` when the word moved: look again.
-    fn enlist(&self, seen: State) -> Option<State> {
+    pub(super) fn enlist(&self, seen: State) -> Option<State> {
         let flagged = seen.with_waiters();
         if seen.has_waiters() {
             return Some(flagged);

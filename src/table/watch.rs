@@ -6,10 +6,10 @@ use crate::limits;
 use crate::sync::mem::Woken;
 use crate::sync::{Env, Mem, life};
 
-use super::Corrupt;
-use super::control::Control;
 use super::group::{Group, Look};
 use super::scope::Scope;
+#[cfg(test)]
+use super::{Corrupt, control::Control};
 
 impl<M: Mem, const N: usize> Group<M, N> {
     /// Sleeps until something about a blocked phase may have changed: the control word
@@ -52,7 +52,9 @@ impl<M: Mem, const N: usize> Group<M, N> {
     }
 
     /// Blocks until the group's shutdown is no longer in the epoch and phase of `seen`,
-    /// advancing it when that falls to us. `None` when `until` passes first.
+    /// advancing it when that falls to us. `None` when `until` passes first. What the waits of
+    /// the API come to, for models and kill tests.
+    #[cfg(test)]
     pub(crate) fn wait_past(
         &self,
         seen: Control,

@@ -6,6 +6,7 @@
 #[macro_use]
 mod support;
 
+mod async_waits;
 mod budget;
 mod cancel;
 #[cfg(feature = "cli")]

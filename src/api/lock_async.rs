@@ -1,0 +1,149 @@
+//! Taking a lock without blocking the thread.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::api::core::Core;
+use crate::api::lock::CrossProcessLock;
+use crate::api::reactor::Sleep;
+use crate::api::session::Session;
+use crate::api::threads;
+use crate::api::waiting::{Look, Wait};
+use crate::error::{CoordinationError, SegmentError};
+use crate::sync::mem::ALL;
+use crate::sync::mutex_poll::Polled;
+use crate::sync::{Mem, Owner, Real};
+
+impl CrossProcessLock {
+    /// Takes the lock for this process, as a future. The guard may go to any thread and
+    /// be dropped by any; the lock passes on if the process dies. Tasks of one process
+    /// exclude each other, too, and a thread that took the lock with
+    /// [`lock`](Self::lock) excludes all tasks. Dropping the future takes nothing.
+    ///
+    /// # Errors
+    /// [`SegmentError::Full`] (threads), [`SegmentError::ForkedHandle`], `Corrupt`.
+    pub fn acquire(&self) -> Wait<ProcessLockGuard> {
+        let mut asking = Asking {
+            session: Arc::clone(self.session()),
+            index: self.index(),
+            me: None,
+            enlisted: false,
+        };
+        let look: Look<_> = Box::new(move |core, sleep| asking.look(core, sleep).transpose());
+        Wait::new(self.session(), look)
+    }
+}
+
+/// One future's hold on the queue of a lock.
+struct Asking {
+    session: Arc<Session>,
+    index: usize,
+    /// The waiting thread, in whose name all tasks take locks.
+    me: Option<Owner>,
+    enlisted: bool,
+}
+
+impl Asking {
+    fn look<'c>(
+        &mut self,
+        core: &'c Arc<Core>,
+        sleep: &mut Sleep<'c>,
+    ) -> Result<Option<ProcessLockGuard>, CoordinationError> {
+        let me = match self.me {
+            Some(me) => me,
+            None => *self.me.insert(threads::owner(core)?),
+        };
+        let word = &core.tables().locks[self.index];
+        let before = word.owner();
+        match word.poll(me, core.as_ref()) {
+            Polled::Taken(acquired) => {
+                self.enlisted = false;
+                if acquired.previous_owner_died
+                    && let Some(dead) = before.filter(|owner| *owner != me)
+                    && let Some(thread) = core.tables().threads.get(usize::from(dead.slot))
+                {
+                    // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
+                    Real::wake(Real::cell(crate::sync::LifeArea::word(&thread.life)), ALL);
+                }
+                Ok(Some(ProcessLockGuard {
+                    session: Arc::clone(&self.session),
+                    index: self.index,
+                    me,
+                    previous_owner_died: acquired.previous_owner_died,
+                }))
+            }
+            // Another task of this process has it, and pokes the waiting thread when it is done.
+            Polled::Recursive => Ok(None),
+            Polled::Corrupt { word } => Err(SegmentError::Corrupt {
+                what: format!("lock {}: word {word:#x}", self.index),
+            }
+            .into()),
+            Polled::Asleep { on, life } => {
+                self.enlisted = true;
+                sleep.on(word.cell(), on);
+                sleep.until(sleep.now.saturating_add(LAST_BOUND));
+                match life {
+                    Some((life, armed)) => sleep.on(Real::cell(life), armed),
+                    None => sleep.soon(),
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The safety net of a sleep on a lock.
+const LAST_BOUND: u64 = crate::limits::LOCK_BOUNDS_MICROS[2];
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if self.enlisted && !self.session.core().is_forked() {
+            self.session.core().tables().locks[self.index].give_up();
+        }
+    }
+}
+
+/// The lock is held by this process until this is dropped, by whatever thread.
+#[must_use = "the lock is given back when this is dropped"]
+pub struct ProcessLockGuard {
+    session: Arc<Session>,
+    index: usize,
+    me: Owner,
+    previous_owner_died: bool,
+}
+
+impl ProcessLockGuard {
+    /// As [`LockGuard::previous_owner_died`](crate::LockGuard::previous_owner_died).
+    #[must_use]
+    pub fn previous_owner_died(&self) -> bool {
+        self.previous_owner_died
+    }
+
+    /// Says that what the lock protects is whole again.
+    pub fn mark_consistent(&self) {
+        let core = self.session.core();
+        if !core.is_forked() {
+            core.tables().locks[self.index].mark_consistent(self.me);
+        }
+    }
+}
+
+impl Drop for ProcessLockGuard {
+    fn drop(&mut self) {
+        let core = self.session.core();
+        if !core.is_forked() {
+            let _ = core.tables().locks[self.index].unlock(self.me);
+            // Other tasks of this process see no word move.
+            self.session.reactor().poke();
+        }
+    }
+}
+
+impl fmt::Debug for ProcessLockGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessLockGuard")
+            .field("lock", &self.index)
+            .field("previous_owner_died", &self.previous_owner_died)
+            .finish_non_exhaustive()
+    }
+}
