@@ -63,6 +63,7 @@ pub(crate) mod memory;
 mod merge;
 pub(crate) mod model;
 mod mutex;
+mod mutex_poll;
 mod mutex_twins;
 pub(crate) mod shutdown;
 mod slots;

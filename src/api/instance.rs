@@ -1,13 +1,15 @@
 //! Process-wide instances.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::api::coordinator::ShutdownCoordinator;
 use crate::api::runner::Runner;
 use crate::api::segment::Segment;
 use crate::error::CoordinationError;
+use crate::segment::Token;
 
 struct Instance {
+    token: Token,
     runner: Runner,
     coordinator: ShutdownCoordinator,
 }
@@ -18,25 +20,42 @@ static INSTANCE: OnceLock<Instance> = OnceLock::new();
 const RUNNER: &str = "EBBTIDE_RUNNER";
 
 /// Binds this process to a segment as one runner, for [`shutdown_coordinator`] and
-/// [`runner`]. Once per process; it stays registered until the process ends or
-/// [`Runner::leave`] is called.
+/// [`runner`]. It stays registered until the process ends or [`Runner::leave`] is called.
+/// Asking again for the same segment and runner changes nothing and is no error.
 ///
 /// # Errors
-/// [`CoordinationError::Instance`] the second time; else as [`Runner::join`].
+/// [`CoordinationError::Instance`] when it is bound to another segment or runner;
+/// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle) in a forked child of a
+/// bound process; else as [`Runner::join`].
 pub fn init(segment: &Segment, runner_id: &str) -> Result<(), CoordinationError> {
-    const AGAIN: CoordinationError = CoordinationError::Instance {
-        problem: "it is bound already",
+    let bound = |instance: &Instance| {
+        if instance.token != segment.token() || instance.runner.id() != runner_id {
+            return Err(CoordinationError::Instance {
+                problem: "it is bound to another segment or runner already",
+            });
+        }
+        // A forked child has its parent's instance, and may not use it.
+        Ok(instance.runner.session().core().check()?)
     };
-    if INSTANCE.get().is_some() {
-        return Err(AGAIN);
+    if let Some(instance) = INSTANCE.get() {
+        return bound(instance);
+    }
+    // Of two threads that come here at once one joins; the other finds its instance.
+    let _one = INITIALISING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(instance) = INSTANCE.get() {
+        return bound(instance);
     }
     let instance = Instance {
+        token: segment.token(),
         runner: Runner::join(segment, runner_id)?,
         coordinator: ShutdownCoordinator::new(segment),
     };
-    // Of two threads that come here at once the second's runner leaves again.
-    INSTANCE.set(instance).map_err(|_| AGAIN)
+    // Nobody else can have set it: we hold the lock.
+    let _ = INSTANCE.set(instance);
+    Ok(())
 }
+
+static INITIALISING: Mutex<()> = Mutex::new(());
 
 /// The process-wide coordinator. Binds the process from the environment
 /// (`EBBTIDE_SEGMENT`, `EBBTIDE_RUNNER`) if [`init`] was not called.

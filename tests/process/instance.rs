@@ -6,6 +6,7 @@ use ebbtide::{Scope, Segment, ShutdownCoordinator, ShutdownRequest};
 fn bound_by_call(child: &Child) {
     let segment = child.open();
     reply(&answer(ebbtide::init(&segment, "by-call")));
+    reply(&answer(ebbtide::init(&segment, "by-call")));
     reply(&answer(ebbtide::init(&segment, "again")));
     reply(ebbtide::runner().unwrap().id());
     drop(segment);
@@ -39,6 +40,7 @@ fn a_process_is_bound_once_by_a_call() {
         let segment = place.create();
         let mut agent = Agent::spawn(place, "bound", Some(&segment));
         assert_eq!(agent.reply("init"), "ok");
+        assert_eq!(agent.reply("the same again"), "ok");
         assert!(agent.reply("init again").starts_with("err Instance"));
         assert_eq!(agent.reply("runner"), "by-call");
         assert_eq!(agent.reply("run"), "Completed by-call=Completed");
