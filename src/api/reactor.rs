@@ -89,7 +89,7 @@ impl Reactor {
             );
         }
         drop(thread);
-        self.new().push(interest);
+        self.arrivals().push(interest);
         self.poke();
         Ok(())
     }
@@ -110,16 +110,18 @@ impl Reactor {
                 let _ = thread.join();
             }
         }
-        self.new().clear();
+        self.arrivals().clear();
     }
 
     /// In a forked child: there is no such thread.
     pub(crate) fn forget(&self) {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::forget(thread.take());
+        // Locked at the fork by a thread that is not here: then nobody will take it.
+        if let Ok(mut thread) = self.thread.try_lock() {
+            std::mem::forget(thread.take());
+        }
     }
 
-    fn new(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Interest>>> {
+    fn arrivals(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Interest>>> {
         self.inbox
             .new
             .lock()

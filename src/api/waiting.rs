@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -68,7 +69,8 @@ impl<T: Send> Interest for Arc<Shared<T>> {
         drop(look);
         drop(state);
         match tell {
-            Tell::Task(waker) => waker.wake(),
+            // A runtime that panics in its waker must not end everybody's waiting.
+            Tell::Task(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
             // One byte into an empty pipe never blocks. It stays: nobody need read it.
             Tell::Pipe(mut writer) => drop(writer.write(&[1])),
         }
@@ -78,6 +80,29 @@ impl<T: Send> Interest for Arc<Shared<T>> {
 
 /// A wait as a future. Does nothing until it is polled, needs no particular runtime, and
 /// can be dropped at any time: what it waited for is then left as if it had never waited.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use ebbtide::{CrossProcessLock, Runner, Scope, SegmentOptions, ShutdownCoordinator, ShutdownRequest};
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let options = SegmentOptions::new().directory(scratch.path().join("d"));
+/// let segment = options.create("job")?;
+/// let runner = Runner::join(&segment, "runner-1")?;
+/// let lock = CrossProcessLock::open(&segment, "device-0")?;
+/// smol::block_on(async {
+///     let guard = lock.acquire().await?;
+///     // … use the device …
+///     drop(guard);
+///     ShutdownCoordinator::new(&segment)
+///         .initiate_shutdown(&Scope::All, &ShutdownRequest::new())?;
+///     runner.shutdown_begun().await
+/// })?;
+/// runner.run_shutdown()?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Wait<T: Send + 'static> {
     session: Arc<Session>,
@@ -151,6 +176,24 @@ fn give_up<T>(session: &Session, shared: &Shared<T>) {
 ///
 /// Fed by one thread per attached process. A signal for one thing: make another for the
 /// next.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::os::fd::AsFd;
+/// use ebbtide::{Runner, SegmentOptions};
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let options = SegmentOptions::new().directory(scratch.path().join("d"));
+/// let segment = options.create("job")?;
+/// let runner = Runner::join(&segment, "runner-1")?;
+/// let notifier = runner.shutdown_notifier()?;
+/// // Give this to `poll` or `epoll`, beside the program's sockets.
+/// let descriptor = notifier.as_fd();
+/// # let _ = descriptor;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing waits once it is dropped"]
 pub struct Notifier {
     reader: PipeReader,
