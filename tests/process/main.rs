@@ -35,5 +35,6 @@ mod no_leftovers;
 mod outcomes;
 mod segment_refusals;
 mod signals;
+mod state;
 mod tokens;
 mod users;
