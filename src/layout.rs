@@ -2,6 +2,7 @@
 
 use core::mem::{offset_of, size_of};
 
+use crate::limits::{KEY_BYTES, MAX_KEYS, VALUE_BYTES};
 use crate::limits::{MAX_CONDVARS, MAX_EVENTS, MAX_LOCKS, MAX_PROCESSES, MAX_RUNNERS, MAX_THREADS};
 use crate::segment::{Body, Shared, fingerprint, shared};
 use crate::sync::Mem;
@@ -13,6 +14,7 @@ use crate::table::group::Group;
 use crate::table::names::Names;
 use crate::table::runner::{Runner, Texts};
 use crate::table::slots::{Process, Processes};
+use crate::table::store::Store;
 use crate::table::threads::{Thread, Threads};
 
 /// Everything behind the header. All-zero is the state of a new segment.
@@ -30,12 +32,16 @@ pub(crate) struct Layout<M: Mem> {
     pub(crate) condvars: [Condvar<M>; MAX_CONDVARS],
     pub(crate) event_names: Names<M, MAX_EVENTS>,
     pub(crate) events: [Event<M>; MAX_EVENTS],
+    pub(crate) store: Store<M, MAX_KEYS, ENTRY_WORDS>,
 }
 
 shared!(Layout<M> {
     group, texts, reason, processes, threads, lock_names, locks, condvar_names, condvars,
-    event_names, events
+    event_names, events, store
 });
+
+/// Words of a key and its value.
+pub(crate) const ENTRY_WORDS: usize = (KEY_BYTES + VALUE_BYTES) / size_of::<u64>();
 
 /// Meaning of the bytes; raised by hand with every change that the sizes do not show.
 const LAYOUT_VERSION: u32 = 1;
@@ -57,6 +63,7 @@ where
         offset_of!(Self, condvars),
         offset_of!(Self, event_names),
         offset_of!(Self, events),
+        offset_of!(Self, store),
         size_of::<Runner<M>>(),
         size_of::<Texts<M>>(),
         size_of::<Process<M>>(),
@@ -67,5 +74,7 @@ where
         MAX_LOCKS,
         MAX_CONDVARS,
         MAX_EVENTS,
+        MAX_KEYS,
+        ENTRY_WORDS,
     ]);
 }

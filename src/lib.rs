@@ -28,7 +28,7 @@ mod sync;
 mod table;
 
 pub use api::*;
-pub use error::{CoordinationError, Error, Holder, LockError, SegmentError};
+pub use error::{CoordinationError, Error, Holder, LockError, SegmentError, StateError};
 pub use phase::{Mode, Phase, ReasonCode};
 pub use segment::Token;
 

@@ -25,6 +25,23 @@ pub const MAX_CONDVARS: usize = 128;
 /// Named events of one segment.
 pub const MAX_EVENTS: usize = 128;
 
+/// Keys of the shared state of one segment. Configuration, counters and small records
+/// of a job are tens of keys; with the longest values the table stays at 1.2 MB.
+pub const MAX_KEYS: usize = 512;
+
+/// Longest key of the shared state, in bytes, as other names.
+pub const KEY_BYTES: usize = 64;
+
+/// Longest value of the shared state, in bytes. A reader copies it between two looks at
+/// one stamp, so it should fit well into what a core does between two commits (64 ns for
+/// a kilobyte); what is larger belongs in shared memory of its own, with its name here.
+pub const VALUE_BYTES: usize = 1024;
+
+/// How long a writer of the shared state waits for other writers by default, in
+/// microseconds: only one that was stopped in the middle, or runs a slow closure in a
+/// transaction, makes anybody wait.
+pub const STATE_LOCK_MICROS: u64 = 5_000_000;
+
 /// Longest segment name in bytes: together with the longest usual directory it
 /// stays far below `PATH_MAX`, and it fits a status line.
 pub const SEGMENT_NAME_BYTES: usize = 64;

@@ -137,6 +137,7 @@ where
         ] {
             adding.hand_over(dead);
         }
+        tables.store.writing().hand_over(dead);
     }
 
     /// Reaps every process that is gone; returns how many.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::api::core::Tables;
 use crate::api::report::ShutdownReport;
+use crate::api::state::{StateKey, seen_keys};
 use crate::api::status::Status;
 use crate::api::view::{Target, View};
 use crate::error::SegmentError;
@@ -76,6 +77,13 @@ impl Observer {
     /// As [`status`](Self::status).
     pub fn report(&self) -> Result<ShutdownReport, SegmentError> {
         self.view().report(Target::All)
+    }
+
+    /// The keys of the shared state of one moment, sorted. Never blocks; empty, too, if
+    /// writers are too quick for many looks in a row.
+    #[must_use]
+    pub fn state_keys(&self) -> Vec<StateKey> {
+        seen_keys(self.observed.body())
     }
 
     fn view(&self) -> View<'_, Self> {

@@ -3,10 +3,12 @@
 mod coordination;
 mod lock;
 mod segment;
+mod state;
 
 pub use coordination::CoordinationError;
 pub use lock::LockError;
 pub use segment::{Holder, SegmentError};
+pub use state::StateError;
 
 /// Any error of the library.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,9 @@ pub enum Error {
     /// From a lock.
     #[error(transparent)]
     Lock(LockError),
+    /// From the shared state.
+    #[error(transparent)]
+    State(StateError),
 }
 
 impl From<CoordinationError> for Error {
@@ -37,6 +42,15 @@ impl From<LockError> for Error {
         match error {
             LockError::Coordination(inner) => inner.into(),
             other => Self::Lock(other),
+        }
+    }
+}
+
+impl From<StateError> for Error {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Segment(inner) => Self::Segment(inner),
+            other => Self::State(other),
         }
     }
 }

@@ -109,6 +109,16 @@ macro_rules! shared {
             [$name<$memory, $n>] $($field)*
         );
     };
+    ($name:ident <$memory:ident, const $n:ident, const $m:ident> { $($field:tt),* $(,)? }) => {
+        $crate::segment::shared::shared!(
+            @ [<$memory: $crate::sync::mem::Mem, const $n: usize, const $m: usize>]
+            [where
+                $memory::U32: $crate::segment::shared::Shared,
+                $memory::U64: $crate::segment::shared::Shared,
+                $memory::Life: $crate::segment::shared::Shared]
+            [$name<$memory, $n, $m>] $($field)*
+        );
+    };
     (@ [$($generics:tt)*] [$($bounds:tt)*] [$name:ident $($arguments:tt)*] $($field:tt)*) => {
         const _: () = {
             #[allow(dead_code)]

@@ -2,7 +2,10 @@
 //! without a clock, a process or a mapping. What must be asked of the world comes in
 //! through [`Env`](crate::sync::Env).
 
+mod bells;
+pub(crate) mod commit;
 pub(crate) mod control;
+pub(crate) mod entry;
 pub(crate) mod generation;
 pub(crate) mod group;
 pub(crate) mod inflight;
@@ -15,6 +18,7 @@ pub(crate) mod runner;
 pub(crate) mod scope;
 pub(crate) mod slots;
 pub(crate) mod stamp;
+pub(crate) mod store;
 pub(crate) mod sweep;
 pub(crate) mod threads;
 mod watch;

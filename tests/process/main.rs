@@ -36,5 +36,6 @@ mod no_leftovers;
 mod outcomes;
 mod segment_refusals;
 mod signals;
+mod state;
 mod tokens;
 mod users;

@@ -16,7 +16,7 @@ Exit codes:
   0  all completed, or the question was answered
   1  anything that has no code of its own
   2  wrong usage
-  3  no such segment or runner
+  3  no such segment, runner or key
   4  a deadline or --timeout passed with laggards
   5  a runner died or failed, all others completed
   6  the segment is refused: foreign, torn, or of another layout or boot
@@ -64,6 +64,16 @@ pub enum Command {
     Reap(Reap),
     /// Remove a segment that nobody uses
     Rm(Rm),
+    /// Print a value of the shared state, as it is
+    Get(Get),
+    /// Put a value into the shared state
+    Set(Set),
+    /// Delete keys of the shared state, all at once
+    Del(Del),
+    /// List the keys of the shared state
+    Keys(Status),
+    /// Print a key of the shared state at every change
+    Watch(Watch),
     /// Print a shell completion script
     Completions(Completions),
     /// Print the manual page, or that of one command
@@ -243,6 +253,52 @@ pub struct Rm {
 }
 
 #[derive(Debug, Args)]
+pub struct Get {
+    /// Name of the segment
+    pub segment: String,
+    /// The key
+    pub key: String,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Set {
+    /// Name of the segment; made if it does not exist
+    pub segment: String,
+    /// The key, of at most 64 bytes
+    pub key: String,
+    /// The value, of at most 1024 bytes; `-` or nothing: what standard input has
+    pub value: Option<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Del {
+    /// Name of the segment
+    pub segment: String,
+    /// The keys
+    #[arg(required = true)]
+    pub keys: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Name of the segment
+    pub segment: String,
+    /// The key
+    pub key: String,
+    /// End after so many changes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// How long to wait for each change; for ever if left out
+    #[arg(long, value_parser = duration::parse)]
+    pub timeout: Option<Duration>,
+    /// Print one JSON document per line and change
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
@@ -263,6 +319,9 @@ impl Command {
             Self::Status(args) => args.json.json,
             Self::Shutdown(args) => args.json.json,
             Self::Wait(args) => args.json.json,
+            Self::Get(args) => args.json.json,
+            Self::Keys(args) => args.json.json,
+            Self::Watch(args) => args.json,
             _ => false,
         }
     }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Write;
 
-use ebbtide::{CoordinationError, SegmentError, ShutdownOutcome};
+use ebbtide::{CoordinationError, SegmentError, ShutdownOutcome, StateError};
 
 /// What an exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Code {
     Other = 1,
     /// The arguments make no sense. The argument parser uses the same code.
     Usage = 2,
-    /// No segment, or no runner, of this name.
+    /// No segment, runner or key of this name.
     Missing = 3,
     /// The deadline passed before everybody had finished.
     Laggards = 4,
@@ -105,6 +105,19 @@ impl From<CoordinationError> for Failure {
             E::InvalidName { .. } => Code::Usage,
             E::TimedOut { .. } => Code::Laggards,
             E::TooLate { .. } | E::NotShuttingDown | E::ShuttingDown { .. } => Code::TooLate,
+            _ => Code::Other,
+        };
+        Self::new(code, chain(&error))
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        use StateError as E;
+        let code = match &error {
+            E::Segment(inner) => code_of_segment(inner),
+            E::InvalidKey { .. } | E::TooLong { .. } => Code::Usage,
+            E::TimedOut { .. } => Code::Laggards,
             _ => Code::Other,
         };
         Self::new(code, chain(&error))

@@ -10,8 +10,13 @@ use crate::render::json;
 /// Writes to standard output. A reader that went away is no failure: whoever closed
 /// the pipe has read what it wanted.
 pub fn emit(text: &str) -> Result<(), Failure> {
+    emit_bytes(text.as_bytes())
+}
+
+/// The same for what need not be text.
+pub fn emit_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::because("cannot write to standard output", &error))
         }
@@ -25,6 +30,13 @@ pub fn emit_json(document: &impl Serialize) -> Result<(), Failure> {
         .map_err(|error| Failure::because("cannot write JSON", &error))?;
     text.push('\n');
     emit(&text)
+}
+
+/// Writes one of many JSON documents, on a line of its own.
+pub fn emit_json_line(document: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(document)
+        .map_err(|error| Failure::because("cannot write JSON", &error))?;
+    emit(&format!("{text}\n"))
 }
 
 /// Writes the JSON document of a command that failed.

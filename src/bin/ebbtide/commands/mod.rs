@@ -8,6 +8,7 @@ mod man;
 mod reap;
 mod rm;
 mod shutdown;
+mod state;
 mod status;
 mod wait;
 
@@ -34,6 +35,11 @@ pub fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Wait(args) => wait::run(&options, args)?,
         Command::Reap(args) => reap::run(&options, args)?,
         Command::Rm(args) => rm::run(&options, args)?,
+        Command::Get(args) => state::get(&options, args)?,
+        Command::Set(args) => state::set(&options, args)?,
+        Command::Del(args) => state::del(&options, args)?,
+        Command::Keys(args) => state::keys(&options, args)?,
+        Command::Watch(args) => state::watch(&options, args)?,
         Command::Completions(args) => completions::run(args)?,
         Command::Man(args) => man::run(args)?,
     };

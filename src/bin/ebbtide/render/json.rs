@@ -225,6 +225,7 @@ pub struct Status<'a> {
     laggards: Vec<Laggard<'a>>,
     runners: Vec<Runner<'a>>,
     attached: usize,
+    keys: Vec<super::state::Key<'a>>,
 }
 
 impl<'a> Status<'a> {
@@ -251,6 +252,7 @@ impl<'a> Status<'a> {
             laggards: laggards.collect(),
             runners: status.runners.iter().map(Runner::of).collect(),
             attached: status.attached,
+            keys: super::state::keys(&status.keys),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod json;
 pub mod report;
+pub mod state;
 pub mod status;
 pub mod table;
 

@@ -60,6 +60,12 @@ pub fn page(status: &Status) -> String {
     if !status.runners.is_empty() {
         text.push_str(&runners(&status.runners));
     }
+    if !status.keys.is_empty() {
+        let bytes: usize = status.keys.iter().map(|key| key.length).sum();
+        let keys = count(status.keys.len(), "key");
+        let bytes = count(bytes, "byte");
+        let _ = writeln!(text, "\n{keys} in the shared state, {bytes}");
+    }
     text
 }
 

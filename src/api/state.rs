@@ -1,0 +1,398 @@
+//! Values that the processes of a segment share, by key.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::core::{Tables, deadline};
+use crate::api::lock::describe;
+use crate::api::segment::Segment;
+use crate::api::session::Session;
+use crate::api::state_watch::StateWatch;
+use crate::api::threads;
+use crate::api::transaction::StateTransaction;
+use crate::error::{SegmentError, StateError};
+use crate::layout::ENTRY_WORDS;
+use crate::limits::{KEY_BYTES, MAX_KEYS, STATE_LOCK_MICROS, VALUE_BYTES};
+use crate::sync::mutex::NotLocked;
+use crate::sync::{Env, Owner, Real};
+use crate::table::entry::{Key, Target};
+use crate::table::store::{Found, Listed, Mark, Moved, Store, undisturbed};
+
+pub(crate) type StateTable = Store<Real, MAX_KEYS, ENTRY_WORDS>;
+
+/// Values shared by all processes of a segment: up to 512 keys of up to 64 bytes, with
+/// values of up to 1024 bytes.
+///
+/// Reading takes no lock and waits for no writer: a handful of loads and the copy. (Only a
+/// reader who meets 64 writes of its very key in a row waits for one writer, at most for
+/// the lock timeout.) Writers take turns; a write of one key or of many becomes visible at
+/// once, for all processes, and one that is killed at any instruction leaves the old
+/// values whole and the store writable.
+///
+/// Keys and values live until they are deleted or the segment ends; they are nobody's.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use ebbtide::{SegmentOptions, SharedStateManager, StateError};
+///
+/// # let scratch = tempfile::tempdir()?;
+/// # let options = SegmentOptions::new().directory(scratch.path().join("d"));
+/// let segment = options.create("job")?;
+/// let state = SharedStateManager::open(&segment)?;
+/// state.set("model", "v7")?;
+/// assert_eq!(state.get("model")?.as_deref(), Some(&b"v7"[..]));
+///
+/// // Both or neither, for every reader.
+/// state.transaction(|tx| {
+///     tx.set_as("epoch", &3_u64)?;
+///     tx.set_as("loss", &0.25_f64)?;
+///     Ok::<_, StateError>(())
+/// })?;
+/// assert_eq!(state.update_as("epoch", |epoch: Option<u64>| epoch.unwrap_or(0) + 1)?, 4);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SharedStateManager {
+    session: Arc<Session>,
+    lock_timeout: Duration,
+}
+
+/// One key of the shared state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StateKey {
+    /// The key.
+    pub key: String,
+    /// Bytes of its value.
+    pub length: usize,
+    /// Number of the commit that wrote it: grows with every write of the key.
+    pub version: u64,
+}
+
+impl SharedStateManager {
+    /// The shared state of a segment. Every handle of the segment sees the same.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`].
+    pub fn open(segment: &Segment) -> Result<Self, StateError> {
+        let session = Arc::clone(segment.session());
+        session.core().check()?;
+        Ok(Self {
+            session,
+            lock_timeout: Duration::from_micros(STATE_LOCK_MICROS),
+        })
+    }
+
+    /// How long a write waits for other writers before it gives
+    /// [`StateError::TimedOut`]. Default: 5 s.
+    #[must_use]
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// The value of a key, if there is one. Does not block.
+    ///
+    /// # Errors
+    /// [`StateError::InvalidKey`], [`SegmentError::ForkedHandle`], `Corrupt`.
+    pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        let mut value = Vec::new();
+        Ok(self.get_into(key, &mut value)?.then_some(value))
+    }
+
+    /// Copies the value of a key into `value`, whose room is used again. False, and
+    /// `value` empty, if there is none. Does not block.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_into(&self, key: &str, value: &mut Vec<u8>) -> Result<bool, StateError> {
+        let found = self.copy(&checked(key)?, value)?;
+        if found == Found::Absent {
+            value.clear();
+        }
+        Ok(found != Found::Absent)
+    }
+
+    /// Puts a value (up to 1024 bytes), whether or not there was one. Waits for other
+    /// writers at most for the lock timeout; so do all methods that write.
+    ///
+    /// # Errors
+    /// [`StateError::InvalidKey`], [`StateError::TooLong`], [`StateError::Full`] (512
+    /// keys), [`StateError::TimedOut`], [`StateError::Nested`], [`SegmentError::Full`]
+    /// (threads), [`SegmentError::ForkedHandle`], `Corrupt`.
+    pub fn set(&self, key: &str, value: impl AsRef<[u8]>) -> Result<(), StateError> {
+        self.transaction(|tx| tx.set(key, value))
+    }
+
+    /// Deletes a key. Answers whether it was there.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set), but never `Full`.
+    pub fn delete(&self, key: &str) -> Result<bool, StateError> {
+        self.transaction(|tx| tx.delete(key))
+    }
+
+    /// Deletes all keys at once. Answers how many there were.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    pub fn clear(&self) -> Result<usize, StateError> {
+        self.transaction(|tx| tx.clear())
+    }
+
+    /// Puts what `change` makes of the value, or deletes the key if it makes nothing.
+    /// No other write comes between. Answers the value before.
+    ///
+    /// `change` runs while all other writers wait: it should be short.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    ///
+    /// # Panics
+    /// When `change` does; the old value stays.
+    pub fn update(
+        &self,
+        key: &str,
+        change: impl FnOnce(Option<&[u8]>) -> Option<Vec<u8>>,
+    ) -> Result<Option<Vec<u8>>, StateError> {
+        self.transaction(|tx| {
+            let before = tx.get(key)?;
+            match change(before.as_deref()) {
+                Some(value) => tx.set(key, value)?,
+                None => drop(tx.delete(key)?),
+            }
+            Ok(before)
+        })
+    }
+
+    /// Puts `new` (or deletes the key, for `None`) if the value is `expected` (`None`: if
+    /// there is none). Otherwise changes nothing and answers the value found.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set). That the value is another one is no error of the call: it is
+    /// the inner result.
+    pub fn compare_exchange(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<Result<(), Option<Vec<u8>>>, StateError> {
+        self.transaction(|tx| {
+            let found = tx.get(key)?;
+            if found.as_deref() != expected {
+                return Ok(Err(found));
+            }
+            match new {
+                Some(value) => tx.set(key, value)?,
+                None => drop(tx.delete(key)?),
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    /// All that the closure writes becomes visible at once, or nothing if it gives an
+    /// error, panics, or its process dies. It reads the newest values, its own writes
+    /// included, and no other write comes between.
+    ///
+    /// The closure runs while all other writers wait: it should be short. Readers do not
+    /// wait.
+    ///
+    /// # Errors
+    /// Whatever the closure gives, and as [`set`](Self::set).
+    ///
+    /// # Panics
+    /// When the closure does; nothing is written.
+    pub fn transaction<T, E: From<StateError>>(
+        &self,
+        write: impl FnOnce(&mut StateTransaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let locked = self.lock()?;
+        let mut transaction = StateTransaction::begin(&locked);
+        let answer = write(&mut transaction)?;
+        transaction.commit()?;
+        Ok(answer)
+    }
+
+    /// The values of some keys as they were together at one moment. Does not block.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn snapshot(&self, keys: &[&str]) -> Result<Vec<Option<Vec<u8>>>, StateError> {
+        let keys: Vec<Key> = keys
+            .iter()
+            .map(|key| checked(key))
+            .collect::<Result<_, _>>()?;
+        let table = self.table();
+        self.read(|mark| {
+            let one = |key: &Key| {
+                let mut value = Vec::new();
+                let found = table.read_at(mark, key, &mut value)?;
+                Ok((found != Found::Absent).then_some(value))
+            };
+            keys.iter().map(one).collect()
+        })
+    }
+
+    /// All keys of one moment, sorted. Does not block.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn keys(&self) -> Result<Vec<String>, StateError> {
+        Ok(self.list()?.into_iter().map(|one| one.key).collect())
+    }
+
+    /// All keys of one moment with the lengths and versions of their values, sorted by
+    /// key. Does not block.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn list(&self) -> Result<Vec<StateKey>, StateError> {
+        let listed = self.read(|mark| self.table().list_at(mark))?;
+        Ok(state_keys(listed))
+    }
+
+    /// Watches a key: changes from now on are told.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn watch(&self, key: &str) -> Result<StateWatch, StateError> {
+        StateWatch::new(self.clone(), key)
+    }
+
+    /// Copies a value.
+    pub(crate) fn copy(&self, key: &Key, into: &mut impl Target) -> Result<Found, StateError> {
+        let table = self.table();
+        self.read(|mark| table.read_at(mark, key, into))
+    }
+
+    /// Reads without a lock, or else, so that it ends, with it.
+    fn read<T>(&self, mut read: impl FnMut(Mark) -> Result<T, Moved>) -> Result<T, StateError> {
+        let core = self.session.core();
+        core.check()?;
+        if let Some(done) = self.table().attempt(&mut read) {
+            return Ok(done);
+        }
+        let locked = self.lock()?;
+        locked.read(read)
+    }
+
+    fn lock(&self) -> Result<Locked<'_>, StateError> {
+        let core = self.session.core();
+        let me = threads::owner(core)?;
+        let began = core.now();
+        let until = deadline(core.as_ref(), Some(self.lock_timeout));
+        match self.table().lock(me, core.as_ref(), until) {
+            Ok(()) => Ok(Locked { manager: self, me }),
+            Err(NotLocked::TimedOut { waited_for }) => Err(StateError::TimedOut {
+                waited: Duration::from_micros(core.now().saturating_sub(began)),
+                holder: describe(core, waited_for),
+            }),
+            Err(NotLocked::Recursive | NotLocked::NotOurs) => Err(StateError::Nested),
+            Err(NotLocked::Corrupt { word }) => Err(SegmentError::Corrupt {
+                what: format!("lock of the shared state: word {word:#010x}"),
+            }
+            .into()),
+        }
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+    pub(crate) fn table(&self) -> &StateTable {
+        &self.session.core().tables().store
+    }
+}
+
+impl fmt::Debug for SharedStateManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedStateManager")
+            .field("lock_timeout", &self.lock_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The writers' lock, held until this is dropped.
+pub(crate) struct Locked<'a> {
+    manager: &'a SharedStateManager,
+    me: Owner,
+}
+
+impl Locked<'_> {
+    pub(crate) fn table(&self) -> &StateTable {
+        self.manager.table()
+    }
+
+    /// Reads what cannot move, as nobody else writes.
+    pub(crate) fn read<T>(
+        &self,
+        mut read: impl FnMut(Mark) -> Result<T, Moved>,
+    ) -> Result<T, StateError> {
+        let core = self.manager.session.core();
+        Ok(undisturbed(read(self.table().mark())).map_err(|corrupt| core.corrupt(corrupt))?)
+    }
+
+    /// A forked child must not write for its parent.
+    pub(crate) fn check(&self) -> Result<(), StateError> {
+        Ok(self.manager.session.core().check()?)
+    }
+
+    pub(crate) fn corrupt(&self, corrupt: crate::table::Corrupt) -> StateError {
+        self.manager.session.core().corrupt(corrupt).into()
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // A forked child never unlocks for its parent.
+        if !self.manager.session.core().is_forked() {
+            self.table().unlock(self.me);
+        }
+    }
+}
+
+/// The rule for keys.
+pub(crate) fn checked(key: &str) -> Result<Key, StateError> {
+    let problem = match Key::new(key.as_bytes()) {
+        Some(_) if key.chars().any(char::is_control) => "it has a control character",
+        Some(good) => return Ok(good),
+        None if key.is_empty() => "it is empty",
+        None => "it is too long",
+    };
+    Err(StateError::InvalidKey {
+        key: key.chars().take(KEY_BYTES).collect(),
+        problem,
+    })
+}
+
+pub(crate) fn check_value(key: &str, value: &[u8]) -> Result<(), StateError> {
+    if value.len() <= VALUE_BYTES {
+        return Ok(());
+    }
+    Err(StateError::TooLong {
+        key: key.into(),
+        length: value.len(),
+    })
+}
+
+/// The keys of a segment as an onlooker sees them, who cannot take the lock: none if
+/// writers are too quick all the time.
+pub(crate) fn seen_keys(tables: &Tables) -> Vec<StateKey> {
+    let listed = tables.store.attempt(|mark| tables.store.list_at(mark));
+    state_keys(listed.unwrap_or_default())
+}
+
+fn state_keys(listed: Vec<Listed>) -> Vec<StateKey> {
+    let mut keys: Vec<StateKey> = listed
+        .into_iter()
+        .map(|one| StateKey {
+            key: String::from_utf8_lossy(&one.key).into_owned(),
+            length: one.length,
+            version: one.version,
+        })
+        .collect();
+    keys.sort_by(|a, b| a.key.cmp(&b.key));
+    keys
+}

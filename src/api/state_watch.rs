@@ -1,0 +1,124 @@
+//! Waiting for a key of the shared state to change.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::api::core::deadline;
+use crate::api::state::{SharedStateManager, checked};
+use crate::error::StateError;
+use crate::table::entry::{Key, Nothing};
+use crate::table::store::{Found, Watched};
+
+/// Watches one key. Every write and deletion of it since the last look is a change;
+/// several in a row are told as one, with the newest value.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use ebbtide::{SegmentOptions, SharedStateManager};
+/// # let scratch = tempfile::tempdir()?;
+/// # let options = SegmentOptions::new().directory(scratch.path().join("d"));
+/// # let segment = options.create("job")?;
+/// let state = SharedStateManager::open(&segment)?;
+/// let mut watch = state.watch("level")?;
+/// assert!(watch.wait_change(Some(Duration::ZERO))?.is_none());
+/// state.set("level", "high")?;
+/// let change = watch.wait_change(None)?.expect("it was set");
+/// assert_eq!(change.value.as_deref(), Some(&b"high"[..]));
+/// # Ok(())
+/// # }
+/// ```
+pub struct StateWatch {
+    manager: SharedStateManager,
+    name: String,
+    key: Key,
+    seen: u64,
+}
+
+/// What a key was changed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StateChange {
+    /// The value; `None` when the key was deleted.
+    pub value: Option<Vec<u8>>,
+    /// Number of the commit that wrote it; 0 when the key was deleted.
+    pub version: u64,
+}
+
+impl StateWatch {
+    pub(crate) fn new(manager: SharedStateManager, key: &str) -> Result<Self, StateError> {
+        let wanted = checked(key)?;
+        let seen = version_of(manager.copy(&wanted, &mut Nothing)?);
+        Ok(Self {
+            manager,
+            name: key.into(),
+            key: wanted,
+            seen,
+        })
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.name
+    }
+
+    /// Blocks until the key was changed since the last look (the making of the watch, or
+    /// the last change told). False if the timeout passes first; `None` waits for ever.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, StateError> {
+        Ok(self.wait_change(timeout)?.is_some())
+    }
+
+    /// The same, with what it was changed to. `None` if the timeout passes first.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn wait_change(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> Result<Option<StateChange>, StateError> {
+        let core = self.manager.session().core();
+        core.check()?;
+        let until = deadline(core.as_ref(), timeout);
+        let mut value = Vec::new();
+        // Ends: every round returns, or follows a write of the key.
+        loop {
+            let watched =
+                self.manager
+                    .table()
+                    .wait_past(&self.key, self.seen, core.as_ref(), until);
+            if watched == Watched::TimedOut {
+                return Ok(None);
+            }
+            let found = self.manager.copy(&self.key, &mut value)?;
+            let version = version_of(found);
+            if version != self.seen {
+                self.seen = version;
+                return Ok(Some(StateChange {
+                    value: (found != Found::Absent).then_some(value),
+                    version,
+                }));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StateWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateWatch")
+            .field("key", &self.name)
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}
+
+fn version_of(found: Found) -> u64 {
+    match found {
+        Found::Present(version) => version,
+        Found::Absent => 0,
+    }
+}

@@ -1,0 +1,241 @@
+//! The store: up to `N` keys with values, read without a lock, written in transactions.
+//!
+//! ```text
+//! commit: u64          how many transactions were published; the snapshot everybody reads
+//! shape: u64           how often a tag was replaced
+//! tags: [u64; N]       hash of the key last put in the slot; 0 never used, and never again
+//! entries: [Entry; N]  two versions each, stamped with their commits
+//! ```
+//! One writer at a time, by a robust lock. Transaction `s + 1` fills the idle versions of
+//! its keys, stamped `s + 1`, which nobody reads while `commit` is `s`; then one store of
+//! `commit` publishes all of them. A writer killed before that store changed nothing: its
+//! versions are younger than every snapshot. Whoever takes the lock over marks them
+//! ABORTED before it lets the stamp `s + 1` be used again.
+//!
+//! # Why a reader is not fooled
+//! A reader loads `commit` = `s` (acquire), so all that was published up to `s` is
+//! visible, and takes of an entry the version with the greatest stamp ≤ `s`.
+//! - *A copy is whole.* Before the words of a version its new stamp is stored, with a
+//!   release fence between; a reader that copied any such word sees, after its acquire
+//!   fence, another stamp than before, and begins again. No stamp comes back: they grow,
+//!   but for ABORTED, which only a greater one follows.
+//! - *It is the right version.* The current version `c` of `s` can only be missed if it is
+//!   being used again already, for `t' > t > s`, where `t` published the other version
+//!   `o`. If the reader saw the mark of `t'` (or ABORTED) in `c` but still an older stamp
+//!   in `o`, and so took `o`, then the writer's release fence between `t` and that mark
+//!   makes the second look at `o` see `t`. If it saw both younger, it begins again with a
+//!   new `s`.
+//! - *Nothing is overlooked.* A key that is in `s` has its tag in a slot that the search
+//!   reaches, as tags never become zero again; its tag is replaced only after the key was
+//!   deleted in some `t > s`, and `shape` is moved before. A reader loads `shape` before
+//!   `commit` and again after a fruitless search. Seen unmoved: nothing was replaced that
+//!   it could have missed. Moved before its first look: then its `s` is at least `t`.
+//!
+//! So every answer is that of one moment, and of many keys, read at the same `s`, of the
+//! same moment. A reader is sent back only when the key it reads is written twice during
+//! the copy, or a slot changes its key during a fruitless search; after `READ_TRIES` of
+//! them it takes the writers' lock, so that reading ends whatever others do.
+//!
+//! Models: `loom_tests/store.rs`.
+
+use core::sync::atomic::Ordering;
+
+use crossbeam_utils::CachePadded;
+
+use crate::limits;
+use crate::segment::shared;
+use crate::sync::mutex::Mutex;
+use crate::sync::{Env, Mem, Word};
+
+use super::Corrupt;
+use super::bells::Bells;
+use super::entry::{Entry, Key, Nothing, Target};
+
+/// The words that readers look at first.
+#[repr(C)]
+pub(super) struct Head<M: Mem> {
+    pub(super) commit: M::U64,
+    pub(super) shape: M::U64,
+}
+
+/// The store of up to `N` keys; a key and its value have `WORDS` words together.
+#[repr(C)]
+pub(crate) struct Store<M: Mem, const N: usize, const WORDS: usize> {
+    /// Apart from what readers look at.
+    pub(super) writing: CachePadded<Mutex<M>>,
+    pub(super) head: CachePadded<Head<M>>,
+    pub(super) bells: Bells<M>,
+    /// Dense, so that a search reads eight slots per cache line.
+    pub(super) tags: [M::U64; N],
+    pub(super) entries: [Entry<M, WORDS>; N],
+}
+
+/// A snapshot to read at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    shape: u64,
+    pub(super) commit: u64,
+}
+
+/// What a read found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Found {
+    /// A value, written by the commit of this number; it was copied.
+    Present(u64),
+    Absent,
+}
+
+/// The snapshot is gone: look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moved;
+
+/// One key that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) key: Vec<u8>,
+    pub(crate) length: usize,
+    pub(crate) version: u64,
+}
+
+/// How a watch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Watched {
+    Changed,
+    TimedOut,
+}
+
+impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
+    /// The snapshot of now.
+    pub(crate) fn mark(&self) -> Mark {
+        // In this order: see the module.
+        let shape = self.head.shape.load(Ordering::Acquire);
+        // SYNC POINT store-publish (models: loom_tests/store.rs): pairs with `commit`.
+        let commit = self.head.commit.load(Ordering::Acquire);
+        Mark { shape, commit }
+    }
+
+    /// Reads one key in a snapshot.
+    pub(crate) fn read_at(
+        &self,
+        mark: Mark,
+        key: &Key,
+        into: &mut impl Target,
+    ) -> Result<Found, Moved> {
+        for slot in Self::path(key) {
+            match self.tags[slot].load(Ordering::Relaxed) {
+                0 => break,
+                tag if tag != key.hash() => continue,
+                _ => {}
+            }
+            let entry = &self.entries[slot];
+            let current = entry.current(mark.commit).ok_or(Moved)?;
+            let is_it = entry.copy(current, key, into);
+            if !entry.stands(current) {
+                return Err(Moved);
+            }
+            if is_it {
+                return Ok(Found::Present(current.stamp));
+            }
+        }
+        // SYNC POINT store-shape (models: loom_tests/store.rs): pairs with `commit`.
+        M::fence(Ordering::Acquire);
+        match self.head.shape.load(Ordering::Relaxed) == mark.shape {
+            true => Ok(Found::Absent),
+            false => Err(Moved),
+        }
+    }
+
+    /// Tries to read until a snapshot stands still for it. After `READ_TRIES` the caller
+    /// may ask again under the writers' lock.
+    pub(crate) fn attempt<T>(&self, mut read: impl FnMut(Mark) -> Result<T, Moved>) -> Option<T> {
+        for _ in 0..limits::READ_TRIES {
+            if let Ok(done) = read(self.mark()) {
+                return Some(done);
+            }
+            M::relax();
+        }
+        None
+    }
+
+    /// Every key of a snapshot.
+    pub(crate) fn list_at(&self, mark: Mark) -> Result<Vec<Listed>, Moved> {
+        let mut all = Vec::new();
+        for (tag, entry) in self.tags.iter().zip(&self.entries) {
+            if tag.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            let current = entry.current(mark.commit).ok_or(Moved)?;
+            let listed = entry.describe(current);
+            if !entry.stands(current) {
+                return Err(Moved);
+            }
+            all.extend(listed.map(|(key, length)| Listed {
+                key,
+                length,
+                version: current.stamp,
+            }));
+        }
+        Ok(all)
+    }
+
+    /// The version of a key now, 0 if it is not there; `None` if writers are too quick.
+    pub(crate) fn version(&self, key: &Key) -> Option<u64> {
+        let found = self.attempt(|mark| self.read_at(mark, key, &mut Nothing))?;
+        Some(match found {
+            Found::Present(version) => version,
+            Found::Absent => 0,
+        })
+    }
+
+    /// Sleeps until the version of the key is another than the one seen.
+    pub(crate) fn wait_past(&self, key: &Key, seen: u64, env: &impl Env<M>, until: u64) -> Watched {
+        // Ends: every round returns, or sleeps for a bounded time before the deadline.
+        loop {
+            let heard = self.bells.listen(key.hash());
+            // A key that nobody can read for its writers has changed.
+            if self.version(key) != Some(seen) {
+                return Watched::Changed;
+            }
+            if env.now() >= until {
+                return Watched::TimedOut;
+            }
+            self.bells.sleep(key.hash(), heard, env, until);
+        }
+    }
+
+    /// The slots in which a key is searched, each once.
+    pub(super) fn path(key: &Key) -> impl Iterator<Item = usize> {
+        let first = (key.hash() >> 1) as usize % N;
+        (first..N).chain(0..first)
+    }
+
+    /// The writers' lock, for the reaper.
+    pub(crate) fn writing(&self) -> &Mutex<M> {
+        &self.writing
+    }
+}
+
+/// What a look by the only writer says, who meets nobody.
+pub(crate) fn undisturbed<T>(read: Result<T, Moved>) -> Result<T, Corrupt> {
+    read.map_err(|Moved| Corrupt("shared state: no version of an entry is committed"))
+}
+
+impl<M: Mem, const N: usize, const WORDS: usize> Default for Store<M, N, WORDS> {
+    fn default() -> Self {
+        Self {
+            writing: CachePadded::new(Mutex::default()),
+            head: CachePadded::new(Head {
+                commit: M::U64::default(),
+                shape: M::U64::default(),
+            }),
+            bells: Bells::default(),
+            tags: core::array::from_fn(|_| M::U64::default()),
+            entries: core::array::from_fn(|_| Entry::default()),
+        }
+    }
+}
+
+shared!(Head<M> { commit, shape });
+shared!(Store<M, const N, const WORDS> { writing, head, bells, tags, entries });
