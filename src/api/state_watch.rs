@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::api::core::deadline;
 use crate::api::state::{SharedStateManager, checked};
-use crate::error::StateError;
+use crate::api::waiting::{Look, Notifier, Wait};
+use crate::error::{CoordinationError, StateError};
 use crate::table::entry::{Key, Nothing};
 use crate::table::store::{Found, Watched};
 
@@ -104,6 +105,36 @@ impl StateWatch {
                 }));
             }
         }
+    }
+}
+
+impl StateWatch {
+    /// Ends when the key was changed since the last look; [`wait_change`](Self::wait_change)
+    /// with no time then tells to what.
+    pub fn changed(&self) -> Wait<()> {
+        let mut look = self.look();
+        let look: Look<_> = Box::new(move |core, sleep| look(core, sleep).map(Ok));
+        Wait::new(self.manager.session(), look)
+    }
+
+    /// A descriptor that is readable once the key was changed since the last look.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle); `System` when
+    /// there is no descriptor or thread left.
+    pub fn notifier(&self) -> Result<Notifier, CoordinationError> {
+        Notifier::new(self.manager.session(), self.look())
+    }
+
+    fn look(&self) -> Look<()> {
+        let (key, seen) = (self.key, self.seen);
+        Box::new(move |core, sleep| {
+            let Some((bell, heard)) = core.tables().store.arm(&key, seen) else {
+                return Some(());
+            };
+            sleep.on(bell, heard);
+            None
+        })
     }
 }
 

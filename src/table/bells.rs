@@ -21,7 +21,7 @@ use core::sync::atomic::Ordering;
 
 use crate::segment::shared;
 use crate::sync::mem::{ALL, Next};
-use crate::sync::{Env, Mem, Word};
+use crate::sync::{Mem, Word};
 
 const WAITERS: u32 = 1 << 31;
 
@@ -70,10 +70,9 @@ impl<M: Mem> Bells<M> {
         heard
     }
 
-    /// Sleeps until the bell rings, at most until `until` or the bound.
-    pub(super) fn sleep(&self, hash: u64, heard: u32, env: &impl Env<M>, until: u64) {
-        let bound = env.now().saturating_add(crate::limits::WAIT_BOUND_MICROS);
-        M::wait(M::cell(self.of(hash)), heard, until.min(bound));
+    /// What to sleep on after [`listen`](Self::listen).
+    pub(super) fn cell(&self, hash: u64) -> M::Cell<'_> {
+        M::cell(self.of(hash))
     }
 }
 

@@ -193,16 +193,24 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
     pub(crate) fn wait_past(&self, key: &Key, seen: u64, env: &impl Env<M>, until: u64) -> Watched {
         // Ends: every round returns, or sleeps for a bounded time before the deadline.
         loop {
-            let heard = self.bells.listen(key.hash());
             // A key that nobody can read for its writers has changed.
-            if self.version(key) != Some(seen) {
+            let Some((bell, heard)) = self.arm(key, seen) else {
                 return Watched::Changed;
-            }
-            if env.now() >= until {
+            };
+            let now = env.now();
+            if now >= until {
                 return Watched::TimedOut;
             }
-            self.bells.sleep(key.hash(), heard, env, until);
+            let bound = now.saturating_add(limits::WAIT_BOUND_MICROS);
+            M::wait(bell, heard, until.min(bound));
         }
+    }
+
+    /// What to sleep on until the version of the key may be another than the one seen;
+    /// `None` when it is.
+    pub(crate) fn arm(&self, key: &Key, seen: u64) -> Option<(M::Cell<'_>, u32)> {
+        let heard = self.bells.listen(key.hash());
+        (self.version(key) == Some(seen)).then(|| (self.bells.cell(key.hash()), heard))
     }
 
     /// The slots in which a key is searched, each once.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use ebbtide::{CrossProcessLock, LockError, Mode, Runner, Scope, Segment, ShutdownCoordinator};
+use ebbtide::{
+    CrossProcessLock, LockError, Mode, Runner, Scope, Segment, SharedStateManager,
+    ShutdownCoordinator,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::support::{self, Child, HANG, Place, Shutdown, both, both_with, reply};
@@ -161,6 +164,30 @@ fn a_dropped_future_steals_nothing() {
             dropper.join().unwrap();
             drop(lock.lock_timeout(HANG).unwrap());
         }
+    });
+}
+
+#[test]
+fn a_change_of_a_key_is_awaited_and_polled_for() {
+    both(here!(), |place| {
+        on_each_runtime(|| async {
+            let segment = place.options.open_or_create(Place::NAME).unwrap();
+            let state = SharedStateManager::open(&segment).unwrap();
+            let other = place.options.open(Place::NAME).unwrap();
+            let other = SharedStateManager::open(&other).unwrap();
+            let mut watch = state.watch("level").unwrap();
+            let notifier = watch.notifier().unwrap();
+            let mut changed = pin!(watch.changed());
+            assert!(poll_once(changed.as_mut()).is_none());
+            other.set("another", "x").unwrap();
+            assert!(!is_readable(&notifier, PollTimeout::ZERO));
+            other.set("level", "high").unwrap();
+            changed.await.unwrap();
+            assert!(is_readable(&notifier, PollTimeout::try_from(HANG).unwrap()));
+            let change = watch.wait_change(Some(Duration::ZERO)).unwrap().unwrap();
+            assert_eq!(change.value.as_deref(), Some(&b"high"[..]));
+            state.clear().unwrap();
+        });
     });
 }
 
