@@ -66,4 +66,5 @@ mod mutex;
 mod mutex_twins;
 pub(crate) mod shutdown;
 mod slots;
+mod store;
 pub(crate) mod world;
