@@ -67,4 +67,5 @@ mod mutex_poll;
 mod mutex_twins;
 pub(crate) mod shutdown;
 mod slots;
+mod store;
 pub(crate) mod world;

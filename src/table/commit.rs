@@ -158,6 +158,21 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
         }))
     }
 
+    /// For models: as far as a writer gets that dies before it publishes.
+    #[cfg(all(test, feature = "loom"))]
+    pub(crate) fn begin_and_leave(&self, key: &Key, value: &[u8]) {
+        let seen = self.mark().commit;
+        let write = Write {
+            key: *key,
+            value: Some(value),
+        };
+        let plan = self.plan(core::slice::from_ref(&write), seen);
+        for Planned { slot, version, .. } in plan.into_iter().flatten() {
+            self.entries[slot].stamp(version, seen.wrapping_add(1));
+            self.entries[slot].fill(version, key, Some(value));
+        }
+    }
+
     fn place_tags(&self, plan: &[Planned<'_>]) {
         let is_new = |planned: &&Planned<'_>| {
             let tag = self.tags[planned.slot].load(Ordering::Relaxed);

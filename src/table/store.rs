@@ -214,7 +214,7 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
     }
 
     /// The slots in which a key is searched, each once.
-    pub(super) fn path(key: &Key) -> impl Iterator<Item = usize> {
+    pub(crate) fn path(key: &Key) -> impl Iterator<Item = usize> {
         let first = (key.hash() >> 1) as usize % N;
         (first..N).chain(0..first)
     }

@@ -5,12 +5,14 @@
 //! - [`memory`]: the memory that kills.
 //! - [`child`]: starting the victim, which is this test binary run again.
 //! - [`operation`]: the operations that victims die in.
+//! - [`store`]: writes to the shared state, and what they must leave.
 //! - [`survivor`]: what must still work, and the peer.
 //! - [`sweep`]: the tests.
 
 mod child;
 mod memory;
 mod operation;
+mod store;
 mod survivor;
 mod sweep;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::memory::{Faulty, accesses, arm};
 use super::survivor::{FIRST_LOCK, SECONDS, open};
-use super::{Attached, Tables};
+use super::{Attached, Tables, store};
 use crate::api::core::Core;
 use crate::api::options::Liveness;
 use crate::api::seat::Seat;
@@ -61,6 +61,9 @@ operations! {
     Event = "event set",
     Notify = "notify",
     Reap = "reap",
+    StoreSet = "store set",
+    StoreTriple = "store transaction of 3 keys",
+    StoreDelete = "store delete",
 }
 
 /// A victim attached as a process with a seat, and perhaps as a runner.
@@ -167,7 +170,7 @@ pub(super) fn run(operation: Operation, access: u64, directory: &str, portable: 
     if operation != Operation::Join {
         assert!(scene.join("victim"));
     }
-    prepare(operation, &scene);
+    prepare(operation, &scene, &seat);
     let before = accesses();
     arm(access);
     act(operation, &mut scene, &seat);
@@ -177,7 +180,7 @@ pub(super) fn run(operation: Operation, access: u64, directory: &str, portable: 
     made
 }
 
-fn prepare(operation: Operation, scene: &Scene) {
+fn prepare(operation: Operation, scene: &Scene, seat: &Seat<'_, Faulty>) {
     match operation {
         Operation::Merge | Operation::Cancel | Operation::Acknowledge | Operation::Extend => {
             scene.initiate();
@@ -185,6 +188,9 @@ fn prepare(operation: Operation, scene: &Scene) {
         Operation::AcknowledgeLast => {
             scene.initiate();
             scene.acknowledge(Phase::Signaling);
+        }
+        Operation::StoreTriple | Operation::StoreDelete => {
+            store::write(&scene.core, seat, &store::TRIPLE, Some(store::OLD));
         }
         _ => {}
     }
@@ -271,5 +277,8 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
         Operation::Reap => {
             core.reap();
         }
+        Operation::StoreSet => store::write(&core, seat, &store::SINGLE, Some(store::NEW)),
+        Operation::StoreTriple => store::write(&core, seat, &store::TRIPLE, Some(store::NEW)),
+        Operation::StoreDelete => store::write(&core, seat, &store::TRIPLE, None),
     }
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use super::memory::Faulty;
 use super::operation::{ASK, Scene};
-use super::{Attached, Tables};
+use super::{Attached, Tables, store};
 use crate::limits::{MAX_RUNNERS, MAX_THREADS};
 use crate::phase::Phase;
 use crate::segment::{self, Opened, Options, SegmentName};
@@ -59,6 +59,7 @@ impl Peer {
                 take_lock(&scene.core, &seat);
                 let _ = scene.tables().group.advance(scene.core.as_ref()).unwrap();
                 let _ = scene.tables().texts[0].last_words.read();
+                store::is_whole(&scene.core);
                 if reaps {
                     scene.core.reap();
                 }
@@ -109,6 +110,7 @@ pub(super) fn check(directory: &str, portable: bool) {
 
     take_lock(&seat_scene.core, &seat);
     words_are_whole(tables);
+    store::check(&seat_scene.core, &seat);
     let until = core.now() + 30 * SECONDS;
     let name = tables.lock_names.find_or_add(
         "survivor's lock",

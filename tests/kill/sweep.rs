@@ -143,6 +143,14 @@ fn a_process_killed_anywhere_harms_nobody_4() {
 /// The portable back end differs where deaths are noticed: the shutdown's own steps.
 #[test]
 fn a_process_killed_anywhere_harms_nobody_portable() {
-    use Operation::{Acknowledge, AcknowledgeLast, Initiate, Leave, Lock};
-    sweep(&[Initiate, Acknowledge, AcknowledgeLast, Leave, Lock], true);
+    use Operation::{Acknowledge, AcknowledgeLast, Initiate, Leave, Lock, StoreTriple};
+    let steps = [
+        Initiate,
+        Acknowledge,
+        AcknowledgeLast,
+        Leave,
+        Lock,
+        StoreTriple,
+    ];
+    sweep(&steps, true);
 }
