@@ -25,6 +25,10 @@ pub const MAX_CONDVARS: usize = 128;
 /// Named events of one segment.
 pub const MAX_EVENTS: usize = 128;
 
+/// Lock-order violations of which it is kept who was the first; further ones are kept
+/// by name only. Each is a mistake to be repaired, so a segment rarely has two.
+pub const MAX_VIOLATIONS: usize = 64;
+
 /// Longest segment name in bytes: together with the longest usual directory it
 /// stays far below `PATH_MAX`, and it fits a status line.
 pub const SEGMENT_NAME_BYTES: usize = 64;

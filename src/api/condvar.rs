@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use crate::api::core::deadline;
 use crate::api::lock::{LockGuard, index_of};
+use crate::api::lock_order;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
+use crate::api::threads;
 use crate::error::{LockError, SegmentError};
 use crate::sync::Real;
-use crate::sync::condvar::Condvar;
-use crate::sync::mutex::NotLocked;
+use crate::sync::condvar::{Condvar, Slept};
 
 /// A named condition variable, used with a [`CrossProcessLock`](crate::CrossProcessLock).
 /// It survives the death of waiters and notifiers: no wait sleeps longer than a second
@@ -39,7 +40,9 @@ impl CrossProcessCondvar {
     /// without a notification: look at the condition again.
     ///
     /// # Errors
-    /// [`SegmentError::Corrupt`], [`SegmentError::ForkedHandle`]. The guard is spent then.
+    /// [`LockError::Deadlock`] when taking the lock again would close a circle of waiting
+    /// and this thread is the one to give up, [`SegmentError::Corrupt`],
+    /// [`SegmentError::ForkedHandle`]. The guard is spent then, and the lock not held.
     pub fn wait<'a>(&self, guard: LockGuard<'a>) -> Result<LockGuard<'a>, LockError> {
         self.wait_until(guard, None).map(|(guard, _)| guard)
     }
@@ -106,19 +109,22 @@ impl CrossProcessCondvar {
             .into());
         }
         let until = deadline(core.as_ref(), timeout);
-        let result = self
+        let lock = guard.lock();
+        let slept = self
             .word()
-            .wait(guard.lock().word(), guard.owner(), core.as_ref(), until);
-        match result {
-            Ok(awake) => {
-                guard.reacquired(awake.acquired);
-                Ok((guard, awake.timed_out))
-            }
-            Err(NotLocked::Corrupt { word }) => Err(guard.lock().corrupt(word)),
-            Err(_) => Err(LockError::Recursive {
-                name: guard.lock().name().into(),
-            }),
+            .sleep(lock.word(), guard.owner(), core.as_ref(), until);
+        if slept == Slept::NotOurs {
+            return Err(LockError::Recursive {
+                name: lock.name().into(),
+            });
         }
+        threads::gave(core, lock.index());
+        // It has slept already and has nothing to give back but what it holds besides:
+        // told, not refused.
+        let _ = lock_order::check(core, lock.index(), false);
+        let acquired = lock.acquire(guard.owner(), None)?;
+        guard.reacquired(acquired);
+        Ok((guard, slept == Slept::TimedOut))
     }
 
     fn word(&self) -> &Condvar<Real> {

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::api::coordinator::ShutdownCoordinator;
+use crate::api::detector::DeadlockDetector;
 use crate::api::runner::Runner;
 use crate::api::segment::Segment;
 use crate::error::CoordinationError;
@@ -10,6 +11,7 @@ use crate::error::CoordinationError;
 struct Instance {
     runner: Runner,
     coordinator: ShutdownCoordinator,
+    detector: DeadlockDetector,
 }
 
 static INSTANCE: OnceLock<Instance> = OnceLock::new();
@@ -33,6 +35,7 @@ pub fn init(segment: &Segment, runner_id: &str) -> Result<(), CoordinationError>
     let instance = Instance {
         runner: Runner::join(segment, runner_id)?,
         coordinator: ShutdownCoordinator::new(segment),
+        detector: DeadlockDetector::new(segment),
     };
     // Of two threads that come here at once the second's runner leaves again.
     INSTANCE.set(instance).map_err(|_| AGAIN)
@@ -46,6 +49,14 @@ pub fn init(segment: &Segment, runner_id: &str) -> Result<(), CoordinationError>
 /// missing; else as [`init`].
 pub fn shutdown_coordinator() -> Result<&'static ShutdownCoordinator, CoordinationError> {
     Ok(&bound()?.coordinator)
+}
+
+/// The process-wide deadlock detector, bound as [`shutdown_coordinator`] is.
+///
+/// # Errors
+/// As [`shutdown_coordinator`].
+pub fn deadlock_detector() -> Result<&'static DeadlockDetector, CoordinationError> {
+    Ok(&bound()?.detector)
 }
 
 /// The process-wide runner, bound as [`shutdown_coordinator`] is.

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::api::core::Core;
 use crate::api::core::deadline;
+use crate::api::lock_order;
+use crate::api::lock_wait::{self, NotTaken};
 use crate::api::names::check_name;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
@@ -43,6 +44,7 @@ pub struct CrossProcessLock {
     session: Arc<Session>,
     index: usize,
     name: String,
+    denies_disorder: bool,
 }
 
 impl CrossProcessLock {
@@ -61,7 +63,19 @@ impl CrossProcessLock {
             session,
             index,
             name: name.into(),
+            denies_disorder: false,
         })
+    }
+
+    /// Makes this handle refuse to wait for its lock while the calling thread holds a lock
+    /// that is taken after it elsewhere ([`LockError::OrderViolation`]). By default that is
+    /// only written down, for [`DeadlockDetector::violations`](crate::DeadlockDetector::violations).
+    /// For this handle and its clones; [`try_lock`](Self::try_lock), which never waits, is
+    /// not concerned.
+    #[must_use]
+    pub fn deny_disorder(mut self) -> Self {
+        self.denies_disorder = true;
+        self
     }
 
     /// The lock's name.
@@ -74,6 +88,8 @@ impl CrossProcessLock {
     /// owner's death; sleeps at most 100 ms between two looks.
     ///
     /// # Errors
+    /// [`LockError::Deadlock`] when all would wait for ever and this thread is the one to
+    /// give up, [`LockError::OrderViolation`] with [`deny_disorder`](Self::deny_disorder),
     /// [`LockError::Recursive`], [`SegmentError::Full`] (threads),
     /// [`SegmentError::ForkedHandle`], `Corrupt`.
     pub fn lock(&self) -> Result<LockGuard<'_>, LockError> {
@@ -116,35 +132,43 @@ impl CrossProcessLock {
     fn lock_until(&self, timeout: Option<Duration>) -> Result<LockGuard<'_>, LockError> {
         let core = self.session.core();
         let me = threads::owner(core)?;
+        lock_order::check(core, self.index, self.denies_disorder)?;
+        let acquired = self.acquire(me, timeout)?;
+        Ok(self.guard(me, acquired))
+    }
+
+    /// Takes the lock for a thread that waits if it must.
+    pub(crate) fn acquire(
+        &self,
+        me: Owner,
+        timeout: Option<Duration>,
+    ) -> Result<Acquired, LockError> {
+        let core = self.session.core();
         if let Ok(acquired) = self.word().try_lock(me, core.as_ref()) {
-            return Ok(self.guard(me, acquired));
+            return Ok(acquired);
         }
         let began = core.now();
         let until = deadline(core.as_ref(), timeout);
-        // For whoever looks from outside: this thread wants that lock.
-        let thread = core.tables().threads.get(usize::from(me.slot));
-        let publish = |wants: u64| {
-            if let Some(thread) = thread {
-                thread.wants_since.store(began, Ordering::Relaxed);
-                thread.wants.store(wants, Ordering::Release);
-            }
-        };
-        publish(self.index as u64 + 1);
-        let result = self.word().lock(me, core.as_ref(), until);
-        publish(0);
-        match result {
-            Ok(acquired) => Ok(self.guard(me, acquired)),
-            Err(NotLocked::TimedOut { waited_for }) => Err(LockError::TimedOut {
+        match lock_wait::wait(core, self.index, me, until) {
+            Ok(acquired) => Ok(acquired),
+            Err(NotTaken::Deadlock(cycle)) => Err(LockError::Deadlock {
                 name: self.name.clone(),
-                waited: Duration::from_micros(core.now().saturating_sub(began)),
-                holder: describe(core, waited_for),
+                cycle,
             }),
-            Err(NotLocked::Recursive | NotLocked::NotOurs) => Err(self.recursive()),
-            Err(NotLocked::Corrupt { word }) => Err(self.corrupt(word)),
+            Err(NotTaken::Because(NotLocked::TimedOut { waited_for })) => {
+                Err(LockError::TimedOut {
+                    name: self.name.clone(),
+                    waited: Duration::from_micros(core.now().saturating_sub(began)),
+                    holder: describe(core, waited_for),
+                })
+            }
+            Err(NotTaken::Because(NotLocked::Corrupt { word })) => Err(self.corrupt(word)),
+            Err(NotTaken::Because(_)) => Err(self.recursive()),
         }
     }
 
     fn guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
+        threads::took(self.session.core(), self.index);
         LockGuard {
             lock: self,
             me,
@@ -158,6 +182,9 @@ impl CrossProcessLock {
     }
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
+    }
+    pub(crate) fn index(&self) -> usize {
+        self.index
     }
 
     fn recursive(&self) -> LockError {
@@ -215,6 +242,7 @@ impl LockGuard<'_> {
         self.me
     }
     pub(crate) fn reacquired(&mut self, acquired: Acquired) {
+        threads::took(self.lock.session.core(), self.lock.index);
         self.previous_owner_died = acquired.previous_owner_died;
     }
 }
@@ -223,6 +251,7 @@ impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
         // A forked child never unlocks for its parent.
         if !self.lock.session.core().is_forked() {
+            threads::gave(self.lock.session.core(), self.lock.index);
             let _ = self.lock.word().unlock(self.me);
         }
     }

@@ -5,7 +5,7 @@ mod lock;
 mod segment;
 
 pub use coordination::CoordinationError;
-pub use lock::LockError;
+pub use lock::{LockError, LockThread, WaitEdge};
 pub use segment::{Holder, SegmentError};
 
 /// Any error of the library.

@@ -1,0 +1,71 @@
+//! Waiting for a named lock: publishes the wait and looks for deadlocks.
+
+use std::cell::RefCell;
+
+use crate::api::core::{Core, Tables, pid_of};
+use crate::error::{LockThread, WaitEdge};
+use crate::sync::mutex::{Acquired, NotLocked};
+use crate::sync::{Env, Owner};
+use crate::table::waits::{Edge, Waiter};
+
+/// Why the lock was not taken.
+pub(super) enum NotTaken {
+    Deadlock(Vec<WaitEdge>),
+    Because(NotLocked),
+}
+
+/// The contended path: the calling thread waits for the lock of this index.
+#[cold]
+pub(super) fn wait(core: &Core, index: usize, me: Owner, until: u64) -> Result<Acquired, NotTaken> {
+    let tables = core.tables();
+    let waiter = Waiter {
+        waits: &tables.waits,
+        locks: &tables.locks,
+        env: core,
+        me,
+        deadlock: RefCell::default(),
+    };
+    tables.waits.publish(me, index, core.now());
+    let result = tables.locks[index].lock_watched(me, core, until, &waiter);
+    tables.waits.clear(me);
+    result.map_err(|why| match why {
+        NotLocked::CalledOff => NotTaken::Deadlock(told(tables, &waiter.deadlock.into_inner())),
+        why => NotTaken::Because(why),
+    })
+}
+
+/// Edges by the names of their locks, processes and runners.
+pub(super) fn told(tables: &Tables, edges: &[Edge]) -> Vec<WaitEdge> {
+    let told = |edge: &Edge| WaitEdge {
+        waiter: thread_of(tables, edge.waiter),
+        lock: lock_name(tables, edge.lock),
+        holder: thread_of(tables, edge.holder),
+    };
+    edges.iter().map(told).collect()
+}
+
+pub(super) fn lock_name(tables: &Tables, index: usize) -> String {
+    let name = tables.lock_names.name(index);
+    name.unwrap_or_else(|| format!("lock {index}"))
+}
+
+/// Who a thread is. One that has gone meanwhile has no process any more.
+pub(super) fn thread_of(tables: &Tables, thread: Owner) -> LockThread {
+    let slot = usize::from(thread.slot);
+    let process = tables.threads.word(slot).process();
+    LockThread {
+        runner: process.and_then(|process| runner_of(tables, process)),
+        pid: process.map_or(0, |process| pid_of(tables, process)),
+        slot,
+    }
+}
+
+/// The id of the runner that a process is registered as.
+pub(super) fn runner_of(tables: &Tables, process: usize) -> Option<String> {
+    let group = &tables.group;
+    let runner = (0..group.used()).find(|slot| {
+        let member = group.member(*slot);
+        member.is_counted() && member.process() == Some(process)
+    })?;
+    Some(tables.texts.get(runner)?.id.read().0)
+}
