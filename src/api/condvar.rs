@@ -6,12 +6,14 @@ use std::time::Duration;
 use crate::api::core::deadline;
 use crate::api::lock::{LockGuard, index_of};
 use crate::api::lock_order;
+use crate::api::lock_wait;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::threads;
 use crate::error::{LockError, SegmentError};
-use crate::sync::Real;
-use crate::sync::condvar::{Condvar, Slept};
+use crate::sync::condvar::Condvar;
+use crate::sync::mutex::NotLocked;
+use crate::sync::{Env, Real};
 
 /// A named condition variable, used with a [`CrossProcessLock`](crate::CrossProcessLock).
 /// It survives the death of waiters and notifiers: no wait sleeps longer than a second
@@ -110,21 +112,20 @@ impl CrossProcessCondvar {
         }
         let until = deadline(core.as_ref(), timeout);
         let lock = guard.lock();
-        let slept = self
-            .word()
-            .sleep(lock.word(), guard.owner(), core.as_ref(), until);
-        if slept == Slept::NotOurs {
-            return Err(LockError::Recursive {
-                name: lock.name().into(),
-            });
+        // What is held besides comes before this lock when it is taken again. Only told:
+        // the other order, in which it was taken first, is the one to be refused.
+        let _ = lock_order::check(core, lock.index(), false);
+        let (word, me) = (lock.word(), guard.owner());
+        let waiting = lock_wait::waiter(core, lock.index(), me);
+        let result = self.word().wait(word, me, core.as_ref(), until, &waiting);
+        if let Err(NotLocked::NotOurs) = result {
+            return Err(lock.recursive());
         }
         threads::gave(core, lock.index());
-        // It has slept already and has nothing to give back but what it holds besides:
-        // told, not refused.
-        let _ = lock_order::check(core, lock.index(), false);
-        let acquired = lock.acquire(guard.owner(), None)?;
-        guard.reacquired(acquired);
-        Ok((guard, slept == Slept::TimedOut))
+        let began = core.now();
+        let awake = lock.taken(waiting, result, began)?;
+        guard.reacquired(awake.acquired);
+        Ok((guard, awake.timed_out))
     }
 
     fn word(&self) -> &Condvar<Real> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::api::core::Core;
 use crate::api::core::deadline;
 use crate::api::lock_order;
-use crate::api::lock_wait::{self, NotTaken};
+use crate::api::lock_wait::{self, Waiting};
 use crate::api::names::check_name;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
@@ -133,38 +133,39 @@ impl CrossProcessLock {
         let core = self.session.core();
         let me = threads::owner(core)?;
         lock_order::check(core, self.index, self.denies_disorder)?;
-        let acquired = self.acquire(me, timeout)?;
-        Ok(self.guard(me, acquired))
-    }
-
-    /// Takes the lock for a thread that waits if it must.
-    pub(crate) fn acquire(
-        &self,
-        me: Owner,
-        timeout: Option<Duration>,
-    ) -> Result<Acquired, LockError> {
-        let core = self.session.core();
         if let Ok(acquired) = self.word().try_lock(me, core.as_ref()) {
-            return Ok(acquired);
+            return Ok(self.guard(me, acquired));
         }
         let began = core.now();
         let until = deadline(core.as_ref(), timeout);
-        match lock_wait::wait(core, self.index, me, until) {
-            Ok(acquired) => Ok(acquired),
-            Err(NotTaken::Deadlock(cycle)) => Err(LockError::Deadlock {
+        let waiting = lock_wait::waiter(core, self.index, me);
+        let result = self.word().lock_watched(me, core.as_ref(), until, &waiting);
+        let acquired = self.taken(waiting, result, began)?;
+        Ok(self.guard(me, acquired))
+    }
+
+    /// Ends a wait, and says why it was in vain if it was.
+    pub(crate) fn taken<T>(
+        &self,
+        waiting: Waiting<'_>,
+        result: Result<T, NotLocked>,
+        began: u64,
+    ) -> Result<T, LockError> {
+        let core = self.session.core();
+        let deadlock = waiting.end();
+        result.map_err(|why| match why {
+            NotLocked::CalledOff => LockError::Deadlock {
                 name: self.name.clone(),
-                cycle,
-            }),
-            Err(NotTaken::Because(NotLocked::TimedOut { waited_for })) => {
-                Err(LockError::TimedOut {
-                    name: self.name.clone(),
-                    waited: Duration::from_micros(core.now().saturating_sub(began)),
-                    holder: describe(core, waited_for),
-                })
-            }
-            Err(NotTaken::Because(NotLocked::Corrupt { word })) => Err(self.corrupt(word)),
-            Err(NotTaken::Because(_)) => Err(self.recursive()),
-        }
+                cycle: lock_wait::told(core.tables(), &deadlock),
+            },
+            NotLocked::TimedOut { waited_for } => LockError::TimedOut {
+                name: self.name.clone(),
+                waited: Duration::from_micros(core.now().saturating_sub(began)),
+                holder: describe(core, waited_for),
+            },
+            NotLocked::Recursive | NotLocked::NotOurs => self.recursive(),
+            NotLocked::Corrupt { word } => self.corrupt(word),
+        })
     }
 
     fn guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
@@ -187,7 +188,7 @@ impl CrossProcessLock {
         self.index
     }
 
-    fn recursive(&self) -> LockError {
+    pub(crate) fn recursive(&self) -> LockError {
         LockError::Recursive {
             name: self.name.clone(),
         }

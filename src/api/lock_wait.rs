@@ -1,38 +1,29 @@
-//! Waiting for a named lock: publishes the wait and looks for deadlocks.
+//! How a thread waits for a named lock, and what its waiting is called.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use crate::api::core::{Core, Tables, pid_of};
 use crate::error::{LockThread, WaitEdge};
-use crate::sync::mutex::{Acquired, NotLocked};
-use crate::sync::{Env, Owner};
+use crate::limits::MAX_THREADS;
+use crate::sync::{Owner, Real};
 use crate::table::waits::{Edge, Waiter};
 
-/// Why the lock was not taken.
-pub(super) enum NotTaken {
-    Deadlock(Vec<WaitEdge>),
-    Because(NotLocked),
-}
-
-/// The contended path: the calling thread waits for the lock of this index.
-#[cold]
-pub(super) fn wait(core: &Core, index: usize, me: Owner, until: u64) -> Result<Acquired, NotTaken> {
+/// How the calling thread waits for the lock of this index.
+pub(super) fn waiter(core: &Core, index: usize, me: Owner) -> Waiting<'_> {
     let tables = core.tables();
-    let waiter = Waiter {
+    Waiter {
         waits: &tables.waits,
         locks: &tables.locks,
         env: core,
         me,
+        lock: index,
+        is_published: Cell::new(false),
         deadlock: RefCell::default(),
-    };
-    tables.waits.publish(me, index, core.now());
-    let result = tables.locks[index].lock_watched(me, core, until, &waiter);
-    tables.waits.clear(me);
-    result.map_err(|why| match why {
-        NotLocked::CalledOff => NotTaken::Deadlock(told(tables, &waiter.deadlock.into_inner())),
-        why => NotTaken::Because(why),
-    })
+    }
 }
+
+/// A thread of this process that waits for a lock.
+pub(super) type Waiting<'a> = Waiter<'a, Real, Core, MAX_THREADS>;
 
 /// Edges by the names of their locks, processes and runners.
 pub(super) fn told(tables: &Tables, edges: &[Edge]) -> Vec<WaitEdge> {

@@ -8,7 +8,7 @@
 //! twice stands for *one* wait in between.
 //!
 //! # The look
-//! Only a thread whose try has failed publishes its wait; then it fences and follows
+//! Only a thread that is about to sleep publishes its wait; then it fences and follows
 //! owner → wanted lock → owner …, until the way ends or leads back to itself. The way
 //! back is taken for a deadlock if no member is dead and a second walk reads the same
 //! words: then all these waits stood at the instant between the walks, and as a thread
@@ -29,7 +29,7 @@
 //! been resolved. A marker killed between mark and wake was a member: its death resolves
 //! the cycle. A mark alone makes nobody give up, so no stray one can.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::sync::atomic::Ordering;
 
 use crate::graph::cycle;
@@ -177,8 +177,22 @@ pub(crate) struct Waiter<'a, M: Mem, E, const N: usize> {
     pub(crate) locks: &'a [Mutex<M>],
     pub(crate) env: &'a E,
     pub(crate) me: Owner,
+    /// Index of the lock.
+    pub(crate) lock: usize,
+    pub(crate) is_published: Cell<bool>,
     /// The deadlock for which the wait was called off.
     pub(crate) deadlock: RefCell<Vec<Edge>>,
+}
+
+impl<M: Mem, E: Env<M>, const N: usize> Waiter<'_, M, E, N> {
+    /// The wait is over, however it ended. Answers the deadlock for which it was called
+    /// off, if it was.
+    pub(crate) fn end(self) -> Vec<Edge> {
+        if self.is_published.get() {
+            self.waits.clear(self.me);
+        }
+        self.deadlock.into_inner()
+    }
 }
 
 impl<M: Mem, E: Env<M>, const N: usize> Watch<M> for Waiter<'_, M, E, N> {
@@ -186,6 +200,9 @@ impl<M: Mem, E: Env<M>, const N: usize> Watch<M> for Waiter<'_, M, E, N> {
         let Some(Wait { word, .. }) = self.waits.0.get(usize::from(self.me.slot)) else {
             return Ok(None);
         };
+        if !self.is_published.replace(true) {
+            self.waits.publish(self.me, self.lock, self.env.now());
+        }
         // SYNC POINT deadlock-mark (models: loom_tests/deadlock.rs): pairs with `mark`. The
         // mark goes first, so one that comes during the look refuses the sleep.
         let mut mine = word.load(Ordering::Acquire);
