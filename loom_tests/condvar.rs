@@ -33,7 +33,7 @@ impl Permits {
         while self.count.get() == 0 {
             let awake = self
                 .changed
-                .wait(&self.mutex, actor.me(), actor.env(), NEVER)
+                .wait(&self.mutex, actor.me(), actor.env(), NEVER, &())
                 .unwrap();
             assert!(!awake.timed_out);
         }
@@ -112,7 +112,7 @@ fn deadline_ends_the_wait_with_the_lock_held() {
             loop {
                 let awake = permits
                     .changed
-                    .wait(&permits.mutex, actor.me(), actor.env(), 7)
+                    .wait(&permits.mutex, actor.me(), actor.env(), 7, &())
                     .unwrap();
                 assert_eq!(permits.mutex.owner(), Some(actor.me()));
                 if awake.timed_out {
@@ -147,7 +147,7 @@ fn killed_notifier_does_not_hold_the_waiter() {
                     }
                     let _awake = permits
                         .changed
-                        .wait(&permits.mutex, actor.me(), actor.env(), NEVER)
+                        .wait(&permits.mutex, actor.me(), actor.env(), NEVER, &())
                         .unwrap();
                 }
                 permits.unlock(actor);

@@ -12,10 +12,12 @@ use crate::sync::latch::Text;
 use crate::sync::mutex::Mutex;
 use crate::table::group::Group;
 use crate::table::names::Names;
+use crate::table::order::Order;
 use crate::table::runner::{Runner, Texts};
 use crate::table::slots::{Process, Processes};
 use crate::table::store::Store;
 use crate::table::threads::{Thread, Threads};
+use crate::table::waits::Waits;
 
 /// Everything behind the header. All-zero is the state of a new segment.
 #[repr(C)]
@@ -33,11 +35,15 @@ pub(crate) struct Layout<M: Mem> {
     pub(crate) event_names: Names<M, MAX_EVENTS>,
     pub(crate) events: [Event<M>; MAX_EVENTS],
     pub(crate) store: Store<M, MAX_KEYS, ENTRY_WORDS>,
+    /// Which lock each thread waits for.
+    pub(crate) waits: Waits<M, MAX_THREADS>,
+    /// In which order locks were taken.
+    pub(crate) order: Order<M>,
 }
 
 shared!(Layout<M> {
     group, texts, reason, processes, threads, lock_names, locks, condvar_names, condvars,
-    event_names, events, store
+    event_names, events, store, waits, order
 });
 
 /// Words of a key and its value.
@@ -64,6 +70,8 @@ where
         offset_of!(Self, event_names),
         offset_of!(Self, events),
         offset_of!(Self, store),
+        offset_of!(Self, waits),
+        offset_of!(Self, order),
         size_of::<Runner<M>>(),
         size_of::<Texts<M>>(),
         size_of::<Process<M>>(),

@@ -19,6 +19,7 @@
 
 mod api;
 mod error;
+mod graph;
 mod layout;
 pub mod limits;
 mod os;
@@ -28,7 +29,9 @@ mod sync;
 mod table;
 
 pub use api::*;
-pub use error::{CoordinationError, Error, Holder, LockError, SegmentError, StateError};
+pub use error::{
+    CoordinationError, Error, Holder, LockError, LockThread, SegmentError, StateError, WaitEdge,
+};
 pub use phase::{Mode, Phase, ReasonCode};
 pub use segment::Token;
 

@@ -41,6 +41,9 @@ pub const VALUE_BYTES: usize = 1024;
 /// microseconds: only one that was stopped in the middle, or runs a slow closure in a
 /// transaction, makes anybody wait.
 pub const STATE_LOCK_MICROS: u64 = 5_000_000;
+/// Lock-order violations of which it is kept who was the first; further ones are kept
+/// by name only. Each is a mistake to be repaired, so a segment rarely has two.
+pub const MAX_VIOLATIONS: usize = 64;
 
 /// Longest segment name in bytes: together with the longest usual directory it
 /// stays far below `PATH_MAX`, and it fits a status line.

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use crate::api::core::deadline;
 use crate::api::lock::{LockGuard, index_of};
+use crate::api::lock_order;
+use crate::api::lock_wait;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
+use crate::api::threads;
 use crate::error::{LockError, SegmentError};
-use crate::sync::Real;
 use crate::sync::condvar::Condvar;
 use crate::sync::mutex::NotLocked;
+use crate::sync::{Env, Real};
 
 /// A named condition variable, used with a [`CrossProcessLock`](crate::CrossProcessLock).
 /// It survives the death of waiters and notifiers: no wait sleeps longer than a second
@@ -39,7 +42,9 @@ impl CrossProcessCondvar {
     /// without a notification: look at the condition again.
     ///
     /// # Errors
-    /// [`SegmentError::Corrupt`], [`SegmentError::ForkedHandle`]. The guard is spent then.
+    /// [`LockError::Deadlock`] when taking the lock again would close a circle of waiting
+    /// and this thread is the one to give up, [`SegmentError::Corrupt`],
+    /// [`SegmentError::ForkedHandle`]. The guard is spent then, and the lock not held.
     pub fn wait<'a>(&self, guard: LockGuard<'a>) -> Result<LockGuard<'a>, LockError> {
         self.wait_until(guard, None).map(|(guard, _)| guard)
     }
@@ -106,19 +111,21 @@ impl CrossProcessCondvar {
             .into());
         }
         let until = deadline(core.as_ref(), timeout);
-        let result = self
-            .word()
-            .wait(guard.lock().word(), guard.owner(), core.as_ref(), until);
-        match result {
-            Ok(awake) => {
-                guard.reacquired(awake.acquired);
-                Ok((guard, awake.timed_out))
-            }
-            Err(NotLocked::Corrupt { word }) => Err(guard.lock().corrupt(word)),
-            Err(_) => Err(LockError::Recursive {
-                name: guard.lock().name().into(),
-            }),
+        let lock = guard.lock();
+        // What is held besides comes before this lock when it is taken again. Only told:
+        // the other order, in which it was taken first, is the one to be refused.
+        let _ = lock_order::check(core, lock.index(), false);
+        let (word, me) = (lock.word(), guard.owner());
+        let waiting = lock_wait::waiter(core, lock.index(), me);
+        let result = self.word().wait(word, me, core.as_ref(), until, &waiting);
+        if let Err(NotLocked::NotOurs) = result {
+            return Err(lock.recursive());
         }
+        threads::gave(core, lock.index());
+        let began = core.now();
+        let awake = lock.taken(waiting, result, began)?;
+        guard.reacquired(awake.acquired);
+        Ok((guard, awake.timed_out))
     }
 
     fn word(&self) -> &Condvar<Real> {

@@ -124,9 +124,11 @@ where
         });
     }
 
-    /// Frees every lock that a dead thread holds; each stays marked inconsistent.
+    /// Frees every lock that a dead thread holds; each stays marked inconsistent. It waits
+    /// for none any more.
     pub(crate) fn hand_over_locks(&self, dead: Owner) {
         let tables = self.tables();
+        tables.waits.clear_dead(dead);
         for lock in &tables.locks {
             lock.hand_over(dead);
         }

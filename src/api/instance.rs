@@ -3,6 +3,7 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::api::coordinator::ShutdownCoordinator;
+use crate::api::detector::DeadlockDetector;
 use crate::api::runner::Runner;
 use crate::api::segment::Segment;
 use crate::error::CoordinationError;
@@ -12,6 +13,7 @@ struct Instance {
     token: Token,
     runner: Runner,
     coordinator: ShutdownCoordinator,
+    detector: DeadlockDetector,
 }
 
 static INSTANCE: OnceLock<Instance> = OnceLock::new();
@@ -49,6 +51,7 @@ pub fn init(segment: &Segment, runner_id: &str) -> Result<(), CoordinationError>
         token: segment.token(),
         runner: Runner::join(segment, runner_id)?,
         coordinator: ShutdownCoordinator::new(segment),
+        detector: DeadlockDetector::new(segment),
     };
     // Nobody else can have set it: we hold the lock.
     let _ = INSTANCE.set(instance);
@@ -67,6 +70,14 @@ pub fn shutdown_coordinator() -> Result<&'static ShutdownCoordinator, Coordinati
     Ok(&bound()?.coordinator)
 }
 
+/// The process-wide deadlock detector, bound as [`shutdown_coordinator`] is.
+///
+/// # Errors
+/// As [`shutdown_coordinator`].
+pub fn deadlock_detector() -> Result<&'static DeadlockDetector, CoordinationError> {
+    Ok(&bound()?.detector)
+}
+
 /// The process-wide runner, bound as [`shutdown_coordinator`] is.
 ///
 /// # Errors
@@ -77,6 +88,8 @@ pub fn runner() -> Result<&'static Runner, CoordinationError> {
 
 fn bound() -> Result<&'static Instance, CoordinationError> {
     if let Some(instance) = INSTANCE.get() {
+        // A forked child has its parent's instance, and may not use it.
+        instance.runner.session().core().check()?;
         return Ok(instance);
     }
     let id = std::env::var(RUNNER).map_err(|error| crate::SegmentError::Environment {

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::api::core::Core;
 use crate::api::core::deadline;
+use crate::api::lock_order;
+use crate::api::lock_wait::{self, Waiting};
 use crate::api::names::check_name;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
@@ -43,6 +44,7 @@ pub struct CrossProcessLock {
     session: Arc<Session>,
     index: usize,
     name: String,
+    denies_disorder: bool,
 }
 
 impl CrossProcessLock {
@@ -61,7 +63,19 @@ impl CrossProcessLock {
             session,
             index,
             name: name.into(),
+            denies_disorder: false,
         })
+    }
+
+    /// Makes this handle refuse to wait for its lock while the calling thread holds a lock
+    /// that is taken after it elsewhere ([`LockError::OrderViolation`]). By default that is
+    /// only written down, for [`DeadlockDetector::violations`](crate::DeadlockDetector::violations).
+    /// For this handle and its clones; [`try_lock`](Self::try_lock), which never waits, is
+    /// not concerned.
+    #[must_use]
+    pub fn deny_disorder(mut self) -> Self {
+        self.denies_disorder = true;
+        self
     }
 
     /// The lock's name.
@@ -74,6 +88,8 @@ impl CrossProcessLock {
     /// owner's death; sleeps at most 100 ms between two looks.
     ///
     /// # Errors
+    /// [`LockError::Deadlock`] when all would wait for ever and this thread is the one to
+    /// give up, [`LockError::OrderViolation`] with [`deny_disorder`](Self::deny_disorder),
     /// [`LockError::Recursive`], [`SegmentError::Full`] (threads),
     /// [`SegmentError::ForkedHandle`], `Corrupt`.
     pub fn lock(&self) -> Result<LockGuard<'_>, LockError> {
@@ -116,35 +132,44 @@ impl CrossProcessLock {
     fn lock_until(&self, timeout: Option<Duration>) -> Result<LockGuard<'_>, LockError> {
         let core = self.session.core();
         let me = threads::owner(core)?;
+        lock_order::check(core, self.index, self.denies_disorder)?;
         if let Ok(acquired) = self.word().try_lock(me, core.as_ref()) {
             return Ok(self.guard(me, acquired));
         }
         let began = core.now();
         let until = deadline(core.as_ref(), timeout);
-        // For whoever looks from outside: this thread wants that lock.
-        let thread = core.tables().threads.get(usize::from(me.slot));
-        let publish = |wants: u64| {
-            if let Some(thread) = thread {
-                thread.wants_since.store(began, Ordering::Relaxed);
-                thread.wants.store(wants, Ordering::Release);
-            }
-        };
-        publish(self.index as u64 + 1);
-        let result = self.word().lock(me, core.as_ref(), until);
-        publish(0);
-        match result {
-            Ok(acquired) => Ok(self.guard(me, acquired)),
-            Err(NotLocked::TimedOut { waited_for }) => Err(LockError::TimedOut {
+        let waiting = lock_wait::waiter(core, self.index, me);
+        let result = self.word().lock_watched(me, core.as_ref(), until, &waiting);
+        let acquired = self.taken(waiting, result, began)?;
+        Ok(self.guard(me, acquired))
+    }
+
+    /// Ends a wait, and says why it was in vain if it was.
+    pub(crate) fn taken<T>(
+        &self,
+        waiting: Waiting<'_>,
+        result: Result<T, NotLocked>,
+        began: u64,
+    ) -> Result<T, LockError> {
+        let core = self.session.core();
+        let deadlock = waiting.end();
+        result.map_err(|why| match why {
+            NotLocked::CalledOff => LockError::Deadlock {
+                name: self.name.clone(),
+                cycle: lock_wait::told(core.tables(), &deadlock),
+            },
+            NotLocked::TimedOut { waited_for } => LockError::TimedOut {
                 name: self.name.clone(),
                 waited: Duration::from_micros(core.now().saturating_sub(began)),
                 holder: describe(core, waited_for),
-            }),
-            Err(NotLocked::Recursive | NotLocked::NotOurs) => Err(self.recursive()),
-            Err(NotLocked::Corrupt { word }) => Err(self.corrupt(word)),
-        }
+            },
+            NotLocked::Recursive | NotLocked::NotOurs => self.recursive(),
+            NotLocked::Corrupt { word } => self.corrupt(word),
+        })
     }
 
     fn guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
+        threads::took(self.session.core(), self.index);
         LockGuard {
             lock: self,
             me,
@@ -156,14 +181,14 @@ impl CrossProcessLock {
     pub(crate) fn word(&self) -> &Mutex<Real> {
         &self.session.core().tables().locks[self.index]
     }
-    pub(crate) fn index(&self) -> usize {
-        self.index
-    }
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
     }
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
 
-    fn recursive(&self) -> LockError {
+    pub(crate) fn recursive(&self) -> LockError {
         LockError::Recursive {
             name: self.name.clone(),
         }
@@ -218,6 +243,7 @@ impl LockGuard<'_> {
         self.me
     }
     pub(crate) fn reacquired(&mut self, acquired: Acquired) {
+        threads::took(self.lock.session.core(), self.lock.index);
         self.previous_owner_died = acquired.previous_owner_died;
     }
 }
@@ -226,6 +252,7 @@ impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
         // A forked child never unlocks for its parent.
         if !self.lock.session.core().is_forked() {
+            threads::gave(self.lock.session.core(), self.lock.index);
             let _ = self.lock.word().unlock(self.me);
         }
     }

@@ -94,6 +94,10 @@ impl Observer {
         }
     }
 
+    pub(crate) fn tables(&self) -> &Tables {
+        self.observed.body()
+    }
+
     fn is_held(&self, process: usize) -> bool {
         let offset = file::PROCESS_LOCKS + process as u64;
         file::is_held_by_other(self.observed.file(), offset).unwrap_or(true)

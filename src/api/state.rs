@@ -290,7 +290,10 @@ impl SharedStateManager {
                 waited: Duration::from_micros(core.now().saturating_sub(began)),
                 holder: describe(core, waited_for),
             }),
-            Err(NotLocked::Recursive | NotLocked::NotOurs) => Err(StateError::Nested),
+            // Nobody calls this wait off, and no condition variable is about.
+            Err(NotLocked::Recursive | NotLocked::NotOurs | NotLocked::CalledOff) => {
+                Err(StateError::Nested)
+            }
             Err(NotLocked::Corrupt { word }) => Err(SegmentError::Corrupt {
                 what: format!("lock of the shared state: word {word:#010x}"),
             }

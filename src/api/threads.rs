@@ -11,6 +11,8 @@ use crate::sync::Owner;
 struct Held {
     core: Arc<Core>,
     seat: Option<(Owner, bool)>,
+    /// Indices of the named locks that this thread holds, in the order they were taken.
+    locks: Vec<usize>,
 }
 
 impl Drop for Held {
@@ -44,6 +46,7 @@ pub(crate) fn owner(core: &Arc<Core>) -> Result<Owner, SegmentError> {
         seats.push(Held {
             core: Arc::clone(core),
             seat: Some(seat),
+            locks: Vec::new(),
         });
         Ok(seat.0)
     })
@@ -57,4 +60,34 @@ pub(crate) fn forget(core: &Arc<Core>) {
             .borrow_mut()
             .retain(|held| !Arc::ptr_eq(&held.core, core));
     });
+}
+
+fn locks<T>(core: &Arc<Core>, look: impl FnOnce(&mut Vec<usize>) -> T) -> Option<T> {
+    // After the thread's own locals are gone it is about to end.
+    let with = |seats: &RefCell<Vec<Held>>| {
+        let mut seats = seats.borrow_mut();
+        let held = seats.iter_mut().find(|held| Arc::ptr_eq(&held.core, core));
+        held.map(|held| look(&mut held.locks))
+    };
+    SEATS.try_with(with).ok().flatten()
+}
+
+/// The calling thread has taken a named lock.
+pub(crate) fn took(core: &Arc<Core>, lock: usize) {
+    locks(core, |locks| locks.push(lock));
+}
+
+/// The calling thread has given a named lock back.
+pub(crate) fn gave(core: &Arc<Core>, lock: usize) {
+    locks(core, |locks| {
+        // Mostly the last one.
+        if let Some(place) = locks.iter().rposition(|held| *held == lock) {
+            locks.remove(place);
+        }
+    });
+}
+
+/// The named locks that the calling thread holds; nothing is allocated for none.
+pub(crate) fn held(core: &Arc<Core>) -> Vec<usize> {
+    locks(core, |locks| locks.clone()).unwrap_or_default()
 }

@@ -1,8 +1,7 @@
 //! Which locks a process holds and waits for, as seen from outside.
 
-use core::sync::atomic::Ordering;
-
 use crate::api::view::View;
+use crate::sync::Owner;
 
 impl<E> View<'_, E> {
     /// Names of the locks that threads of a process hold, and one that is waited for.
@@ -22,10 +21,11 @@ impl<E> View<'_, E> {
             .filter_map(|index| tables.lock_names.name(index))
             .collect();
         let wanted = tables.threads.of_process(process).find_map(|slot| {
-            let wants = tables.threads.get(slot)?.wants.load(Ordering::Acquire);
-            tables
-                .lock_names
-                .name(usize::try_from(wants).ok()?.checked_sub(1)?)
+            let thread = Owner {
+                slot: u16::try_from(slot).ok()?,
+                generation: tables.threads.word(slot).generation(),
+            };
+            tables.lock_names.name(tables.waits.of(thread)?.0)
         });
         (held, wanted)
     }

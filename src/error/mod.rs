@@ -6,7 +6,7 @@ mod segment;
 mod state;
 
 pub use coordination::CoordinationError;
-pub use lock::LockError;
+pub use lock::{LockError, LockThread, WaitEdge};
 pub use segment::{Holder, SegmentError};
 pub use state::StateError;
 

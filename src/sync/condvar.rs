@@ -31,7 +31,7 @@
 use core::sync::atomic::Ordering;
 
 use super::mem::{ALL, Mem, Next, Word};
-use super::mutex::{Acquired, Mutex, NotLocked, Released};
+use super::mutex::{Acquired, Mutex, NotLocked, Released, Watch};
 use super::{Env, Owner};
 use crate::limits;
 
@@ -78,21 +78,21 @@ impl<M: Mem> Condvar<M> {
     /// Frees the lock, sleeps until notified or `until`, takes the lock again.
     ///
     /// May return for no reason. The deadline bounds the sleep; the lock is taken
-    /// again however long its owner keeps it (as in POSIX). A caller that wants its
-    /// own way of locking uses [`sleep`](Self::sleep).
+    /// again however long its owner keeps it (as in POSIX), unless `watch` calls it off.
     pub(crate) fn wait(
         &self,
         mutex: &Mutex<M>,
         me: Owner,
         env: &impl Env<M>,
         until: u64,
+        watch: &impl Watch<M>,
     ) -> Result<Awake, NotLocked> {
         let timed_out = match self.sleep(mutex, me, env, until) {
             Slept::Look => false,
             Slept::TimedOut => true,
             Slept::NotOurs => return Err(NotLocked::NotOurs),
         };
-        let acquired = mutex.lock(me, env, u64::MAX)?;
+        let acquired = mutex.lock_watched(me, env, u64::MAX, watch)?;
         Ok(Awake {
             acquired,
             timed_out,

@@ -87,6 +87,25 @@ pub(crate) enum NotLocked {
     Corrupt { word: u32 },
     /// Only from a condition variable: the caller does not hold the lock it gave.
     NotOurs,
+    /// By the caller's [`Watch`].
+    CalledOff,
+}
+
+/// Somebody else's reason to stop waiting; it knows which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CalledOff;
+
+/// What is done before each sleep of a waiter. `()` does nothing.
+pub(crate) trait Watch<M: Mem> {
+    /// Called when WAITERS is set, so that leaving loses no wake-up. Answers one more
+    /// word to sleep on, with the value expected there.
+    fn before_sleep(&self) -> Result<Option<(M::Cell<'_>, u32)>, CalledOff>;
+}
+
+impl<M: Mem> Watch<M> for () {
+    fn before_sleep(&self) -> Result<Option<(M::Cell<'_>, u32)>, CalledOff> {
+        Ok(None)
+    }
 }
 
 /// What `unlock` did.
@@ -151,16 +170,18 @@ impl<M: Mem> Mutex<M> {
             Ok(_) => Ok(Acquired {
                 previous_owner_died: false,
             }),
-            Err(_) => self.lock_contended(me, env, until),
+            Err(_) => self.lock_watched(me, env, until, &()),
         }
     }
 
+    /// The same on the contended path, with something to be done before each sleep.
     #[cold]
-    fn lock_contended(
+    pub(crate) fn lock_watched(
         &self,
         me: Owner,
         env: &impl Env<M>,
         until: u64,
+        watch: &impl Watch<M>,
     ) -> Result<Acquired, NotLocked> {
         let mut slept = false;
         let mut arm_failed = false;
@@ -183,11 +204,16 @@ impl<M: Mem> Mutex<M> {
                 // WAITERS is set: a wake-up meant for us is passed on by the owner.
                 return Err(NotLocked::TimedOut { waited_for: owner });
             }
+            let Ok(beside) = watch.before_sleep() else {
+                return Err(NotLocked::CalledOff);
+            };
+            let word = (M::cell(&self.word), asleep_on.0);
             let armed = life.and_then(|word| life::arm::<M>(word).map(|value| (word, value)));
             match (life, armed) {
-                (_, Some((word, value))) => {
+                (_, Some((life, value))) => {
                     arm_failed = false;
-                    self.sleep_beside(asleep_on, word, value, until.min(now.saturating_add(bound)));
+                    let until = until.min(now.saturating_add(bound));
+                    sleep_beside::<M>(word, (life, value), beside, until);
                     bound = bounds.next().unwrap_or(bound);
                 }
                 // Marked or released this instant: look again, once at full speed.
@@ -197,26 +223,14 @@ impl<M: Mem> Mutex<M> {
                 }
                 (Some(_), None) | (None, _) => {
                     let nap = limits::PORTABLE_POLL_MICROS.min(bound);
-                    M::wait(
-                        M::cell(&self.word),
-                        asleep_on.0,
-                        until.min(now.saturating_add(nap)),
-                    );
+                    let until = until.min(now.saturating_add(nap));
+                    match beside {
+                        Some(beside) => M::wait_any(&[word, beside], until),
+                        None => M::wait(word.0, word.1, until),
+                    };
                 }
             }
             slept = true;
-        }
-    }
-
-    /// Sleeps until the lock word or the owner's life word moves.
-    fn sleep_beside(&self, on: State, life: &M::U32, armed: u32, until: u64) {
-        M::wait_any(
-            &[(M::cell(&self.word), on.0), (M::cell(life), armed)],
-            until,
-        );
-        if life::is_marked::<M>(life) {
-            // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
-            M::wake(M::cell(life), ALL);
         }
     }
 
@@ -319,5 +333,23 @@ impl<M: Mem> Mutex<M> {
             .compare_exchange(seen.0, flagged.0, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
             .then_some(flagged)
+    }
+}
+
+/// Sleeps until the lock word, the owner's life word or the further word moves.
+fn sleep_beside<'a, M: Mem>(
+    lock: (M::Cell<'a>, u32),
+    (life, armed): (&'a M::U32, u32),
+    further: Option<(M::Cell<'a>, u32)>,
+    until: u64,
+) {
+    let life_cell = (M::cell(life), armed);
+    match further {
+        Some(further) => M::wait_any(&[lock, life_cell, further], until),
+        None => M::wait_any(&[lock, life_cell], until),
+    };
+    if life::is_marked::<M>(life) {
+        // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
+        M::wake(M::cell(life), ALL);
     }
 }

@@ -139,7 +139,7 @@ fn notified_threads_go_on_and_the_deadline_holds() {
         let _acquired = mutex.lock(me, &lives, NEVER).unwrap();
         for round in 0..200 {
             while turn.load(Ordering::Relaxed) != round * THREADS as u32 + u32::from(me.slot) {
-                let awake = changed.wait(&mutex, me, &lives, NEVER).unwrap();
+                let awake = changed.wait(&mutex, me, &lives, NEVER, &()).unwrap();
                 assert!(!awake.timed_out);
             }
             turn.fetch_add(1, Ordering::Relaxed);
@@ -151,12 +151,16 @@ fn notified_threads_go_on_and_the_deadline_holds() {
     let me = owner(0);
     let _acquired = mutex.lock(me, &lives, NEVER).unwrap();
     let until = clock::now() + 3_000;
-    while !changed.wait(&mutex, me, &lives, until).unwrap().timed_out {}
+    while !changed
+        .wait(&mutex, me, &lives, until, &())
+        .unwrap()
+        .timed_out
+    {}
     assert!(clock::now() >= until);
     assert_eq!(mutex.owner(), Some(me));
     assert_eq!(mutex.unlock(me), Released::Freed);
     assert_eq!(
-        changed.wait(&mutex, me, &lives, until),
+        changed.wait(&mutex, me, &lives, until, &()),
         Err(NotLocked::NotOurs)
     );
 }

@@ -12,6 +12,7 @@ pub(crate) mod inflight;
 pub(crate) mod join;
 pub(crate) mod member;
 pub(crate) mod names;
+pub(crate) mod order;
 pub(crate) mod own;
 pub(crate) mod request;
 pub(crate) mod runner;
@@ -21,6 +22,7 @@ pub(crate) mod stamp;
 pub(crate) mod store;
 pub(crate) mod sweep;
 pub(crate) mod threads;
+pub(crate) mod waits;
 mod watch;
 
 /// A value in the segment that no release writes. Carries what and where.

@@ -1,4 +1,4 @@
-//! Thread slots: the life word of every attached thread, and what it waits for.
+//! Thread slots: the life word of every attached thread.
 //!
 //! ```text
 //! word: [ - | process + 1 :16 | generation:16 | state:2 ]
@@ -27,11 +27,7 @@ const PROCESS_SHIFT: u32 = 32;
 pub(crate) struct Thread<M: Mem> {
     pub(crate) life: M::Life,
     word: M::U64,
-    /// The lock this thread waits for: its index + 1, or 0.
-    pub(crate) wants: M::U64,
-    /// Since when, in microseconds.
-    pub(crate) wants_since: M::U64,
-    _pad: [M::U64; 5],
+    _pad: [M::U64; 7],
 }
 
 /// A snapshot of a thread slot's word.
@@ -102,7 +98,6 @@ impl<M: Mem, const N: usize> Threads<M, N> {
                 .compare_exchange(word.0, claimed, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()
             {
-                thread.wants.store(0, Ordering::Relaxed);
                 return Some(Owner {
                     slot: slot as u16,
                     generation: word.generation(),
@@ -139,7 +134,6 @@ impl<M: Mem, const N: usize> Threads<M, N> {
     /// Every lock still bearing this owner reads as owner-died from here on.
     pub(crate) fn free(&self, slot: usize) {
         if let Some(thread) = self.slots.get(slot) {
-            thread.wants.store(0, Ordering::Relaxed);
             thread
                 .word
                 .store(self.word(slot).freed().0, Ordering::Release);
@@ -242,13 +236,11 @@ impl<M: Mem, const N: usize> Default for Threads<M, N> {
             slots: core::array::from_fn(|_| Thread {
                 life: M::Life::default(),
                 word: M::U64::default(),
-                wants: M::U64::default(),
-                wants_since: M::U64::default(),
                 _pad: core::array::from_fn(|_| M::U64::default()),
             }),
         }
     }
 }
 
-shared!(Thread<M> { life, word, wants, wants_since, _pad });
+shared!(Thread<M> { life, word, _pad });
 shared!(Threads<M, const N> { high_water, _pad, slots });

@@ -15,6 +15,7 @@ mod close_is_a_value;
 mod condvar;
 mod coordinatorless;
 mod creation;
+mod deadlocks;
 mod death;
 mod draining;
 mod events;

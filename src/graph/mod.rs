@@ -1,0 +1,3 @@
+//! Pure functions on small graphs: no memory, no clock, no process.
+
+pub(crate) mod cycle;
