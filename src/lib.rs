@@ -28,7 +28,10 @@ mod sync;
 mod table;
 
 pub use api::*;
-pub use error::{CoordinationError, Error, Holder, LockError, SegmentError};
+pub use error::{
+    BarrierError, BrokenBy, CoordinationError, Error, EventError, Holder, LockError, SegmentError,
+    SemaphoreError,
+};
 pub use phase::{Mode, Phase, ReasonCode};
 pub use segment::Token;
 

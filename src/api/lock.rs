@@ -280,7 +280,7 @@ pub(crate) fn index_of<const N: usize>(
         })
 }
 
-fn describe(core: &Core, owner: Owner) -> String {
+pub(crate) fn describe(core: &Core, owner: Owner) -> String {
     let tables = core.tables();
     let process = tables.threads.word(usize::from(owner.slot)).process();
     match process {

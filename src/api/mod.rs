@@ -1,10 +1,12 @@
 //! What a process does: attach, register, run work, shut down, look.
 
+pub(crate) mod barrier;
 pub(crate) mod condvar;
 pub(crate) mod coordinator;
 pub(crate) mod core;
 pub(crate) mod driver;
 pub(crate) mod event;
+pub(crate) mod event_kind;
 pub(crate) mod generations;
 pub(crate) mod handlers;
 pub(crate) mod harden;
@@ -25,16 +27,20 @@ pub(crate) mod runner;
 mod runner_wait;
 pub(crate) mod seat;
 pub(crate) mod segment;
+pub(crate) mod semaphore;
 pub(crate) mod session;
 pub(crate) mod signals;
 pub(crate) mod status;
+pub(crate) mod subscription;
 pub(crate) mod threads;
 pub(crate) mod view;
 pub(crate) mod view_locks;
 
+pub use barrier::{BarrierPassed, CrossProcessBarrier};
 pub use condvar::CrossProcessCondvar;
 pub use coordinator::{Initiation, RunnerHandle, ShutdownCoordinator};
-pub use event::CrossProcessEvent;
+pub use event::{CrossProcessEvent, EventOptions, Reset};
+pub use event_kind::{EventKind, EventSet};
 pub use handlers::HandlerContext;
 pub use inflight::InFlight;
 pub use instance::{init, runner, shutdown_coordinator};
@@ -50,5 +56,7 @@ pub use report::{
 pub use request::{Scope, ShutdownRequest};
 pub use runner::Runner;
 pub use segment::Segment;
+pub use semaphore::{CrossProcessSemaphore, SemaphorePermit};
 pub use signals::SignalPolicy;
 pub use status::{Laggard, Status};
+pub use subscription::{Delivery, Subscription};

@@ -1,12 +1,18 @@
 //! Error vocabulary: one enum per family of operations.
 
+mod barrier;
 mod coordination;
+mod event;
 mod lock;
 mod segment;
+mod semaphore;
 
+pub use barrier::{BarrierError, BrokenBy};
 pub use coordination::CoordinationError;
+pub use event::EventError;
 pub use lock::LockError;
 pub use segment::{Holder, SegmentError};
+pub use semaphore::SemaphoreError;
 
 /// Any error of the library.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +27,15 @@ pub enum Error {
     /// From a lock.
     #[error(transparent)]
     Lock(LockError),
+    /// From an event.
+    #[error(transparent)]
+    Event(EventError),
+    /// From a semaphore.
+    #[error(transparent)]
+    Semaphore(SemaphoreError),
+    /// From a barrier.
+    #[error(transparent)]
+    Barrier(BarrierError),
 }
 
 impl From<CoordinationError> for Error {
@@ -37,6 +52,33 @@ impl From<LockError> for Error {
         match error {
             LockError::Coordination(inner) => inner.into(),
             other => Self::Lock(other),
+        }
+    }
+}
+
+impl From<EventError> for Error {
+    fn from(error: EventError) -> Self {
+        match error {
+            EventError::Lock(inner) => inner.into(),
+            other => Self::Event(other),
+        }
+    }
+}
+
+impl From<SemaphoreError> for Error {
+    fn from(error: SemaphoreError) -> Self {
+        match error {
+            SemaphoreError::Lock(inner) => inner.into(),
+            other => Self::Semaphore(other),
+        }
+    }
+}
+
+impl From<BarrierError> for Error {
+    fn from(error: BarrierError) -> Self {
+        match error {
+            BarrierError::Lock(inner) => inner.into(),
+            other => Self::Barrier(other),
         }
     }
 }

@@ -2,7 +2,9 @@
 //! without a clock, a process or a mapping. What must be asked of the world comes in
 //! through [`Env`](crate::sync::Env).
 
+pub(crate) mod barrier;
 pub(crate) mod control;
+pub(crate) mod event_log;
 pub(crate) mod generation;
 pub(crate) mod group;
 pub(crate) mod inflight;
@@ -13,6 +15,7 @@ pub(crate) mod own;
 pub(crate) mod request;
 pub(crate) mod runner;
 pub(crate) mod scope;
+pub(crate) mod semaphore;
 pub(crate) mod slots;
 pub(crate) mod stamp;
 pub(crate) mod sweep;

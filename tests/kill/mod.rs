@@ -5,12 +5,14 @@
 //! - [`memory`]: the memory that kills.
 //! - [`child`]: starting the victim, which is this test binary run again.
 //! - [`operation`]: the operations that victims die in.
+//! - [`rendezvous`]: events, semaphores and barriers, for victims and survivors.
 //! - [`survivor`]: what must still work, and the peer.
 //! - [`sweep`]: the tests.
 
 mod child;
 mod memory;
 mod operation;
+mod rendezvous;
 mod survivor;
 mod sweep;
 

@@ -6,6 +6,7 @@
 #[macro_use]
 mod support;
 
+mod barrier;
 mod budget;
 mod cancel;
 #[cfg(feature = "cli")]
@@ -16,6 +17,7 @@ mod coordinatorless;
 mod creation;
 mod death;
 mod draining;
+mod event_ring;
 mod events;
 mod fork;
 mod full_tables;
@@ -34,6 +36,7 @@ mod mixed;
 mod no_leftovers;
 mod outcomes;
 mod segment_refusals;
+mod semaphore;
 mod signals;
 mod tokens;
 mod users;
