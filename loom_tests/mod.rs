@@ -53,9 +53,11 @@
 //! fails if it is *not* caught.
 
 mod advance;
+mod barrier;
 mod condvar;
 mod drain;
 mod event;
+mod event_log;
 mod join;
 mod latch;
 mod life;
@@ -64,6 +66,7 @@ mod merge;
 pub(crate) mod model;
 mod mutex;
 mod mutex_twins;
-pub(crate) mod shutdown;
+pub(crate) mod semaphore;
+mod shutdown;
 mod slots;
 pub(crate) mod world;

@@ -12,7 +12,8 @@ use crate::api::threads;
 use crate::error::{BarrierError, BrokenBy, SegmentError};
 use crate::limits::{MAX_PARTIES, MAX_PLACES};
 use crate::sync::{Env, Real};
-use crate::table::barrier::{Barrier, Broken, Cause, Passed};
+use crate::table::barrier::{Barrier, Passed};
+use crate::table::barrier_word::{Broken, Cause};
 
 /// A named meeting point: every wait returns when as many threads, of whatever
 /// processes, wait there as it has parties. It can be used again and again.

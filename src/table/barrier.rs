@@ -1,9 +1,5 @@
-//! A barrier: one word that decides, and a place for each who waits.
+//! A barrier: one word that decides, and a place for each who waits (`barrier_word.rs`).
 //!
-//! ```text
-//! control: [ process + 1 :16 | - :7 | generation:31 | arrived:7 | state:3 ]
-//! place:   [ BROKEN:1 | generation:31 | thread generation:16 | thread slot + 1 :16 ]
-//! ```
 //! To arrive is to take a place under the present generation and then to count itself in
 //! by one compare-and-swap of the control word; the last one's is the trip: the next
 //! generation with nobody in it. The count need not be repaired after a kill, for a
@@ -30,33 +26,9 @@ use crate::sync::mem::{ALL, Next};
 use crate::sync::{Env, Mem, Owner, Pulse, Word, life};
 
 use super::Corrupt;
-
-const STATE: u64 = 0b111;
-const ARRIVED_SHIFT: u32 = 3;
-const ARRIVED: u64 = 0x7f << ARRIVED_SHIFT;
-const GENERATION_SHIFT: u32 = 10;
-const GENERATION: u64 = 0x7fff_ffff;
-const PROCESS_SHIFT: u32 = 48;
-
-const PLACE_GENERATION_SHIFT: u32 = 32;
-const BROKEN: u64 = 1 << 63;
-
-/// What broke a barrier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub(crate) enum Cause {
-    Died = 1,
-    TimedOut = 2,
-    Aborted = 3,
-    Reset = 4,
-}
-
-/// That a barrier is broken, and by which process slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
-    pub(crate) cause: Cause,
-    pub(crate) process: Option<usize>,
-}
+use super::barrier_word::{
+    ARRIVED_ONE, BROKEN, Broken, Cause, Control, generation_of, owner_of, place,
+};
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,58 +44,11 @@ pub(crate) enum Passed {
     NoPlace,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Control(u64);
-
-impl Control {
-    fn broken(self) -> Result<Option<Broken>, Corrupt> {
-        let cause = match self.0 & STATE {
-            0 => return Ok(None),
-            1 => Cause::Died,
-            2 => Cause::TimedOut,
-            3 => Cause::Aborted,
-            4 => Cause::Reset,
-            _ => return Err(Corrupt("barrier: unknown state")),
-        };
-        let process = ((self.0 >> PROCESS_SHIFT) as usize).checked_sub(1);
-        Ok(Some(Broken { cause, process }))
-    }
-    const fn arrived(self) -> u64 {
-        (self.0 & ARRIVED) >> ARRIVED_SHIFT
-    }
-    const fn generation(self) -> u64 {
-        self.0 >> GENERATION_SHIFT & GENERATION
-    }
-    const fn next(self) -> Self {
-        Self((self.generation().wrapping_add(1) & GENERATION) << GENERATION_SHIFT)
-    }
-    const fn broken_by(self, cause: Cause, process: usize) -> Self {
-        let kept = self.0 & (GENERATION << GENERATION_SHIFT | ARRIVED);
-        Self(kept | cause as u64 | (process as u64 + 1) << PROCESS_SHIFT)
-    }
-}
-
 #[repr(C)]
 struct Place<M: Mem> {
     word: M::U64,
     /// Process slot of its holder, for the name of who broke it.
     process: M::U64,
-}
-
-const fn place(owner: Owner, generation: u64) -> u64 {
-    let name = (owner.slot as u64 + 1) | (owner.generation as u64) << 16;
-    name | generation << PLACE_GENERATION_SHIFT
-}
-
-fn owner_of(word: u64) -> Option<Owner> {
-    Some(Owner {
-        slot: (word as u16).checked_sub(1)?,
-        generation: (word >> 16) as u16,
-    })
-}
-
-const fn generation_of(word: u64) -> u64 {
-    word >> PLACE_GENERATION_SHIFT & GENERATION
 }
 
 /// A barrier with `N` places.
@@ -237,7 +162,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
                     self.wake_all();
                     return Ok(Arrived::Last);
                 }
-            } else if self.moved(control, Control(control.0 + (1 << ARRIVED_SHIFT))) {
+            } else if self.moved(control, Control(control.0 + ARRIVED_ONE)) {
                 // SYNC POINT barrier-watch: somebody shall watch us.
                 M::wake(M::low_cell(&self.control), 1);
                 return Ok(Arrived::Waits(control.generation()));
@@ -358,7 +283,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
             // Ends: a round is repeated only when another party moved the word.
             loop {
                 let control = self.control();
-                let is_open = control.0 & STATE == 0;
+                let is_open = control.is_open();
                 if !is_open || generation_of(word) != control.generation() {
                     break;
                 }
@@ -434,6 +359,22 @@ impl<M: Mem, const N: usize> Default for Barrier<M, N> {
                 process: M::U64::default(),
             }),
         }
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+impl<M: Mem, const N: usize> Barrier<M, N> {
+    /// Arrives as [`wait`](Self::wait) does, and goes away (to die).
+    pub(crate) fn arrive_and_stay(&self, me: Owner, process: usize, env: &impl Env<M>) {
+        let mine = self.claim(me, process, env).expect("there is a place");
+        let _ = self.arrive(mine, me);
+    }
+
+    /// The same without the wake: broken on purpose.
+    pub(crate) fn arrive_silently(&self, me: Owner, process: usize, env: &impl Env<M>) {
+        let _ = self.claim(me, process, env).expect("there is a place");
+        let control = self.control();
+        let _ = self.moved(control, Control(control.0 + ARRIVED_ONE));
     }
 }
 

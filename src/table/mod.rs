@@ -3,6 +3,7 @@
 //! through [`Env`](crate::sync::Env).
 
 pub(crate) mod barrier;
+pub(crate) mod barrier_word;
 pub(crate) mod control;
 pub(crate) mod event_log;
 pub(crate) mod generation;
