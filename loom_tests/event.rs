@@ -20,7 +20,10 @@ fn readers(world: &Rc<World>, news: &Rc<News>, threads: usize) {
     for _ in 0..threads {
         let news = Rc::clone(news);
         world.spawn(move |actor| {
-            assert_eq!(news.event.wait(actor.env(), NEVER), Waited::Set);
+            assert_eq!(
+                news.event.wait(news.event.from_now(), actor.env(), NEVER),
+                Waited::Set
+            );
             assert_eq!(news.text.get(), 7);
         });
     }
@@ -52,7 +55,7 @@ fn waiter_that_slept_through_set_and_clear_returns() {
         world.spawn(move |actor| {
             came.set(true);
             // If it came after the clear, only the deadline ends it.
-            let _waited = waiter.wait(actor.env(), 9);
+            let _waited = waiter.wait(waiter.from_now(), actor.env(), 9);
         });
         world.spawn(move |_| {
             event.set();
@@ -69,10 +72,13 @@ fn waiter_that_slept_through_set_and_clear_returns() {
             let (waiter, told) = (Rc::clone(&event), Rc::clone(&came));
             world.spawn(move |actor| {
                 told.set();
-                assert_eq!(waiter.wait(actor.env(), NEVER), Waited::Set);
+                assert_eq!(
+                    waiter.wait(waiter.from_now(), actor.env(), NEVER),
+                    Waited::Set
+                );
             });
             world.spawn(move |actor| {
-                assert_eq!(came.wait(actor.env(), NEVER), Waited::Set);
+                assert_eq!(came.wait(came.from_now(), actor.env(), NEVER), Waited::Set);
                 event.set();
                 event.clear();
                 // For a waiter that comes only now.
@@ -89,14 +95,21 @@ fn two_setters_and_a_clearer_lose_nobody() {
         .check(|world| {
             let event = Rc::new(Event::<Loom>::default());
             let waiter = Rc::clone(&event);
-            world.spawn(move |actor| assert_eq!(waiter.wait(actor.env(), NEVER), Waited::Set));
+            world.spawn(move |actor| {
+                assert_eq!(
+                    waiter.wait(waiter.from_now(), actor.env(), NEVER),
+                    Waited::Set
+                )
+            });
             let first = Rc::clone(&event);
             world.spawn(move |_| {
                 first.set();
                 first.clear();
                 first.set();
             });
-            world.spawn(move |_| event.set());
+            world.spawn(move |_| {
+                event.set();
+            });
             world.finish();
         });
 }
@@ -105,7 +118,12 @@ fn two_setters_and_a_clearer_lose_nobody() {
 fn wait_ends_at_its_deadline() {
     Model::new("event, deadline").check(|world| {
         let event = Rc::new(Event::<Loom>::default());
-        world.spawn(move |actor| assert_eq!(event.wait(actor.env(), 5), Waited::TimedOut));
+        world.spawn(move |actor| {
+            assert_eq!(
+                event.wait(event.from_now(), actor.env(), 5),
+                Waited::TimedOut
+            )
+        });
         world.finish_in_time();
     });
 }
@@ -115,10 +133,12 @@ fn killed_setter_or_waiter_holds_nobody() {
     kill_sweep(Model::new("event, setter killed").bound(3), |_, world| {
         let event = Rc::new(Event::<Loom>::default());
         let dying = Rc::clone(&event);
-        world.spawn_victim(move |_| dying.set());
+        world.spawn_victim(move |_| {
+            dying.set();
+        });
         world.spawn(move |actor| {
             // Killed before its store: only the deadline ends the wait.
-            let waited = event.wait(actor.env(), 9);
+            let waited = event.wait(event.from_now(), actor.env(), 9);
             assert!(waited == Waited::TimedOut || event.is_set());
         });
         world.finish_in_time();
@@ -127,7 +147,7 @@ fn killed_setter_or_waiter_holds_nobody() {
         let news = Rc::new(News::default());
         let dying = Rc::clone(&news);
         world.spawn_victim(move |actor| {
-            let _waited = dying.event.wait(actor.env(), NEVER);
+            let _waited = dying.event.wait(dying.event.from_now(), actor.env(), NEVER);
         });
         readers(world, &news, 1);
         world.spawn(move |_| {
@@ -187,7 +207,7 @@ mod twins {
                     }
                 });
                 world.spawn(move |actor| {
-                    assert_eq!(told.wait(actor.env(), NEVER), Waited::Set);
+                    assert_eq!(told.wait(told.from_now(), actor.env(), NEVER), Waited::Set);
                     word.swap(SET, Ordering::AcqRel);
                     Loom::wake(Loom::cell(&word), ALL);
                     word.fetch_and(!SET, Ordering::AcqRel);

@@ -53,9 +53,11 @@
 //! fails if it is *not* caught.
 
 mod advance;
+mod barrier;
 mod condvar;
 mod drain;
 mod event;
+mod event_log;
 mod join;
 mod latch;
 mod life;
@@ -65,7 +67,8 @@ pub(crate) mod model;
 mod mutex;
 mod mutex_poll;
 mod mutex_twins;
-pub(crate) mod shutdown;
+pub(crate) mod semaphore;
+mod shutdown;
 mod slots;
 mod store;
 pub(crate) mod world;

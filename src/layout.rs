@@ -2,18 +2,22 @@
 
 use core::mem::{offset_of, size_of};
 
-use crate::limits::{KEY_BYTES, MAX_KEYS, VALUE_BYTES};
-use crate::limits::{MAX_CONDVARS, MAX_EVENTS, MAX_LOCKS, MAX_PROCESSES, MAX_RUNNERS, MAX_THREADS};
+use crate::limits::{
+    EVENT_RING, KEY_BYTES, MAX_BARRIERS, MAX_CONDVARS, MAX_EVENTS, MAX_KEYS, MAX_LOCKS,
+    MAX_PERMITS, MAX_PLACES, MAX_PROCESSES, MAX_RUNNERS, MAX_SEMAPHORES, MAX_THREADS, VALUE_BYTES,
+};
 use crate::segment::{Body, Shared, fingerprint, shared};
 use crate::sync::Mem;
 use crate::sync::condvar::Condvar;
-use crate::sync::event::Event;
 use crate::sync::latch::Text;
 use crate::sync::mutex::Mutex;
+use crate::table::barrier::Barrier;
+use crate::table::event_log::EventLog;
 use crate::table::group::Group;
 use crate::table::names::Names;
 use crate::table::order::Order;
 use crate::table::runner::{Runner, Texts};
+use crate::table::semaphore::Semaphore;
 use crate::table::slots::{Process, Processes};
 use crate::table::store::Store;
 use crate::table::threads::{Thread, Threads};
@@ -33,17 +37,22 @@ pub(crate) struct Layout<M: Mem> {
     pub(crate) condvar_names: Names<M, MAX_CONDVARS>,
     pub(crate) condvars: [Condvar<M>; MAX_CONDVARS],
     pub(crate) event_names: Names<M, MAX_EVENTS>,
-    pub(crate) events: [Event<M>; MAX_EVENTS],
+    pub(crate) events: [EventLog<M, EVENT_RING>; MAX_EVENTS],
     pub(crate) store: Store<M, MAX_KEYS, ENTRY_WORDS>,
     /// Which lock each thread waits for.
     pub(crate) waits: Waits<M, MAX_THREADS>,
     /// In which order locks were taken.
     pub(crate) order: Order<M>,
+    pub(crate) semaphore_names: Names<M, MAX_SEMAPHORES>,
+    pub(crate) semaphores: [Semaphore<M, MAX_PERMITS>; MAX_SEMAPHORES],
+    pub(crate) barrier_names: Names<M, MAX_BARRIERS>,
+    pub(crate) barriers: [Barrier<M, MAX_PLACES>; MAX_BARRIERS],
 }
 
 shared!(Layout<M> {
     group, texts, reason, processes, threads, lock_names, locks, condvar_names, condvars,
-    event_names, events, store, waits, order
+    event_names, events, store, waits, order, semaphore_names, semaphores, barrier_names,
+    barriers
 });
 
 /// Words of a key and its value.
@@ -72,6 +81,10 @@ where
         offset_of!(Self, store),
         offset_of!(Self, waits),
         offset_of!(Self, order),
+        offset_of!(Self, semaphore_names),
+        offset_of!(Self, semaphores),
+        offset_of!(Self, barrier_names),
+        offset_of!(Self, barriers),
         size_of::<Runner<M>>(),
         size_of::<Texts<M>>(),
         size_of::<Process<M>>(),
@@ -84,5 +97,10 @@ where
         MAX_EVENTS,
         MAX_KEYS,
         ENTRY_WORDS,
+        EVENT_RING,
+        MAX_SEMAPHORES,
+        MAX_PERMITS,
+        MAX_BARRIERS,
+        MAX_PLACES,
     ]);
 }

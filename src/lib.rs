@@ -30,7 +30,8 @@ mod table;
 
 pub use api::*;
 pub use error::{
-    CoordinationError, Error, Holder, LockError, LockThread, SegmentError, StateError, WaitEdge,
+    BarrierError, BrokenBy, CoordinationError, Error, EventError, Holder, LockError, LockThread,
+    SegmentError, SemaphoreError, StateError, WaitEdge,
 };
 pub use phase::{Mode, Phase, ReasonCode};
 pub use segment::Token;

@@ -22,7 +22,8 @@ pub const MAX_LOCKS: usize = 256;
 /// Condition variables of one segment.
 pub const MAX_CONDVARS: usize = 128;
 
-/// Named events of one segment.
+/// Named events of one segment. With their rings they are the largest table: 128 x 64
+/// entries of 288 bytes are 2.3 MB, reserved when the segment is made.
 pub const MAX_EVENTS: usize = 128;
 
 /// Keys of the shared state of one segment. Configuration, counters and small records
@@ -44,6 +45,32 @@ pub const STATE_LOCK_MICROS: u64 = 5_000_000;
 /// Lock-order violations of which it is kept who was the first; further ones are kept
 /// by name only. Each is a mistake to be repaired, so a segment rarely has two.
 pub const MAX_VIOLATIONS: usize = 64;
+/// Latest sets that an event keeps for its subscribers.
+pub const EVENT_RING: usize = 64;
+
+/// Longest payload of a set, in bytes: a path or a small record.
+pub const EVENT_PAYLOAD_BYTES: usize = 256;
+
+/// Longest wait of a setter for another one that was stopped in the middle of a set, in
+/// milliseconds. A dead one is not waited for.
+pub const EVENT_SETTER_MILLIS: u64 = 5_000;
+
+/// Semaphores of one segment.
+pub const MAX_SEMAPHORES: usize = 64;
+
+/// Permits of one semaphore: each is a word that says whose it is, and a waiter watches
+/// the lives of all holders in one sleep.
+pub const MAX_PERMITS: usize = 64;
+
+/// Barriers of one segment.
+pub const MAX_BARRIERS: usize = 64;
+
+/// Parties of one barrier: a waiter watches the lives of all in one sleep.
+pub const MAX_PARTIES: usize = 64;
+
+/// Places of one barrier: those who wait, and those of earlier rounds who have not
+/// returned yet.
+pub(crate) const MAX_PLACES: usize = 2 * MAX_PARTIES - 1;
 
 /// Longest segment name in bytes: together with the longest usual directory it
 /// stays far below `PATH_MAX`, and it fits a status line.

@@ -124,8 +124,8 @@ where
         });
     }
 
-    /// Frees every lock that a dead thread holds; each stays marked inconsistent. It waits
-    /// for none any more.
+    /// Frees every lock that a dead thread holds (each stays marked inconsistent), gives its
+    /// permits back, and breaks the barriers that it waited at. It waits for none any more.
     pub(crate) fn hand_over_locks(&self, dead: Owner) {
         let tables = self.tables();
         tables.waits.clear_dead(dead);
@@ -136,10 +136,21 @@ where
             tables.lock_names.adding(),
             tables.condvar_names.adding(),
             tables.event_names.adding(),
+            tables.semaphore_names.adding(),
+            tables.barrier_names.adding(),
         ] {
             adding.hand_over(dead);
         }
         tables.store.writing().hand_over(dead);
+        for log in &tables.events {
+            log.writer().hand_over(dead);
+        }
+        for semaphore in &tables.semaphores {
+            semaphore.hand_over(dead);
+        }
+        for barrier in &tables.barriers {
+            barrier.hand_over(dead);
+        }
     }
 
     /// Reaps every process that is gone; returns how many.

@@ -1,5 +1,6 @@
 //! What a process does: attach, register, run work, shut down, look.
 
+pub(crate) mod barrier;
 mod completion;
 pub(crate) mod condvar;
 pub(crate) mod coordinator;
@@ -7,6 +8,7 @@ pub(crate) mod core;
 pub(crate) mod detector;
 pub(crate) mod driver;
 pub(crate) mod event;
+pub(crate) mod event_kind;
 pub(crate) mod generations;
 pub(crate) mod handlers;
 pub(crate) mod harden;
@@ -31,22 +33,26 @@ pub(crate) mod runner;
 mod runner_wait;
 pub(crate) mod seat;
 pub(crate) mod segment;
+pub(crate) mod semaphore;
 pub(crate) mod session;
 pub(crate) mod signals;
 pub(crate) mod state;
 mod state_typed;
 pub(crate) mod state_watch;
 pub(crate) mod status;
+pub(crate) mod subscription;
 pub(crate) mod threads;
 pub(crate) mod transaction;
 pub(crate) mod view;
 pub(crate) mod view_locks;
 pub(crate) mod waiting;
 
+pub use barrier::{BarrierPassed, CrossProcessBarrier};
 pub use condvar::CrossProcessCondvar;
 pub use coordinator::{Initiation, RunnerHandle, ShutdownCoordinator};
 pub use detector::{DeadlockDetector, HeldLock, OrderViolation, WantedLock};
-pub use event::CrossProcessEvent;
+pub use event::{CrossProcessEvent, EventOptions, Reset};
+pub use event_kind::{EventKind, EventSet};
 pub use handlers::HandlerContext;
 pub use inflight::InFlight;
 pub use instance::{deadlock_detector, init, runner, shutdown_coordinator};
@@ -63,9 +69,11 @@ pub use report::{
 pub use request::{Scope, ShutdownRequest};
 pub use runner::Runner;
 pub use segment::Segment;
+pub use semaphore::{CrossProcessSemaphore, SemaphorePermit};
 pub use signals::SignalPolicy;
 pub use state::{SharedStateManager, StateKey};
 pub use state_watch::{StateChange, StateWatch};
 pub use status::{Laggard, Status};
+pub use subscription::{Delivery, Subscription};
 pub use transaction::StateTransaction;
 pub use waiting::{Notifier, Wait};

@@ -1,13 +1,19 @@
 //! Error vocabulary: one enum per family of operations.
 
+mod barrier;
 mod coordination;
+mod event;
 mod lock;
 mod segment;
+mod semaphore;
 mod state;
 
+pub use barrier::{BarrierError, BrokenBy};
 pub use coordination::CoordinationError;
+pub use event::EventError;
 pub use lock::{LockError, LockThread, WaitEdge};
 pub use segment::{Holder, SegmentError};
+pub use semaphore::SemaphoreError;
 pub use state::StateError;
 
 /// Any error of the library.
@@ -26,6 +32,15 @@ pub enum Error {
     /// From the shared state.
     #[error(transparent)]
     State(StateError),
+    /// From an event.
+    #[error(transparent)]
+    Event(EventError),
+    /// From a semaphore.
+    #[error(transparent)]
+    Semaphore(SemaphoreError),
+    /// From a barrier.
+    #[error(transparent)]
+    Barrier(BarrierError),
 }
 
 impl From<CoordinationError> for Error {
@@ -51,6 +66,33 @@ impl From<StateError> for Error {
         match error {
             StateError::Segment(inner) => Self::Segment(inner),
             other => Self::State(other),
+        }
+    }
+}
+
+impl From<EventError> for Error {
+    fn from(error: EventError) -> Self {
+        match error {
+            EventError::Lock(inner) => inner.into(),
+            other => Self::Event(other),
+        }
+    }
+}
+
+impl From<SemaphoreError> for Error {
+    fn from(error: SemaphoreError) -> Self {
+        match error {
+            SemaphoreError::Lock(inner) => inner.into(),
+            other => Self::Semaphore(other),
+        }
+    }
+}
+
+impl From<BarrierError> for Error {
+    fn from(error: BarrierError) -> Self {
+        match error {
+            BarrierError::Lock(inner) => inner.into(),
+            other => Self::Barrier(other),
         }
     }
 }

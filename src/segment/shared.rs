@@ -65,7 +65,7 @@ macro_rules! primitive {
 }
 primitive!(Mutex [] 4);
 primitive!(Condvar [] 4);
-primitive!(Event [] 4);
+primitive!(Event [] 8);
 primitive!(Latch [N] 8 * (1 + 2 * N));
 primitive!(Text [N] 8 * (1 + 2 * N));
 

@@ -2,10 +2,13 @@
 //! without a clock, a process or a mapping. What must be asked of the world comes in
 //! through [`Env`](crate::sync::Env).
 
+pub(crate) mod barrier;
+pub(crate) mod barrier_word;
 mod bells;
 pub(crate) mod commit;
 pub(crate) mod control;
 pub(crate) mod entry;
+pub(crate) mod event_log;
 pub(crate) mod generation;
 pub(crate) mod group;
 pub(crate) mod inflight;
@@ -17,6 +20,7 @@ pub(crate) mod own;
 pub(crate) mod request;
 pub(crate) mod runner;
 pub(crate) mod scope;
+pub(crate) mod semaphore;
 pub(crate) mod slots;
 pub(crate) mod stamp;
 pub(crate) mod store;

@@ -6,12 +6,14 @@
 //! - [`child`]: starting the victim, which is this test binary run again.
 //! - [`operation`]: the operations that victims die in.
 //! - [`store`]: writes to the shared state, and what they must leave.
+//! - [`rendezvous`]: events, semaphores and barriers, for victims and survivors.
 //! - [`survivor`]: what must still work, and the peer.
 //! - [`sweep`]: the tests.
 
 mod child;
 mod memory;
 mod operation;
+mod rendezvous;
 mod store;
 mod survivor;
 mod sweep;

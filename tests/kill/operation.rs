@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::memory::{Faulty, accesses, arm};
+use super::rendezvous;
 use super::survivor::{FIRST_LOCK, SECONDS, open};
 use super::{Attached, Tables, store};
 use crate::api::core::Core;
@@ -59,6 +60,8 @@ operations! {
     Name = "add a name",
     Words = "last words",
     Event = "event set",
+    Permit = "semaphore",
+    Arrive = "barrier",
     Notify = "notify",
     Reap = "reap",
     StoreSet = "store set",
@@ -272,7 +275,9 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
                 .last_words
                 .write("new words, whole or not at all");
         }
-        Operation::Event => tables.events[0].set(),
+        Operation::Event => rendezvous::set(&core, seat),
+        Operation::Permit => rendezvous::take_permit(&core, seat),
+        Operation::Arrive => rendezvous::arrive(&core, seat),
         Operation::Notify => tables.condvars[0].notify_all(),
         Operation::Reap => {
             core.reap();

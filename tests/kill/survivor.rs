@@ -7,12 +7,12 @@ use std::thread::JoinHandle;
 
 use super::memory::Faulty;
 use super::operation::{ASK, Scene};
+use super::rendezvous;
 use super::{Attached, Tables, store};
 use crate::limits::{MAX_RUNNERS, MAX_THREADS};
 use crate::phase::Phase;
 use crate::segment::{self, Opened, Options, SegmentName};
 use crate::sync::Env;
-use crate::sync::event::Waited;
 use crate::table::control::Stage;
 use crate::table::member::State;
 
@@ -119,9 +119,7 @@ pub(super) fn check(directory: &str, portable: bool) {
         until,
     );
     assert!(name.is_ok(), "{name:?}");
-    tables.events[1].clear();
-    tables.events[1].set();
-    assert_eq!(tables.events[1].wait(core.as_ref(), until), Waited::Set);
+    rendezvous::check(&seat_scene, &seat);
 
     complete(&core);
     renew(&core);

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::support::{self, Agent, Child, HANG, Shutdown, both_with, event, reply};
 use ebbtide::{
-    CoordinationError, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, LockError, Phase,
-    Runner, Scope, SegmentError, ShutdownCoordinator, ShutdownRequest, SignalPolicy,
+    CoordinationError, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, EventError,
+    LockError, Phase, Runner, Scope, SegmentError, ShutdownCoordinator, ShutdownRequest,
+    SignalPolicy,
 };
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
@@ -146,13 +147,22 @@ fn forker(child: &Child) {
             );
             locked("notify_one", changed.notify_one());
             locked("notify_all", changed.notify_all());
-            locked(
+            let event = |name, result: Result<(), EventError>| {
+                let result = result.map_err(|error| match error {
+                    EventError::Lock(inner) => inner,
+                    other => panic!("{name}: {other:?}"),
+                });
+                locked(name, result);
+            };
+            event(
                 "open event",
                 CrossProcessEvent::open(&segment, "flag").map(drop),
             );
-            told("set", flag.set());
-            told("clear", flag.clear());
-            told("wait", flag.wait(Some(HANG)).map(drop));
+            event("set", flag.set().map(drop));
+            event("clear", flag.clear());
+            event("latest", flag.latest().map(drop));
+            event("wait", flag.wait(Some(HANG)).map(drop));
+            event("subscribe", flag.subscribe().map(drop));
             // What has no error does nothing, and looking is allowed.
             runner.progress();
             runner.set_activity("of the child");

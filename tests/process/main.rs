@@ -7,6 +7,7 @@
 mod support;
 
 mod async_waits;
+mod barrier;
 mod budget;
 mod cancel;
 #[cfg(feature = "cli")]
@@ -18,6 +19,7 @@ mod creation;
 mod deadlocks;
 mod death;
 mod draining;
+mod event_ring;
 mod events;
 mod fork;
 mod full_tables;
@@ -36,6 +38,7 @@ mod mixed;
 mod no_leftovers;
 mod outcomes;
 mod segment_refusals;
+mod semaphore;
 mod signals;
 mod state;
 mod tokens;

@@ -9,9 +9,9 @@ use ebbtide::{
     Segment, ShutdownCoordinator, ShutdownOutcome, ShutdownReport,
 };
 
-use super::HANG;
 use super::child::{answer, die, event, summary};
 use super::orders::scope;
+use super::{HANG, rendezvous};
 
 /// Verbs that may block.
 pub fn start(runner: Option<Arc<Runner>>, segment: &Segment, order: &str) {
@@ -74,6 +74,7 @@ pub fn start(runner: Option<Arc<Runner>>, segment: &Segment, order: &str) {
                 let flag = CrossProcessEvent::open(&segment, words[1]).unwrap();
                 answer(flag.wait(Some(Duration::from_millis(number(2)))))
             }
+            "claim" | "next" | "permit" | "arrive" => rendezvous::follow(&segment, &words),
             other => panic!("no such order: {other}"),
         };
         // What this thread holds is given back before the parent hears of the end.

@@ -14,6 +14,7 @@ mod blocking;
 mod child;
 mod orders;
 mod place;
+mod rendezvous;
 mod users;
 
 use std::io::Write;

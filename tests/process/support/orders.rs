@@ -146,7 +146,10 @@ impl Agent {
                 self.locks[words[1]].send(words[0].into()).unwrap();
                 return None;
             }
-            "set" => answer(CrossProcessEvent::open(segment, words[1]).unwrap().set()),
+            "set" => {
+                let flag = CrossProcessEvent::open(segment, words[1]).unwrap();
+                answer(flag.set().map(drop))
+            }
             "work" => {
                 self.work(number(1));
                 "ok".into()

@@ -1,0 +1,382 @@
+//! A barrier: one word that decides, and a place for each who waits (`barrier_word.rs`).
+//!
+//! To arrive is to take a place under the present generation and then to count itself in
+//! by one compare-and-swap of the control word; the last one's is the trip: the next
+//! generation with nobody in it. The count need not be repaired after a kill, for a
+//! death among those who wait breaks the barrier, which ends the generation: whoever is
+//! counted has a place that says so, and whoever looks at the places and finds a dead one
+//! of this generation moves the state. A broken barrier stays broken until it is reset.
+//!
+//! Reset marks the places of the broken generation BROKEN and then begins the next, so
+//! that one who slept through both knows that it did not pass. A place is given up only
+//! by its holder, or for it when it is dead.
+//!
+//! # Who is watched
+//! SYNC POINT barrier-watch (models: `loom_tests/barrier.rs`): a sleeper sleeps on the
+//! control word (which every arrival moves) and the life words of all who wait. One who
+//! arrives watches all before it and wakes one of them, who looks again and watches it,
+//! too; so with two deaths at the same instant, or one of an arriving party before its
+//! wake, the rest learn of it at their bound of a second.
+
+use core::sync::atomic::Ordering;
+
+use crate::limits::{MAX_PLACES, PORTABLE_POLL_MICROS, WAIT_BOUND_MICROS};
+use crate::segment::shared;
+use crate::sync::mem::{ALL, Next};
+use crate::sync::{Env, Mem, Owner, Pulse, Word, life};
+
+use super::Corrupt;
+use super::barrier_word::{
+    ARRIVED_ONE, BROKEN, Broken, Cause, Control, generation_of, owner_of, place,
+};
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Passed {
+    /// All have arrived; exactly one of them leads.
+    Through { leads: bool },
+    /// It was broken before, or while we waited.
+    Broken(Broken),
+    /// Our deadline passed, and that broke it; so many had arrived.
+    TimedOut { arrived: usize },
+    /// Every place is taken by a living thread.
+    NoPlace,
+}
+
+#[repr(C)]
+struct Place<M: Mem> {
+    word: M::U64,
+    /// Process slot of its holder, for the name of who broke it.
+    process: M::U64,
+}
+
+/// A barrier with `N` places.
+#[repr(C)]
+pub(crate) struct Barrier<M: Mem, const N: usize = MAX_PLACES> {
+    control: M::U64,
+    /// How many pass together; 0: nobody has said so yet.
+    parties: M::U64,
+    places: [Place<M>; N],
+}
+
+impl<M: Mem, const N: usize> Barrier<M, N> {
+    /// Fixes the number of parties, if nobody has. Answers the number.
+    pub(crate) fn fix(&self, wanted: u64) -> Result<u64, Corrupt> {
+        let fixed = self
+            .parties
+            .compare_exchange(0, wanted, Ordering::AcqRel, Ordering::Acquire);
+        match fixed {
+            Ok(_) => Ok(wanted),
+            Err(there) if there <= N as u64 => Ok(there),
+            Err(_) => Err(Corrupt("barrier: more parties than there are places")),
+        }
+    }
+
+    fn control(&self) -> Control {
+        Control(self.control.load(Ordering::Acquire))
+    }
+
+    fn moved(&self, from: Control, to: Control) -> bool {
+        self.control
+            .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    fn wake_all(&self) {
+        M::wake(M::low_cell(&self.control), ALL);
+    }
+
+    /// What broke it, if it is broken.
+    pub(crate) fn broken(&self) -> Result<Option<Broken>, Corrupt> {
+        self.control().broken()
+    }
+
+    /// How many have arrived and wait.
+    pub(crate) fn arrived(&self) -> usize {
+        self.control().arrived() as usize
+    }
+
+    /// Arrives and waits for the others, until the absolute instant `until` at most;
+    /// `process` is the caller's process slot.
+    pub(crate) fn wait(
+        &self,
+        me: Owner,
+        process: usize,
+        env: &impl Env<M>,
+        until: u64,
+    ) -> Result<Passed, Corrupt> {
+        if let Some(broken) = self.broken()? {
+            return Ok(Passed::Broken(broken));
+        }
+        let Some(mine) = self.claim(me, process, env) else {
+            return Ok(Passed::NoPlace);
+        };
+        let passed = match self.arrive(mine, me) {
+            Ok(Arrived::Waits(generation)) => {
+                self.wait_in(mine, me, generation, process, env, until)
+            }
+            Ok(Arrived::Last) => Ok(Passed::Through { leads: true }),
+            Ok(Arrived::Broken(broken)) => Ok(Passed::Broken(broken)),
+            Err(corrupt) => Err(corrupt),
+        };
+        mine.word.store(0, Ordering::Release);
+        passed
+    }
+
+    /// A place that is free, or was a dead thread's in an earlier generation.
+    fn claim(&self, me: Owner, process: usize, env: &impl Env<M>) -> Option<&Place<M>> {
+        let generation = self.control().generation();
+        self.places.iter().find(|one| {
+            let seen = one.word.load(Ordering::Acquire);
+            let is_free = owner_of(seen).is_none_or(|owner| {
+                generation_of(seen) != generation && matches!(env.thread_pulse(owner), Pulse::Dead)
+            });
+            let claim = place(me, generation);
+            let claimed = is_free
+                && one
+                    .word
+                    .compare_exchange(seen, claim, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok();
+            if claimed {
+                one.process.store(process as u64, Ordering::Release);
+            }
+            claimed
+        })
+    }
+
+    /// Counts the caller in, or trips the barrier.
+    fn arrive(&self, mine: &Place<M>, me: Owner) -> Result<Arrived, Corrupt> {
+        let parties = self.parties.load(Ordering::Acquire);
+        // Ends: a round is repeated only when another party moved the word in between.
+        loop {
+            let control = self.control();
+            if let Some(broken) = control.broken()? {
+                return Ok(Arrived::Broken(broken));
+            }
+            // Before we are counted: whoever is counted has a place of this generation.
+            let word = place(me, control.generation());
+            mine.word.store(word, Ordering::Release);
+            if control.arrived() + 1 >= parties {
+                if self.moved(control, control.next()) {
+                    self.wake_all();
+                    return Ok(Arrived::Last);
+                }
+            } else if self.moved(control, Control(control.0 + ARRIVED_ONE)) {
+                // SYNC POINT barrier-watch: somebody shall watch us.
+                M::wake(M::low_cell(&self.control), 1);
+                return Ok(Arrived::Waits(control.generation()));
+            }
+        }
+    }
+
+    fn wait_in(
+        &self,
+        mine: &Place<M>,
+        me: Owner,
+        generation: u64,
+        process: usize,
+        env: &impl Env<M>,
+        until: u64,
+    ) -> Result<Passed, Corrupt> {
+        // Ends: every round returns, follows a move of the word, or sleeps for a bounded
+        // time before the deadline.
+        loop {
+            let control = self.control();
+            if control.generation() != generation {
+                return Ok(match mine.word.load(Ordering::Acquire) & BROKEN {
+                    0 => Passed::Through { leads: false },
+                    _ => Passed::Broken(Broken {
+                        cause: Cause::Reset,
+                        process: None,
+                    }),
+                });
+            }
+            if let Some(broken) = control.broken()? {
+                return Ok(Passed::Broken(broken));
+            }
+            if !self.sleep(control, me, process, env, until)
+                && self.moved(control, control.broken_by(Cause::TimedOut, process))
+            {
+                self.wake_all();
+                return Ok(Passed::TimedOut {
+                    arrived: control.arrived() as usize,
+                });
+            }
+        }
+    }
+
+    /// One look at who waits with us, and one sleep. False: the deadline has passed.
+    fn sleep(
+        &self,
+        control: Control,
+        me: Owner,
+        process: usize,
+        env: &impl Env<M>,
+        until: u64,
+    ) -> bool {
+        let now = env.now();
+        let mut bound = until.min(now.saturating_add(WAIT_BOUND_MICROS));
+        let mut lives: Vec<(&M::U32, u32)> = Vec::new();
+        for one in &self.places {
+            let word = one.word.load(Ordering::Acquire);
+            let Some(owner) = owner_of(word) else {
+                continue;
+            };
+            if owner == me || generation_of(word) != control.generation() {
+                continue;
+            }
+            match env.thread_pulse(owner) {
+                Pulse::Dead => {
+                    self.broken_by_the_dead(control, one, process);
+                    return true;
+                }
+                Pulse::Alive(Some(word)) => match life::arm::<M>(word) {
+                    Some(_) if lives.iter().any(|(known, _)| core::ptr::eq(*known, word)) => {}
+                    Some(value) => lives.push((word, value)),
+                    // Marked this instant: look again.
+                    None => return true,
+                },
+                // Nothing tells of this one's death: probe again soon.
+                Pulse::Alive(None) => bound = bound.min(now.saturating_add(PORTABLE_POLL_MICROS)),
+            }
+        }
+        if now >= until {
+            return false;
+        }
+        let word = (M::low_cell(&self.control), control.0 as u32);
+        if lives.is_empty() {
+            M::wait(word.0, word.1, bound);
+            return true;
+        }
+        let mut cells = vec![word];
+        cells.extend(lives.iter().map(|(word, value)| (M::cell(word), *value)));
+        M::wait_any(&cells, bound);
+        for (word, _) in lives {
+            if life::is_marked::<M>(word) {
+                // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
+                M::wake(M::cell(word), ALL);
+            }
+        }
+        true
+    }
+
+    fn broken_by_the_dead(&self, control: Control, dead: &Place<M>, or: usize) {
+        let named = dead.process.load(Ordering::Acquire);
+        let process = u16::try_from(named).map_or(or, usize::from);
+        if self.moved(control, control.broken_by(Cause::Died, process)) {
+            self.wake_all();
+        }
+    }
+
+    /// The reaper's step: a thread known to be dead waits here no more. If it did, and
+    /// the barrier has not tripped, it is broken.
+    pub(crate) fn hand_over(&self, dead: Owner) {
+        if self.parties.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        for one in &self.places {
+            let word = one.word.load(Ordering::Acquire);
+            if owner_of(word) != Some(dead) {
+                continue;
+            }
+            // Ends: a round is repeated only when another party moved the word.
+            loop {
+                let control = self.control();
+                let is_open = control.is_open();
+                if !is_open || generation_of(word) != control.generation() {
+                    break;
+                }
+                self.broken_by_the_dead(control, one, 0);
+            }
+            // Last, so that a reaper's death leaves it to be found again.
+            let _ = one
+                .word
+                .compare_exchange(word, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
+    /// Breaks it, if it is not broken.
+    pub(crate) fn abort(&self, process: usize) -> Result<(), Corrupt> {
+        loop {
+            let control = self.control();
+            if control.broken()?.is_some() {
+                return Ok(());
+            }
+            if self.moved(control, control.broken_by(Cause::Aborted, process)) {
+                self.wake_all();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes it whole and empty. Who waits is told that it is broken.
+    pub(crate) fn reset(&self, process: usize) -> Result<(), Corrupt> {
+        loop {
+            let control = self.control();
+            if control.broken()?.is_some() {
+                self.mark_places(control.generation());
+                if self.moved(control, control.next()) {
+                    self.wake_all();
+                }
+                // Else another resetter was faster.
+                return Ok(());
+            }
+            if control.arrived() == 0 {
+                return Ok(());
+            }
+            let _ = self.moved(control, control.broken_by(Cause::Reset, process));
+        }
+    }
+
+    fn mark_places(&self, generation: u64) {
+        for one in &self.places {
+            one.word.update(|word| {
+                if owner_of(word).is_some() && generation_of(word) == generation {
+                    Next::Store(word | BROKEN, ())
+                } else {
+                    Next::Leave(())
+                }
+            });
+        }
+    }
+}
+
+enum Arrived {
+    Waits(u64),
+    Last,
+    Broken(Broken),
+}
+
+#[cfg(all(test, feature = "loom"))]
+impl<M: Mem, const N: usize> Default for Barrier<M, N> {
+    fn default() -> Self {
+        Self {
+            control: M::U64::default(),
+            parties: M::U64::default(),
+            places: core::array::from_fn(|_| Place {
+                word: M::U64::default(),
+                process: M::U64::default(),
+            }),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+impl<M: Mem, const N: usize> Barrier<M, N> {
+    /// Arrives as [`wait`](Self::wait) does, and goes away (to die).
+    pub(crate) fn arrive_and_stay(&self, me: Owner, process: usize, env: &impl Env<M>) {
+        let mine = self.claim(me, process, env).expect("there is a place");
+        let _ = self.arrive(mine, me);
+    }
+
+    /// The same without the wake: broken on purpose.
+    pub(crate) fn arrive_silently(&self, me: Owner, process: usize, env: &impl Env<M>) {
+        let _ = self.claim(me, process, env).expect("there is a place");
+        let control = self.control();
+        let _ = self.moved(control, Control(control.0 + ARRIVED_ONE));
+    }
+}
+
+shared!(Place<M> { word, process });
+shared!(Barrier<M, const N> { control, parties, places });

@@ -1,0 +1,89 @@
+//! The words of a barrier.
+//!
+//! ```text
+//! control: [ process + 1 :16 | - :7 | generation:31 | arrived:7 | state:3 ]
+//! place:   [ BROKEN:1 | generation:31 | thread generation:16 | thread slot + 1 :16 ]
+//! ```
+
+use crate::sync::Owner;
+
+use super::Corrupt;
+
+const STATE: u64 = 0b111;
+const ARRIVED_SHIFT: u32 = 3;
+pub(super) const ARRIVED_ONE: u64 = 1 << ARRIVED_SHIFT;
+const ARRIVED: u64 = 0x7f << ARRIVED_SHIFT;
+const GENERATION_SHIFT: u32 = 10;
+const GENERATION: u64 = 0x7fff_ffff;
+const PROCESS_SHIFT: u32 = 48;
+
+const PLACE_GENERATION_SHIFT: u32 = 32;
+/// Set in a place: its generation was broken and reset.
+pub(super) const BROKEN: u64 = 1 << 63;
+
+/// What broke a barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Cause {
+    Died = 1,
+    TimedOut = 2,
+    Aborted = 3,
+    Reset = 4,
+}
+
+/// That a barrier is broken, and by which process slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) cause: Cause,
+    pub(crate) process: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Control(pub(super) u64);
+
+impl Control {
+    pub(super) fn broken(self) -> Result<Option<Broken>, Corrupt> {
+        let cause = match self.0 & STATE {
+            0 => return Ok(None),
+            1 => Cause::Died,
+            2 => Cause::TimedOut,
+            3 => Cause::Aborted,
+            4 => Cause::Reset,
+            _ => return Err(Corrupt("barrier: unknown state")),
+        };
+        let process = ((self.0 >> PROCESS_SHIFT) as usize).checked_sub(1);
+        Ok(Some(Broken { cause, process }))
+    }
+    pub(super) const fn is_open(self) -> bool {
+        self.0 & STATE == 0
+    }
+    pub(super) const fn arrived(self) -> u64 {
+        (self.0 & ARRIVED) >> ARRIVED_SHIFT
+    }
+    pub(super) const fn generation(self) -> u64 {
+        self.0 >> GENERATION_SHIFT & GENERATION
+    }
+    pub(super) const fn next(self) -> Self {
+        Self((self.generation().wrapping_add(1) & GENERATION) << GENERATION_SHIFT)
+    }
+    pub(super) const fn broken_by(self, cause: Cause, process: usize) -> Self {
+        let kept = self.0 & (GENERATION << GENERATION_SHIFT | ARRIVED);
+        Self(kept | cause as u64 | (process as u64 + 1) << PROCESS_SHIFT)
+    }
+}
+
+pub(super) const fn place(owner: Owner, generation: u64) -> u64 {
+    let name = (owner.slot as u64 + 1) | (owner.generation as u64) << 16;
+    name | generation << PLACE_GENERATION_SHIFT
+}
+
+pub(super) fn owner_of(word: u64) -> Option<Owner> {
+    Some(Owner {
+        slot: (word as u16).checked_sub(1)?,
+        generation: (word >> 16) as u16,
+    })
+}
+
+pub(super) const fn generation_of(word: u64) -> u64 {
+    word >> PLACE_GENERATION_SHIFT & GENERATION
+}

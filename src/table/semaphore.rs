@@ -1,0 +1,203 @@
+//! A semaphore: one robust lock per permit, and a word to sleep on.
+//!
+//! There is no count. A permit is taken by taking any one of the first `permits` locks,
+//! so whose it is stands in its lock word, and a dead holder's permit is taken over or
+//! handed over like any lock: nothing can be lost or made twice by a kill.
+//!
+//! ```text
+//! signal: [ moves:31 | WAITERS:1 ]
+//! ```
+//! # No wake-up is lost
+//! SYNC POINT semaphore-signal (models: `loom_tests/semaphore.rs`): a waiter sets WAITERS,
+//! fences, and looks at every permit again before it sleeps on exactly that word; who
+//! gives a permit back frees the lock, fences, and looks at WAITERS. At least one sees
+//! the other. All sleepers are woken and WAITERS is cleared in the same store, so a woken
+//! one that is killed loses nothing for the others.
+//!
+//! A sleeper also watches the life words of *all* holders (one kernel wait on at most 65
+//! words): unlike a laggard's, each holder's death is by itself what is waited for. The
+//! kernel wakes one sleeper of a dead thread; that one wakes the rest. A giver killed
+//! between store and wake costs one bounded sleep.
+
+use core::sync::atomic::Ordering;
+
+use crate::limits::{LOCK_BOUNDS_MICROS, MAX_PERMITS, PORTABLE_POLL_MICROS};
+use crate::segment::shared;
+use crate::sync::mem::{ALL, Next};
+use crate::sync::mutex::{Busy, Mutex, Released};
+use crate::sync::{Env, Mem, Owner, Pulse, Word, life};
+
+use super::Corrupt;
+
+const WAITERS: u32 = 0b1;
+const MOVE: u32 = 0b10;
+
+/// A semaphore of up to `N` permits.
+#[repr(C)]
+pub(crate) struct Semaphore<M: Mem, const N: usize = MAX_PERMITS> {
+    signal: M::U32,
+    /// How many there are; 0: nobody has said so yet.
+    permits: M::U32,
+    held: [Mutex<M>; N],
+}
+
+impl<M: Mem, const N: usize> Semaphore<M, N> {
+    /// Fixes the number of permits, if nobody has. Answers the number.
+    pub(crate) fn fix(&self, wanted: u32) -> Result<u32, Corrupt> {
+        let fixed = self
+            .permits
+            .compare_exchange(0, wanted, Ordering::AcqRel, Ordering::Acquire);
+        match fixed {
+            Ok(_) => Ok(wanted),
+            Err(there) if there as usize <= N => Ok(there),
+            Err(_) => Err(Corrupt("semaphore: more permits than there is room for")),
+        }
+    }
+
+    fn slots(&self) -> &[Mutex<M>] {
+        let permits = self.permits.load(Ordering::Acquire) as usize;
+        &self.held[..permits.min(N)]
+    }
+
+    /// Takes a permit if one is free (or its holder dead); answers which.
+    pub(crate) fn try_acquire(
+        &self,
+        me: Owner,
+        env: &impl Env<M>,
+    ) -> Result<Option<usize>, Corrupt> {
+        for (index, lock) in self.slots().iter().enumerate() {
+            match lock.try_lock(me, env) {
+                Ok(acquired) => {
+                    if acquired.previous_owner_died {
+                        // A permit protects nothing that this table knows of.
+                        lock.mark_consistent(me);
+                    }
+                    return Ok(Some(index));
+                }
+                // Held by us: another permit of ours.
+                Err(Busy::Held(_) | Busy::Recursive) => {}
+                Err(Busy::Corrupt { .. }) => {
+                    return Err(Corrupt("semaphore: a permit's lock word"));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes a permit, sleeping until the absolute instant `until` at most.
+    pub(crate) fn acquire(
+        &self,
+        me: Owner,
+        env: &impl Env<M>,
+        until: u64,
+    ) -> Result<Option<usize>, Corrupt> {
+        if let Some(index) = self.try_acquire(me, env)? {
+            return Ok(Some(index));
+        }
+        let mut bounds = LOCK_BOUNDS_MICROS.into_iter();
+        let mut bound = bounds.next().unwrap_or(PORTABLE_POLL_MICROS);
+        // Ends: every round returns or sleeps for a bounded time before the deadline.
+        loop {
+            let asleep_on = self.signal.fetch_or(WAITERS, Ordering::AcqRel) | WAITERS;
+            // SYNC POINT semaphore-signal: pairs with `tell`.
+            M::fence(Ordering::SeqCst);
+            if let Some(index) = self.try_acquire(me, env)? {
+                return Ok(Some(index));
+            }
+            let now = env.now();
+            if now >= until {
+                return Ok(None);
+            }
+            self.sleep(asleep_on, env, until.min(now.saturating_add(bound)), now);
+            bound = bounds.next().unwrap_or(bound);
+        }
+    }
+
+    fn sleep(&self, asleep_on: u32, env: &impl Env<M>, until: u64, now: u64) {
+        let mut lives: Vec<(&M::U32, u32)> = Vec::new();
+        let mut soon = until;
+        for owner in self.slots().iter().map(Mutex::owner) {
+            match owner.map(|owner| env.thread_pulse(owner)) {
+                Some(Pulse::Alive(Some(word))) => match life::arm::<M>(word) {
+                    Some(_) if lives.iter().any(|(known, _)| core::ptr::eq(*known, word)) => {}
+                    Some(value) => lives.push((word, value)),
+                    // Marked this instant: look again.
+                    None => return,
+                },
+                // Nothing tells of this one's death: probe again soon.
+                Some(Pulse::Alive(None)) => soon = until.min(now + PORTABLE_POLL_MICROS),
+                // Free, or to be had: look again.
+                Some(Pulse::Dead) | None => return,
+            }
+        }
+        let signal = (M::cell(&self.signal), asleep_on);
+        if lives.is_empty() {
+            M::wait(signal.0, signal.1, soon);
+            return;
+        }
+        let mut cells = vec![signal];
+        cells.extend(lives.iter().map(|(word, value)| (M::cell(word), *value)));
+        M::wait_any(&cells, soon);
+        for (word, _) in lives {
+            if life::is_marked::<M>(word) {
+                // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
+                M::wake(M::cell(word), ALL);
+            }
+        }
+    }
+
+    /// Gives a permit back; nothing if it is not the caller's.
+    pub(crate) fn release(&self, permit: usize, me: Owner) {
+        let released = self.held.get(permit).map(|lock| lock.unlock(me));
+        if released == Some(Released::Freed) {
+            self.tell();
+        }
+    }
+
+    /// The reaper's step: gives back what a thread known to be dead holds.
+    pub(crate) fn hand_over(&self, dead: Owner) {
+        let mut any = false;
+        for lock in self.slots() {
+            any |= lock.hand_over(dead);
+        }
+        if any {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        // SYNC POINT semaphore-signal: pairs with `acquire`.
+        M::fence(Ordering::SeqCst);
+        let waited = self.signal.update(|word| match word & WAITERS {
+            0 => Next::Leave(false),
+            _ => Next::Store(word.wrapping_add(MOVE) & !WAITERS, true),
+        });
+        if waited {
+            M::wake(M::cell(&self.signal), ALL);
+        }
+    }
+
+    /// The threads that hold permits now, dead ones too.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = Owner> {
+        self.slots().iter().filter_map(Mutex::owner)
+    }
+
+    /// Permits that nobody who lives holds. Stale as soon as it is known.
+    pub(crate) fn available(&self, env: &impl Env<M>) -> usize {
+        let alive = |owner: &Owner| matches!(env.thread_pulse(*owner), Pulse::Alive(_));
+        self.slots().len() - self.holders().filter(alive).count().min(self.slots().len())
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+impl<M: Mem, const N: usize> Default for Semaphore<M, N> {
+    fn default() -> Self {
+        Self {
+            signal: M::U32::default(),
+            permits: M::U32::default(),
+            held: core::array::from_fn(|_| Mutex::default()),
+        }
+    }
+}
+
+shared!(Semaphore<M, const N> { signal, permits, held });
