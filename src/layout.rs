@@ -2,7 +2,9 @@
 
 use core::mem::{offset_of, size_of};
 
-use crate::limits::{MAX_CONDVARS, MAX_EVENTS, MAX_LOCKS, MAX_PROCESSES, MAX_RUNNERS, MAX_THREADS};
+use crate::limits::{
+    MAX_CONDVARS, MAX_EVENTS, MAX_LOCKS, MAX_PROCESSES, MAX_RESOURCES, MAX_RUNNERS, MAX_THREADS,
+};
 use crate::segment::{Body, Shared, fingerprint, shared};
 use crate::sync::Mem;
 use crate::sync::condvar::Condvar;
@@ -11,6 +13,7 @@ use crate::sync::latch::Text;
 use crate::sync::mutex::Mutex;
 use crate::table::group::Group;
 use crate::table::names::Names;
+use crate::table::resources::{Resource, ResourceTexts, Resources};
 use crate::table::runner::{Runner, Texts};
 use crate::table::slots::{Process, Processes};
 use crate::table::threads::{Thread, Threads};
@@ -30,11 +33,13 @@ pub(crate) struct Layout<M: Mem> {
     pub(crate) condvars: [Condvar<M>; MAX_CONDVARS],
     pub(crate) event_names: Names<M, MAX_EVENTS>,
     pub(crate) events: [Event<M>; MAX_EVENTS],
+    pub(crate) resources: Resources<M, MAX_RESOURCES>,
+    pub(crate) resource_texts: [ResourceTexts<M>; MAX_RESOURCES],
 }
 
 shared!(Layout<M> {
     group, texts, reason, processes, threads, lock_names, locks, condvar_names, condvars,
-    event_names, events
+    event_names, events, resources, resource_texts
 });
 
 /// Meaning of the bytes; raised by hand with every change that the sizes do not show.
@@ -57,15 +62,20 @@ where
         offset_of!(Self, condvars),
         offset_of!(Self, event_names),
         offset_of!(Self, events),
+        offset_of!(Self, resources),
+        offset_of!(Self, resource_texts),
         size_of::<Runner<M>>(),
         size_of::<Texts<M>>(),
         size_of::<Process<M>>(),
         size_of::<Thread<M>>(),
+        size_of::<Resource<M>>(),
+        size_of::<ResourceTexts<M>>(),
         MAX_RUNNERS,
         MAX_PROCESSES,
         MAX_THREADS,
         MAX_LOCKS,
         MAX_CONDVARS,
         MAX_EVENTS,
+        MAX_RESOURCES,
     ]);
 }

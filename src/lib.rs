@@ -19,6 +19,7 @@
 
 mod api;
 mod error;
+mod graph;
 mod layout;
 pub mod limits;
 mod os;
@@ -28,7 +29,7 @@ mod sync;
 mod table;
 
 pub use api::*;
-pub use error::{CoordinationError, Error, Holder, LockError, SegmentError};
+pub use error::{CoordinationError, Error, Holder, LockError, ResourceError, SegmentError};
 pub use phase::{Mode, Phase, ReasonCode};
 pub use segment::Token;
 

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::api::coordinator::ShutdownCoordinator;
+use crate::api::resource::ResourceManager;
 use crate::api::runner::Runner;
 use crate::api::segment::Segment;
 use crate::error::CoordinationError;
@@ -10,6 +11,7 @@ use crate::error::CoordinationError;
 struct Instance {
     runner: Runner,
     coordinator: ShutdownCoordinator,
+    resources: ResourceManager,
 }
 
 static INSTANCE: OnceLock<Instance> = OnceLock::new();
@@ -30,8 +32,10 @@ pub fn init(segment: &Segment, runner_id: &str) -> Result<(), CoordinationError>
     if INSTANCE.get().is_some() {
         return Err(AGAIN);
     }
+    let runner = Runner::join(segment, runner_id)?;
     let instance = Instance {
-        runner: Runner::join(segment, runner_id)?,
+        resources: ResourceManager::new(&runner),
+        runner,
         coordinator: ShutdownCoordinator::new(segment),
     };
     // Of two threads that come here at once the second's runner leaves again.
@@ -54,6 +58,15 @@ pub fn shutdown_coordinator() -> Result<&'static ShutdownCoordinator, Coordinati
 /// As [`shutdown_coordinator`].
 pub fn runner() -> Result<&'static Runner, CoordinationError> {
     Ok(&bound()?.runner)
+}
+
+/// The process-wide resource manager, that of [`runner`]; bound as
+/// [`shutdown_coordinator`] is.
+///
+/// # Errors
+/// As [`shutdown_coordinator`].
+pub fn resource_manager() -> Result<&'static ResourceManager, CoordinationError> {
+    Ok(&bound()?.resources)
 }
 
 fn bound() -> Result<&'static Instance, CoordinationError> {

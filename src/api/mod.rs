@@ -21,6 +21,7 @@ pub(crate) mod outcome;
 pub(crate) mod process;
 pub(crate) mod report;
 pub(crate) mod request;
+pub(crate) mod resource;
 pub(crate) mod runner;
 mod runner_wait;
 pub(crate) mod seat;
@@ -37,7 +38,7 @@ pub use coordinator::{Initiation, RunnerHandle, ShutdownCoordinator};
 pub use event::CrossProcessEvent;
 pub use handlers::HandlerContext;
 pub use inflight::InFlight;
-pub use instance::{init, runner, shutdown_coordinator};
+pub use instance::{init, resource_manager, runner, shutdown_coordinator};
 pub use leaving::Acknowledged;
 pub use lock::{CrossProcessLock, LockGuard};
 pub use observer::Observer;
@@ -48,6 +49,10 @@ pub use report::{
     ShutdownOutcome, ShutdownReport,
 };
 pub use request::{Scope, ShutdownRequest};
+pub use resource::{
+    CleanupContext, CleanupReport, Leak, Reclaim, ResourceHandle, ResourceManager,
+    ResourceOptions, ResourceReport, ResourceState, ResourceType, SystemResource,
+};
 pub use runner::Runner;
 pub use segment::Segment;
 pub use signals::SignalPolicy;

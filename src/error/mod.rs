@@ -2,10 +2,12 @@
 
 mod coordination;
 mod lock;
+mod resource;
 mod segment;
 
 pub use coordination::CoordinationError;
 pub use lock::LockError;
+pub use resource::ResourceError;
 pub use segment::{Holder, SegmentError};
 
 /// Any error of the library.
@@ -21,6 +23,9 @@ pub enum Error {
     /// From a lock.
     #[error(transparent)]
     Lock(LockError),
+    /// From a resource.
+    #[error(transparent)]
+    Resource(ResourceError),
 }
 
 impl From<CoordinationError> for Error {
@@ -37,6 +42,15 @@ impl From<LockError> for Error {
         match error {
             LockError::Coordination(inner) => inner.into(),
             other => Self::Lock(other),
+        }
+    }
+}
+
+impl From<ResourceError> for Error {
+    fn from(error: ResourceError) -> Self {
+        match error {
+            ResourceError::Coordination(inner) => inner.into(),
+            other => Self::Resource(other),
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod member;
 pub(crate) mod names;
 pub(crate) mod own;
 pub(crate) mod request;
+pub(crate) mod resources;
 pub(crate) mod runner;
 pub(crate) mod scope;
 pub(crate) mod slots;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Layers from the bottom up; a file may import its own layer and those before it.
 const LAYERS: [&[&str]; 6] = [
-    &["error", "limits", "phase"],
+    &["error", "graph", "limits", "phase"],
     &["os"],
     &["sync"],
     &["segment"],
