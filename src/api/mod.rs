@@ -50,7 +50,7 @@ pub use report::{
 };
 pub use request::{Scope, ShutdownRequest};
 pub use resource::{
-    CleanupContext, CleanupReport, Leak, Reclaim, ResourceHandle, ResourceManager,
+    CleanupContext, CleanupReport, Leak, Reaped, Reclaim, ResourceHandle, ResourceManager,
     ResourceOptions, ResourceReport, ResourceState, ResourceType, SystemResource,
 };
 pub use runner::Runner;

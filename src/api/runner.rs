@@ -267,9 +267,13 @@ impl Runner {
     /// The outcome of all, the record of this runner. Records of everybody in every
     /// runner's report would make the end of a shutdown cost N² records.
     pub(crate) fn own_report(&self, target: Target) -> Result<ShutdownReport, CoordinationError> {
-        Ok(self
-            .view()
-            .report_showing(target, |slot| slot == self.slot)?)
+        let shows = |slot| slot == self.slot;
+        let mut report = self.view().report_showing(target, shows)?;
+        report.resources = self.view().resources_of(Target::Slot(self.slot));
+        if let Some(resources) = self.resources() {
+            resources.add_errors(&mut report.resources);
+        }
+        Ok(report)
     }
 
     pub(super) fn view(&self) -> View<'_, Core> {

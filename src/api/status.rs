@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::api::report::{Activity, Reason, RunnerReport};
+use crate::api::resource::ResourceReport;
 use crate::phase::{Mode, Phase};
 
 /// Who holds the present phase up, and what it is doing.
@@ -85,4 +86,6 @@ pub struct Status {
     pub runners: Vec<RunnerReport>,
     /// Processes attached, runners or not.
     pub attached: usize,
+    /// Every registered resource.
+    pub resources: Vec<ResourceReport>,
 }

@@ -161,13 +161,16 @@ mod tests {
 
     fn graphs(dense: bool) -> impl Strategy<Value = Vec<Node>> {
         let edges = if dense { 0..4_usize } else { 0..2 };
-        let node = (-2..3_i32, 0..4_u64, prop::collection::vec(0..14_usize, edges)).prop_map(
-            |(order, age, depends_on)| Node {
+        let node = (
+            -2..3_i32,
+            0..4_u64,
+            prop::collection::vec(0..14_usize, edges),
+        )
+            .prop_map(|(order, age, depends_on)| Node {
                 order,
                 age,
                 depends_on,
-            },
-        );
+            });
         prop::collection::vec(node, 0..12)
     }
 

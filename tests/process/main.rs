@@ -33,6 +33,7 @@ mod merging;
 mod mixed;
 mod no_leftovers;
 mod outcomes;
+mod resources;
 mod segment_refusals;
 mod signals;
 mod tokens;

@@ -14,5 +14,7 @@ mod view;
 pub(crate) use entries::Shared;
 pub use manager::{ResourceHandle, ResourceManager};
 pub use options::{CleanupContext, ResourceOptions};
-pub use report::{CleanupReport, Leak, Reclaim, ResourceReport, ResourceState, ResourceType};
+pub use report::{
+    CleanupReport, Leak, Reaped, Reclaim, ResourceReport, ResourceState, ResourceType,
+};
 pub use system::SystemResource;

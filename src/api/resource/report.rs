@@ -227,6 +227,16 @@ impl ResourceReport {
     }
 }
 
+/// What one call of [`Segment::reclaim`](crate::Segment::reclaim) did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reaped {
+    /// How many gone processes it cleared from the tables.
+    pub processes: usize,
+    /// The resources whose system part it reclaimed, or found absent, or was refused.
+    pub resources: Vec<ResourceReport>,
+}
+
 /// What came of a cleanup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

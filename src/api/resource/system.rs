@@ -126,13 +126,15 @@ pub(super) fn describe(identity: Identity, path: &str) -> Option<String> {
 /// Takes it away, if it is still the one that was registered.
 pub(super) fn take_away(wanted: Identity, path: &str) -> Fate {
     match wanted[0] {
-        FILE | SOCKET | SHARED_MEMORY if path.starts_with('/') => match fs::symlink_metadata(path) {
-            Ok(metadata) if identity(wanted[0], &metadata) == Some(wanted) => {
-                told(fs::remove_file(path))
+        FILE | SOCKET | SHARED_MEMORY if path.starts_with('/') => {
+            match fs::symlink_metadata(path) {
+                Ok(metadata) if identity(wanted[0], &metadata) == Some(wanted) => {
+                    told(fs::remove_file(path))
+                }
+                Ok(_) => Fate::Absent,
+                Err(error) => told(Err(error)),
             }
-            Ok(_) => Fate::Absent,
-            Err(error) => told(Err(error)),
-        },
+        }
         PROCESS => end(wanted).unwrap_or(Fate::Refused),
         _ => Fate::Refused,
     }

@@ -23,7 +23,7 @@ use crate::sync::mem::ALL;
 use crate::sync::{Env, Mem, Next, Word};
 use crate::table::stamp::Stamp;
 
-pub(crate) use reclaim::{Fate, Claimant};
+pub(crate) use reclaim::{Claimant, Fate};
 pub(crate) use wait::Blocked;
 pub(crate) use word::{Key, ResourceWord, State};
 
@@ -137,11 +137,10 @@ impl<M: Mem, const N: usize> Resources<M, N> {
                 if !wanted || !record.is_settled(seen) {
                     continue;
                 }
-                self.high_water
-                    .update(|high| match high <= index as u32 {
-                        true => Next::Store(index as u32 + 1, ()),
-                        false => Next::Leave(()),
-                    });
+                self.high_water.update(|high| match high <= index as u32 {
+                    true => Next::Store(index as u32 + 1, ()),
+                    false => Next::Leave(()),
+                });
                 let claimed = seen.claimed(process, runner);
                 if record.swap(seen, claimed) {
                     record.clear(claimed.generation());

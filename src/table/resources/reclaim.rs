@@ -77,7 +77,9 @@ pub(super) fn seal(generation: u16, identity: Identity, path: &str) -> u64 {
     words
         .flat_map(u64::to_le_bytes)
         .chain(path.bytes())
-        .fold(BASIS, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(PRIME))
+        .fold(BASIS, |sum, byte| {
+            (sum ^ u64::from(byte)).wrapping_mul(PRIME)
+        })
 }
 
 impl<M: Mem, const N: usize> Resources<M, N> {
@@ -173,8 +175,17 @@ impl<M: Mem, const N: usize> Resources<M, N> {
     /// Whether anything waits to be reclaimed.
     pub(crate) fn is_to_reclaim(&self, index: usize) -> bool {
         self.records.get(index).is_some_and(|record| {
-            matches!(record.reclaim.load(Ordering::Acquire) & STATE, PENDING | CLAIMED)
+            matches!(
+                record.reclaim.load(Ordering::Acquire) & STATE,
+                PENDING | CLAIMED
+            )
         })
+    }
+
+    /// Whether a system resource was registered with a record.
+    pub(crate) fn has_identity(&self, index: usize) -> bool {
+        let record = self.records.get(index);
+        record.is_some_and(|record| record.identity[0].load(Ordering::Relaxed) != 0)
     }
 
     /// The identity of a registration, if it is sealed with this path.

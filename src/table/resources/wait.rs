@@ -47,6 +47,11 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         None
     }
 
+    /// An open resource of a living owner that depends on this one.
+    pub(crate) fn blocker(&self, on: Key, env: &impl Env<M>) -> Option<Key> {
+        Some(self.first_dependent(on, env)?.0)
+    }
+
     /// Blocks until every resource that depends on `on` has ended, whoever owns it; as
     /// long as `on` is Draining and `until` (asked at every look) has not passed.
     pub(crate) fn wait_dependents(

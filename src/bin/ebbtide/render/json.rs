@@ -5,6 +5,7 @@ use std::time::Duration;
 use ebbtide::{Outcome, RunnerReport, ShutdownReport};
 use serde::Serialize;
 
+use super::json_resource::{Resource, resources};
 use crate::exit::Failure;
 
 fn micros(duration: Duration) -> u64 {
@@ -182,6 +183,7 @@ pub struct Report<'a> {
     total_us: u64,
     phases: Vec<Phase>,
     runners: Vec<Runner<'a>>,
+    resources: Vec<Resource<'a>>,
 }
 
 impl<'a> Report<'a> {
@@ -195,6 +197,7 @@ impl<'a> Report<'a> {
             total_us: micros(report.total),
             phases: phases(report),
             runners: report.runners.iter().map(Runner::of).collect(),
+            resources: resources(&report.resources),
         }
     }
 }
@@ -225,6 +228,7 @@ pub struct Status<'a> {
     laggards: Vec<Laggard<'a>>,
     runners: Vec<Runner<'a>>,
     attached: usize,
+    resources: Vec<Resource<'a>>,
 }
 
 impl<'a> Status<'a> {
@@ -251,6 +255,7 @@ impl<'a> Status<'a> {
             laggards: laggards.collect(),
             runners: status.runners.iter().map(Runner::of).collect(),
             attached: status.attached,
+            resources: resources(&status.resources),
         }
     }
 }

@@ -60,6 +60,7 @@ pub fn page(status: &Status) -> String {
     if !status.runners.is_empty() {
         text.push_str(&runners(&status.runners));
     }
+    text.push_str(&super::resources::section(&status.resources));
     text
 }
 
