@@ -4,7 +4,8 @@ use core::mem::{offset_of, size_of};
 
 use crate::limits::{
     EVENT_RING, KEY_BYTES, MAX_BARRIERS, MAX_CONDVARS, MAX_EVENTS, MAX_KEYS, MAX_LOCKS,
-    MAX_PERMITS, MAX_PLACES, MAX_PROCESSES, MAX_RUNNERS, MAX_SEMAPHORES, MAX_THREADS, VALUE_BYTES,
+    MAX_PERMITS, MAX_PLACES, MAX_PROCESSES, MAX_RESOURCES, MAX_RUNNERS, MAX_SEMAPHORES,
+    MAX_THREADS, VALUE_BYTES,
 };
 use crate::segment::{Body, Shared, fingerprint, shared};
 use crate::sync::Mem;
@@ -16,6 +17,7 @@ use crate::table::event_log::EventLog;
 use crate::table::group::Group;
 use crate::table::names::Names;
 use crate::table::order::Order;
+use crate::table::resources::{Resource, ResourceTexts, Resources};
 use crate::table::runner::{Runner, Texts};
 use crate::table::semaphore::Semaphore;
 use crate::table::slots::{Process, Processes};
@@ -47,12 +49,14 @@ pub(crate) struct Layout<M: Mem> {
     pub(crate) semaphores: [Semaphore<M, MAX_PERMITS>; MAX_SEMAPHORES],
     pub(crate) barrier_names: Names<M, MAX_BARRIERS>,
     pub(crate) barriers: [Barrier<M, MAX_PLACES>; MAX_BARRIERS],
+    pub(crate) resources: Resources<M, MAX_RESOURCES>,
+    pub(crate) resource_texts: [ResourceTexts<M>; MAX_RESOURCES],
 }
 
 shared!(Layout<M> {
     group, texts, reason, processes, threads, lock_names, locks, condvar_names, condvars,
     event_names, events, store, waits, order, semaphore_names, semaphores, barrier_names,
-    barriers
+    barriers, resources, resource_texts
 });
 
 /// Words of a key and its value.
@@ -85,10 +89,14 @@ where
         offset_of!(Self, semaphores),
         offset_of!(Self, barrier_names),
         offset_of!(Self, barriers),
+        offset_of!(Self, resources),
+        offset_of!(Self, resource_texts),
         size_of::<Runner<M>>(),
         size_of::<Texts<M>>(),
         size_of::<Process<M>>(),
         size_of::<Thread<M>>(),
+        size_of::<Resource<M>>(),
+        size_of::<ResourceTexts<M>>(),
         MAX_RUNNERS,
         MAX_PROCESSES,
         MAX_THREADS,
@@ -102,5 +110,6 @@ where
         MAX_PERMITS,
         MAX_BARRIERS,
         MAX_PLACES,
+        MAX_RESOURCES,
     ]);
 }

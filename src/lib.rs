@@ -31,7 +31,7 @@ mod table;
 pub use api::*;
 pub use error::{
     BarrierError, BrokenBy, CoordinationError, Error, EventError, Holder, LockError, LockThread,
-    SegmentError, SemaphoreError, StateError, WaitEdge,
+    ResourceError, SegmentError, SemaphoreError, StateError, WaitEdge,
 };
 pub use phase::{Mode, Phase, ReasonCode};
 pub use segment::Token;

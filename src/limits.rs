@@ -71,6 +71,16 @@ pub const MAX_PARTIES: usize = 64;
 /// Places of one barrier: those who wait, and those of earlier rounds who have not
 /// returned yet.
 pub(crate) const MAX_PLACES: usize = 2 * MAX_PARTIES - 1;
+/// Registered resources of one segment: one per runner on the largest host, or a few of
+/// each on a usual one.
+pub const MAX_RESOURCES: usize = 1024;
+
+/// What one resource can depend on directly. More is expressed by a chain.
+pub const MAX_DEPENDENCIES: usize = 8;
+
+/// Longest path of a registered system resource, in bytes: longer than any socket path,
+/// and as long as the longest file name.
+pub const RESOURCE_PATH_BYTES: usize = 256;
 
 /// Longest segment name in bytes: together with the longest usual directory it
 /// stays far below `PATH_MAX`, and it fits a status line.

@@ -13,6 +13,7 @@ use crate::segment::{Body, Opened, refused};
 use crate::sync::life;
 use crate::sync::{Env, Mem, Owner, Pulse, Real, Word};
 use crate::table::Corrupt;
+use crate::table::resources::Key;
 use crate::table::slots::Gone;
 use crate::table::sweep::sweep;
 use core::sync::atomic::Ordering;
@@ -118,6 +119,7 @@ where
     /// done again after the sweeper's own death.
     pub(crate) fn sweep(&self, dead: usize) {
         let tables = self.tables();
+        tables.resources.sweep(dead, self);
         // A corrupt table ends the sweep; the next look at it says so.
         let _ = sweep(&tables.group, &tables.threads, dead, self, |owner| {
             self.hand_over_locks(owner);
@@ -155,8 +157,14 @@ where
 
     /// Reaps every process that is gone; returns how many.
     pub(crate) fn reap(&self) -> usize {
+        self.reap_all().0
+    }
+
+    /// The same; also returns the resources of gone processes that were reclaimed.
+    pub(crate) fn reap_all(&self) -> (usize, Vec<Key>) {
         let _alone = self.reaping.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tables().processes.reap(self, |dead| self.sweep(dead))
+        let reaped = self.tables().processes.reap(self, |dead| self.sweep(dead));
+        (reaped, self.reclaim())
     }
 
     /// The pid of a process slot, as that process sees itself.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::api::report::{HandlerOutcome, HandlerReport, ShutdownOutcome, ShutdownReport};
+use crate::api::resource::{ResourceReport, ResourceState};
 use crate::api::runner::Runner;
 use crate::api::view::{Target, corrupt};
 use crate::error::CoordinationError;
@@ -90,6 +91,9 @@ impl<'a> Driver<'a> {
         self.done = self.done.min(held);
         if self.done < Phase::Draining {
             self.runner.record().gate.reopen();
+            if let Some(resources) = self.runner.resources() {
+                resources.undrain();
+            }
         }
         if self.done == Phase::Running {
             self.tardy = false;
@@ -117,6 +121,7 @@ impl<'a> Driver<'a> {
         if phase == Phase::Draining && !self.drain()? {
             return Ok(false);
         }
+        self.close_resources(phase);
         let (group, own) = self.runner.controls();
         Ok((group.epoch(), own.epoch()) == self.epochs)
     }
@@ -143,16 +148,40 @@ impl<'a> Driver<'a> {
         self.handlers.extend(reports);
     }
 
+    /// Drains the resources of this runner, or closes them, after the handlers.
+    fn close_resources(&mut self, phase: Phase) {
+        let Some(resources) = self.runner.resources() else {
+            return;
+        };
+        let left = || self.left(phase);
+        let in_time = match phase {
+            Phase::Draining => resources.drain(&left),
+            Phase::Closing => {
+                // Closing cannot be called off, whatever becomes of the other scope.
+                let report = resources.cleanup(&|| self.left_of(phase));
+                let is_late = |r: &ResourceReport| r.state == ResourceState::TimedOut;
+                !report.resources.iter().any(is_late)
+            }
+            _ => true,
+        };
+        self.tardy |= !in_time;
+    }
+
     /// How long `phase` may still take before it is forced in one of the scopes that are
     /// shutting down; zero when it was. Not the present phase's: the others go on while
     /// we are at it.
     fn left(&self, phase: Phase) -> Duration {
-        let now = self.runner.core().now();
         let (group, own) = self.runner.controls();
         if (group.epoch(), own.epoch()) != self.epochs {
             // Called off: nobody waits for the handler any more.
             return Duration::ZERO;
         }
+        self.left_of(phase)
+    }
+
+    fn left_of(&self, phase: Phase) -> Duration {
+        let now = self.runner.core().now();
+        let (group, own) = self.runner.controls();
         let of = |scope: &Scope<Real>, control: Control| {
             if !control.is_shutting_down() {
                 return u64::MAX;
@@ -262,6 +291,10 @@ impl<'a> Driver<'a> {
     }
 
     fn finish(self, target: Target) -> Result<ShutdownReport, CoordinationError> {
+        if self.runner.view().has_orphans() {
+            // What the dead left in the system is anybody's to take away.
+            self.runner.core().reap();
+        }
         let mut report = self.runner.own_report(target)?;
         report.handlers = self.handlers;
         self.runner.leave();

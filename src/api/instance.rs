@@ -4,6 +4,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::api::coordinator::ShutdownCoordinator;
 use crate::api::detector::DeadlockDetector;
+use crate::api::resource::ResourceManager;
 use crate::api::runner::Runner;
 use crate::api::segment::Segment;
 use crate::error::CoordinationError;
@@ -14,6 +15,7 @@ struct Instance {
     runner: Runner,
     coordinator: ShutdownCoordinator,
     detector: DeadlockDetector,
+    resources: ResourceManager,
 }
 
 static INSTANCE: OnceLock<Instance> = OnceLock::new();
@@ -47,9 +49,11 @@ pub fn init(segment: &Segment, runner_id: &str) -> Result<(), CoordinationError>
     if let Some(instance) = INSTANCE.get() {
         return bound(instance);
     }
+    let runner = Runner::join(segment, runner_id)?;
     let instance = Instance {
         token: segment.token(),
-        runner: Runner::join(segment, runner_id)?,
+        resources: ResourceManager::new(&runner),
+        runner,
         coordinator: ShutdownCoordinator::new(segment),
         detector: DeadlockDetector::new(segment),
     };
@@ -84,6 +88,15 @@ pub fn deadlock_detector() -> Result<&'static DeadlockDetector, CoordinationErro
 /// As [`shutdown_coordinator`].
 pub fn runner() -> Result<&'static Runner, CoordinationError> {
     Ok(&bound()?.runner)
+}
+
+/// The process-wide resource manager, that of [`runner`]; bound as
+/// [`shutdown_coordinator`] is.
+///
+/// # Errors
+/// As [`shutdown_coordinator`].
+pub fn resource_manager() -> Result<&'static ResourceManager, CoordinationError> {
+    Ok(&bound()?.resources)
 }
 
 fn bound() -> Result<&'static Instance, CoordinationError> {

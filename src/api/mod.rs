@@ -29,6 +29,7 @@ pub(crate) mod process;
 pub(crate) mod reactor;
 pub(crate) mod report;
 pub(crate) mod request;
+pub(crate) mod resource;
 pub(crate) mod runner;
 mod runner_wait;
 pub(crate) mod seat;
@@ -55,7 +56,7 @@ pub use event::{CrossProcessEvent, EventOptions, Reset};
 pub use event_kind::{EventKind, EventSet};
 pub use handlers::HandlerContext;
 pub use inflight::InFlight;
-pub use instance::{deadlock_detector, init, runner, shutdown_coordinator};
+pub use instance::{deadlock_detector, init, resource_manager, runner, shutdown_coordinator};
 pub use leaving::Acknowledged;
 pub use lock::{CrossProcessLock, LockGuard};
 pub use lock_async::ProcessLockGuard;
@@ -67,6 +68,10 @@ pub use report::{
     ShutdownOutcome, ShutdownReport,
 };
 pub use request::{Scope, ShutdownRequest};
+pub use resource::{
+    CleanupContext, CleanupReport, Leak, Reaped, Reclaim, ResourceHandle, ResourceManager,
+    ResourceOptions, ResourceReport, ResourceState, ResourceType, SystemResource,
+};
 pub use runner::Runner;
 pub use segment::Segment;
 pub use semaphore::{CrossProcessSemaphore, SemaphorePermit};

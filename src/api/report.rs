@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::api::resource::{Leak, ResourceReport};
 use crate::phase::{Mode, Phase, ReasonCode};
 
 /// What became of one runner.
@@ -195,9 +196,18 @@ pub struct ShutdownReport {
     pub runners: Vec<RunnerReport>,
     /// Handlers run by this process; empty for a mere waiter.
     pub handlers: Vec<HandlerReport>,
+    /// Registered resources of those runners, and what the dead left.
+    pub resources: Vec<ResourceReport>,
 }
 
 impl ShutdownReport {
+    /// Resources that nobody closed, and why.
+    pub fn leaks(&self) -> impl Iterator<Item = (&ResourceReport, Leak)> {
+        self.resources
+            .iter()
+            .filter_map(|resource| Some((resource, resource.leak?)))
+    }
+
     /// Those who were not finished when their time was up.
     pub fn laggards(&self) -> impl Iterator<Item = &RunnerReport> {
         self.runners

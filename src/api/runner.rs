@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::api::core::{Core, Tables};
 use crate::api::driver::Driver;
 use crate::api::inflight::InFlight;
 use crate::api::report::ShutdownReport;
+use crate::api::resource::Shared as Resources;
 use crate::api::session::Session;
 use crate::api::view::{Target, View};
 use crate::error::{CoordinationError, SegmentError};
@@ -50,7 +51,9 @@ pub struct Runner {
     group_generation: u32,
     id: String,
     /// Keeps this process's threads apart where the segment has one writer.
-    writing: Mutex<()>,
+    writing: Arc<Mutex<()>>,
+    /// Made with the first resource manager.
+    resources: OnceLock<Arc<Resources>>,
     pub(super) left: AtomicBool,
     /// The report of the shutdown it went through; locked while it does.
     finished: Mutex<Option<ShutdownReport>>,
@@ -69,7 +72,8 @@ impl Runner {
             generation: claim.generation,
             group_generation,
             id: id.into(),
-            writing: Mutex::new(()),
+            writing: Arc::default(),
+            resources: OnceLock::new(),
             left: AtomicBool::new(false),
             finished: Mutex::new(None),
         }
@@ -263,9 +267,13 @@ impl Runner {
     /// The outcome of all, the record of this runner. Records of everybody in every
     /// runner's report would make the end of a shutdown cost N² records.
     pub(crate) fn own_report(&self, target: Target) -> Result<ShutdownReport, CoordinationError> {
-        Ok(self
-            .view()
-            .report_showing(target, |slot| slot == self.slot)?)
+        let shows = |slot| slot == self.slot;
+        let mut report = self.view().report_showing(target, shows)?;
+        report.resources = self.view().resources_of(Target::Slot(self.slot));
+        if let Some(resources) = self.resources() {
+            resources.add_errors(&mut report.resources);
+        }
+        Ok(report)
     }
 
     pub(super) fn view(&self) -> View<'_, Core> {
@@ -302,6 +310,18 @@ impl Runner {
 
     pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it has registered, if anything.
+    pub(crate) fn resources(&self) -> Option<&Arc<Resources>> {
+        self.resources.get()
+    }
+
+    pub(crate) fn resources_or_new(&self) -> &Arc<Resources> {
+        self.resources.get_or_init(|| {
+            let (session, writing) = (Arc::clone(&self.session), Arc::clone(&self.writing));
+            Arc::new(Resources::new(session, self.key(), &self.id, writing))
+        })
     }
 
     pub(crate) fn check(&self) -> Result<(), CoordinationError> {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use crate::api::core::{Core, holders};
 use crate::api::observer::Observer;
 use crate::api::options::SegmentOptions;
+use crate::api::resource::Reaped;
 use crate::api::session::Session;
+use crate::api::view::View;
 use crate::error::SegmentError;
 use crate::segment::{self, Directory, Opened, SegmentName, Token};
 
@@ -122,13 +124,38 @@ impl Segment {
 
     /// Frees the slots of processes that are gone; returns how many there were. Whoever
     /// needs a slot and finds none does this by itself, and phases count the dead out
-    /// without it; it is for people who want a tidy table now.
+    /// without it; it is for people who want a tidy table now. System resources of the
+    /// dead are reclaimed, too: see [`reclaim`](Self::reclaim).
     ///
     /// # Errors
     /// [`SegmentError::ForkedHandle`].
     pub fn reap(&self) -> Result<usize, SegmentError> {
         self.core().check()?;
         Ok(self.core().reap())
+    }
+
+    /// Reaps, and takes away what gone processes had registered as
+    /// [`SystemResource`](crate::SystemResource)s: files, sockets, shared memory and child
+    /// processes, each exactly once whoever else does this, and only what was registered.
+    /// Tells what this call did; a reaper that dies over one leaves it to the next.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`].
+    pub fn reclaim(&self) -> Result<Reaped, SegmentError> {
+        self.core().check()?;
+        let (processes, taken) = self.core().reap_all();
+        let view = View {
+            name: self.name(),
+            tables: self.core().tables(),
+            env: self.core().as_ref(),
+        };
+        Ok(Reaped {
+            processes,
+            resources: taken
+                .into_iter()
+                .filter_map(|key| view.resource(key))
+                .collect(),
+        })
     }
 
     pub(crate) fn session(&self) -> &Arc<Session> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::api::report::{Activity, Reason, RunnerReport};
+use crate::api::resource::ResourceReport;
 use crate::api::state::StateKey;
 use crate::phase::{Mode, Phase};
 
@@ -88,4 +89,6 @@ pub struct Status {
     pub attached: usize,
     /// The keys of the shared state, sorted.
     pub keys: Vec<StateKey>,
+    /// Every registered resource.
+    pub resources: Vec<ResourceReport>,
 }

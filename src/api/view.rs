@@ -98,12 +98,15 @@ impl<E: Env<Real>> View<'_, E> {
                 .filter(|process| matches!(self.env.process_pulse(*process), Pulse::Alive(_)))
                 .count(),
             keys: crate::api::state::seen_keys(self.tables),
+            resources: self.resources(|_, _| true),
         })
     }
 
     /// The report of a scope's present or last shutdown.
     pub(crate) fn report(&self, target: Target) -> Result<ShutdownReport, SegmentError> {
-        self.report_showing(target, |_| true)
+        let mut report = self.report_showing(target, |_| true)?;
+        report.resources = self.resources_of(target);
+        Ok(report)
     }
 
     /// The same with the records of some runners only; the outcome is of all.
@@ -175,6 +178,7 @@ impl<E: Env<Real>> View<'_, E> {
             phases,
             runners,
             handlers: Vec::new(),
+            resources: Vec::new(),
         })
     }
 

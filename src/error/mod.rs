@@ -4,6 +4,7 @@ mod barrier;
 mod coordination;
 mod event;
 mod lock;
+mod resource;
 mod segment;
 mod semaphore;
 mod state;
@@ -12,6 +13,7 @@ pub use barrier::{BarrierError, BrokenBy};
 pub use coordination::CoordinationError;
 pub use event::EventError;
 pub use lock::{LockError, LockThread, WaitEdge};
+pub use resource::ResourceError;
 pub use segment::{Holder, SegmentError};
 pub use semaphore::SemaphoreError;
 pub use state::StateError;
@@ -41,6 +43,9 @@ pub enum Error {
     /// From a barrier.
     #[error(transparent)]
     Barrier(BarrierError),
+    /// From a resource.
+    #[error(transparent)]
+    Resource(ResourceError),
 }
 
 impl From<CoordinationError> for Error {
@@ -93,6 +98,15 @@ impl From<BarrierError> for Error {
         match error {
             BarrierError::Lock(inner) => inner.into(),
             other => Self::Barrier(other),
+        }
+    }
+}
+
+impl From<ResourceError> for Error {
+    fn from(error: ResourceError) -> Self {
+        match error {
+            ResourceError::Coordination(inner) => inner.into(),
+            other => Self::Resource(other),
         }
     }
 }

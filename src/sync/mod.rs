@@ -16,7 +16,7 @@ pub(crate) mod mutex_poll;
 mod tests;
 
 pub(crate) use life::Pulse;
-pub(crate) use mem::{LifeArea, Mem, Real, Word};
+pub(crate) use mem::{LifeArea, Mem, Next, Real, Word};
 
 /// The name of an attached thread: its slot and the slot's generation.
 ///

@@ -18,6 +18,7 @@ pub(crate) mod names;
 pub(crate) mod order;
 pub(crate) mod own;
 pub(crate) mod request;
+pub(crate) mod resources;
 pub(crate) mod runner;
 pub(crate) mod scope;
 pub(crate) mod semaphore;

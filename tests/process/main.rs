@@ -37,6 +37,7 @@ mod merging;
 mod mixed;
 mod no_leftovers;
 mod outcomes;
+mod resources;
 mod segment_refusals;
 mod semaphore;
 mod signals;

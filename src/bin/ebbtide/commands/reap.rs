@@ -1,21 +1,20 @@
 //! `ebbtide reap`: frees what dead processes have left in the tables.
 
-use ebbtide::{SegmentError, SegmentOptions};
+use ebbtide::{Reclaim, Segment, SegmentError, SegmentOptions};
 
 use crate::args::Reap;
 use crate::exit::{Code, Failure};
-use crate::output;
+use crate::output::{self, plain};
 
 pub fn run(options: &SegmentOptions, args: &Reap) -> Result<Code, Failure> {
     if let Some(name) = &args.segment {
-        let reaped = options.open(name)?.reap()?;
-        output::emit(&line(name, reaped))?;
+        output::emit(&reap(&options.open(name)?)?)?;
         return Ok(Code::Done);
     }
     let mut worst = Code::Done;
     for name in options.list()? {
-        match options.open(&name).and_then(|segment| segment.reap()) {
-            Ok(reaped) => output::emit(&line(&name, reaped))?,
+        match options.open(&name).and_then(|segment| reap(&segment)) {
+            Ok(text) => output::emit(&text)?,
             // Removed since it was listed.
             Err(SegmentError::NotFound { .. } | SegmentError::Stale { .. }) => {}
             Err(error) => {
@@ -26,6 +25,21 @@ pub fn run(options: &SegmentOptions, args: &Reap) -> Result<Code, Failure> {
         }
     }
     Ok(worst)
+}
+
+fn reap(segment: &Segment) -> Result<String, SegmentError> {
+    let reaped = segment.reclaim()?;
+    let mut text = line(segment.name(), reaped.processes);
+    for resource in &reaped.resources {
+        let what = resource.system.as_deref().unwrap_or_default();
+        let fate = resource.reclaimed.map_or("", Reclaim::name);
+        text += &format!(
+            "  {} of {}: {fate}\n",
+            plain(what),
+            plain(&resource.full_name())
+        );
+    }
+    Ok(text)
 }
 
 fn line(name: &str, reaped: usize) -> String {

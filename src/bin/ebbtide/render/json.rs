@@ -5,6 +5,7 @@ use std::time::Duration;
 use ebbtide::{Outcome, RunnerReport, ShutdownReport};
 use serde::Serialize;
 
+use super::json_resource::{Resource, resources};
 use crate::exit::Failure;
 
 fn micros(duration: Duration) -> u64 {
@@ -182,6 +183,7 @@ pub struct Report<'a> {
     total_us: u64,
     phases: Vec<Phase>,
     runners: Vec<Runner<'a>>,
+    resources: Vec<Resource<'a>>,
 }
 
 impl<'a> Report<'a> {
@@ -195,6 +197,7 @@ impl<'a> Report<'a> {
             total_us: micros(report.total),
             phases: phases(report),
             runners: report.runners.iter().map(Runner::of).collect(),
+            resources: resources(&report.resources),
         }
     }
 }
@@ -226,6 +229,7 @@ pub struct Status<'a> {
     runners: Vec<Runner<'a>>,
     attached: usize,
     keys: Vec<super::state::Key<'a>>,
+    resources: Vec<Resource<'a>>,
 }
 
 impl<'a> Status<'a> {
@@ -253,6 +257,7 @@ impl<'a> Status<'a> {
             runners: status.runners.iter().map(Runner::of).collect(),
             attached: status.attached,
             keys: super::state::keys(&status.keys),
+            resources: resources(&status.resources),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What people and scripts get to see.
 
 pub mod json;
+mod json_resource;
 pub mod report;
+pub mod resources;
 pub mod state;
 pub mod status;
 pub mod table;

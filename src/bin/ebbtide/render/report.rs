@@ -24,6 +24,7 @@ pub fn page(report: &ShutdownReport) -> String {
         text.push('\n');
         text.push_str(&runners(report.runners.iter(), None));
     }
+    text.push_str(&super::resources::section(&report.resources));
     let good = report.outcome == ShutdownOutcome::Completed;
     text.push('\n');
     text.push_str(&verdict(&summary(report), good));

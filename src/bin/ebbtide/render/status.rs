@@ -66,6 +66,7 @@ pub fn page(status: &Status) -> String {
         let bytes = count(bytes, "byte");
         let _ = writeln!(text, "\n{keys} in the shared state, {bytes}");
     }
+    text.push_str(&super::resources::section(&status.resources));
     text
 }
 

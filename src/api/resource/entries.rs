@@ -1,0 +1,232 @@
+//! The resources of one runner as its own process knows them: records in the segment and
+//! the closures that go with them.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::api::core::{Core, Tables};
+use crate::api::resource::cleanup::Run;
+use crate::api::resource::options::{Again, Once, Probe};
+use crate::api::resource::report::ResourceReport;
+use crate::api::session::Session;
+use crate::api::view::View;
+use crate::graph::order::{Node, close_order};
+use crate::sync::{Env, Real};
+use crate::table::resources::{Key, Resources, State};
+
+/// One registration.
+pub(crate) struct Entry {
+    pub(super) key: Key,
+    pub(super) name: String,
+    pub(super) timeout: Option<Duration>,
+    /// Shared with the thread that runs it, which may overrun.
+    pub(super) drain: Option<Arc<Mutex<Again>>>,
+    pub(super) cleanup: Option<Once>,
+    pub(super) force: Option<Once>,
+    pub(super) is_alive: Option<Probe>,
+}
+
+/// Everything of one runner; shared by its managers, its handle, and threads that run
+/// closures.
+pub(crate) struct Shared {
+    pub(super) session: Arc<Session>,
+    pub(super) slot: usize,
+    pub(super) generation: u16,
+    pub(super) id: String,
+    /// The runner's own: keeps the writers of its activity apart.
+    pub(super) writing: Arc<Mutex<()>>,
+    pub(super) entries: Mutex<Vec<Entry>>,
+    /// What went wrong, by registration, in the order it happened.
+    pub(super) errors: Mutex<Vec<(Key, String)>>,
+    /// How many cleanups run at once.
+    pub(super) parallel: AtomicUsize,
+    /// The cleanup under way or the last one.
+    pub(super) run: Mutex<Run>,
+    pub(super) ended: Condvar,
+    /// The end of the cleanup under way, in microseconds: for its threads.
+    pub(super) until: AtomicU64,
+    /// The earliest end that anybody who joined it asked for.
+    pub(super) cap: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        session: Arc<Session>,
+        (slot, generation): (usize, u16),
+        id: &str,
+        writing: Arc<Mutex<()>>,
+    ) -> Self {
+        Self {
+            session,
+            slot,
+            generation,
+            id: id.into(),
+            writing,
+            entries: Mutex::default(),
+            errors: Mutex::default(),
+            parallel: AtomicUsize::new(1),
+            run: Mutex::default(),
+            ended: Condvar::new(),
+            until: AtomicU64::new(u64::MAX),
+            cap: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        self.session.core()
+    }
+
+    pub(super) fn tables(&self) -> &Tables {
+        self.core().tables()
+    }
+
+    pub(super) fn table(&self) -> &Resources<Real, { crate::limits::MAX_RESOURCES }> {
+        &self.tables().resources
+    }
+
+    pub(super) fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        lock(&self.entries)
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.core().now()
+    }
+
+    pub(super) fn view(&self) -> View<'_, Core> {
+        View {
+            name: self.core().opened().name().as_str(),
+            tables: self.tables(),
+            env: self.core(),
+        }
+    }
+
+    /// Whether the runner is still registered.
+    pub(super) fn is_live(&self) -> bool {
+        let member = self.tables().group.member(self.slot);
+        member.is_live(self.generation)
+    }
+
+    /// Says what the runner is doing.
+    pub(super) fn announce(&self, text: &str) {
+        if !self.is_live() || self.core().is_forked() {
+            return;
+        }
+        let _writing = lock(&self.writing);
+        self.tables().texts[self.slot].activity.write(text);
+        let since = if text.is_empty() { 0 } else { self.now() };
+        let record = &self.tables().group.runners[self.slot];
+        record.activity_since.store(since, Ordering::Release);
+    }
+
+    /// Marks resources whose object has gone.
+    pub(super) fn mark_dropped(&self) {
+        for entry in self.entries().iter() {
+            if entry.is_alive.as_ref().is_some_and(|is_alive| !is_alive()) {
+                let from = [State::Active, State::Draining];
+                let _ = self
+                    .table()
+                    .move_to(entry.key, &from, State::Dropped, self.now());
+            }
+        }
+    }
+
+    /// The open resources of this runner in the order of closing, which takes those of all
+    /// runners into account: ours may be tied to one another through theirs.
+    pub(super) fn in_order(&self) -> Vec<Key> {
+        let (keys, nodes) = graph(self.table());
+        let order = close_order(&nodes).unwrap_or_else(|_| {
+            // Only strange bytes make a cycle: then what each says for itself.
+            let mut all: Vec<_> = (0..nodes.len()).collect();
+            all.sort_by_key(|at| (nodes[*at].order, std::cmp::Reverse(nodes[*at].age)));
+            all
+        });
+        let own: Vec<Key> = self.entries().iter().map(|entry| entry.key).collect();
+        order
+            .into_iter()
+            .map(|at| keys[at])
+            .filter(|key| own.contains(key))
+            .collect()
+    }
+
+    pub(super) fn note(&self, key: Key, error: String) {
+        lock(&self.errors).push((key, error));
+    }
+
+    pub(super) fn errors_of(&self, key: Key) -> Option<String> {
+        let errors = lock(&self.errors);
+        let of_it = errors.iter().filter(|(of, _)| *of == key);
+        let texts: Vec<_> = of_it.map(|(_, text)| text.as_str()).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
+
+    /// What is known of one registration.
+    pub(super) fn report_of(&self, key: Key) -> Option<ResourceReport> {
+        let mut report = self.view().resource(key)?;
+        report.error = self.errors_of(key);
+        Some(report)
+    }
+
+    /// What went wrong is known to this process only.
+    pub(crate) fn add_errors(&self, reports: &mut [ResourceReport]) {
+        let own = self.reports();
+        for report in reports.iter_mut().filter(|r| r.runner == self.id) {
+            if let Some(known) = own.iter().find(|known| known.name == report.name) {
+                report.error.clone_from(&known.error);
+            }
+        }
+    }
+
+    /// All of this runner, those that ended first and in the order of their ends.
+    pub(crate) fn reports(&self) -> Vec<ResourceReport> {
+        self.mark_dropped();
+        let mut keys: Vec<Key> = self.entries().iter().map(|entry| entry.key).collect();
+        keys.sort_by_key(|key| {
+            let ended = self.table().entered(*key, State::Closed);
+            ended.unwrap_or(u64::MAX)
+        });
+        keys.into_iter()
+            .filter_map(|key| self.report_of(key))
+            .collect()
+    }
+}
+
+impl Drop for Shared {
+    /// The last manager goes, and nobody is left who could close what is open: a leak.
+    fn drop(&mut self) {
+        if self.core().is_forked() {
+            return;
+        }
+        let now = self.now();
+        for entry in self.entries().iter() {
+            let open = [State::Active, State::Draining, State::Closing];
+            let _ = self.table().move_to(entry.key, &open, State::Dropped, now);
+            self.table().forgo_reclaim(entry.key);
+        }
+    }
+}
+
+/// The open resources of all runners, and what depends on what.
+pub(super) fn graph<const N: usize>(table: &Resources<Real, N>) -> (Vec<Key>, Vec<Node>) {
+    let open = (0..table.used()).filter(|index| table.word(*index).is_open());
+    let keys: Vec<Key> = open.map(|index| table.key(index)).collect();
+    let nodes = keys
+        .iter()
+        .map(|key| {
+            let on = table.dependencies(key.index);
+            Node {
+                order: table.about(key.index).order,
+                age: table.entered(*key, State::Active).unwrap_or(0),
+                depends_on: on
+                    .filter_map(|on| keys.iter().position(|key| *key == on))
+                    .collect(),
+            }
+        })
+        .collect();
+    (keys, nodes)
+}
+
+/// A closure that panicked poisons nothing that matters.
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

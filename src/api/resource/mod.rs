@@ -1,0 +1,20 @@
+//! Resources: what a runner owns and closes, in the order that dependencies ask for.
+
+mod cleanup;
+mod entries;
+mod manager;
+mod options;
+mod reclaim;
+mod registering;
+mod report;
+mod run_one;
+mod system;
+mod view;
+
+pub(crate) use entries::Shared;
+pub use manager::{ResourceHandle, ResourceManager};
+pub use options::{CleanupContext, ResourceOptions};
+pub use report::{
+    CleanupReport, Leak, Reaped, Reclaim, ResourceReport, ResourceState, ResourceType,
+};
+pub use system::SystemResource;

@@ -1,0 +1,50 @@
+//! Taking away what gone processes left in the operating system.
+
+use crate::api::core::Core;
+use crate::api::resource::system::take_away;
+use crate::layout::Layout;
+use crate::segment::Body;
+use crate::sync::Mem;
+use crate::table::resources::{Claimant, Key};
+use crate::table::slots::Gone;
+
+impl<M: Mem> Core<M>
+where
+    Layout<M>: Body,
+{
+    /// Reclaims what is marked; answers what this call took. Each is taken by exactly one
+    /// process, and by another if that one dies over it.
+    pub(crate) fn reclaim(&self) -> Vec<Key> {
+        let tables = self.tables();
+        let processes = &tables.processes;
+        if self.process() >= crate::limits::MAX_PROCESSES {
+            // Not attached yet.
+            return Vec::new();
+        }
+        let me = Claimant {
+            process: self.process(),
+            generation: processes.word(self.process()).generation(),
+        };
+        let is_gone = |other: Claimant| {
+            let word = processes.word(other.process);
+            word.is_free() || word.generation() != other.generation || !self.is_held(other.process)
+        };
+        let table = &tables.resources;
+        let mut taken = Vec::new();
+        for index in (0..table.used()).filter(|index| table.is_to_reclaim(*index)) {
+            let Some(key) = table.claim_reclaim(index, me, is_gone) else {
+                continue;
+            };
+            let path = tables.resource_texts[index].path.read().0;
+            let fate = match table.identity(key, &path) {
+                Some(identity) => take_away(identity, &path),
+                // Not what was registered: hands off.
+                None => crate::table::resources::Fate::Refused,
+            };
+            if table.finish_reclaim(key, me, fate) {
+                taken.push(key);
+            }
+        }
+        taken
+    }
+}

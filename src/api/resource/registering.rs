@@ -1,0 +1,246 @@
+//! Registering, unregistering, and what depends on what.
+
+use std::sync::{Arc, Mutex};
+
+use crate::api::names::check_name;
+use crate::api::resource::entries::{Entry, Shared, graph};
+use crate::api::resource::manager::ResourceHandle;
+use crate::api::resource::options::{Dependency, ResourceOptions};
+use crate::api::resource::report::ResourceType;
+use crate::error::{CoordinationError, Holder, ResourceError, SegmentError};
+use crate::graph::order::find_cycle;
+use crate::limits::{MAX_DEPENDENCIES, MAX_RESOURCES};
+use crate::table::resources::{About, Identity, Key, Moved, State};
+
+/// Nothing the operating system keeps.
+const NO_IDENTITY: Identity = [0; 4];
+
+impl Shared {
+    pub(super) fn full_name(&self, name: &str) -> String {
+        format!("{}/{name}", self.id)
+    }
+
+    pub(super) fn register(
+        self: &Arc<Self>,
+        name: &str,
+        kind: ResourceType,
+        options: ResourceOptions,
+    ) -> Result<ResourceHandle, ResourceError> {
+        self.core().check()?;
+        check_name(name)?;
+        if !self.is_live() {
+            let id = self.id.clone();
+            return Err(CoordinationError::Left { id }.into());
+        }
+        // One registration of this runner at a time.
+        let mut entries = self.entries();
+        let table = self.table();
+        entries.retain(|entry| table.find(entry.key).is_some());
+        let is_open = |entry: &&Entry| table.find(entry.key).is_some_and(|word| word.is_open());
+        let full = self.full_name(name);
+        if entries.iter().filter(is_open).any(|e| e.name == name) {
+            return Err(ResourceError::Duplicate { name: full });
+        }
+        let on = self.resolve(&full, &options.depends_on)?;
+        let newest = entries
+            .iter()
+            .filter_map(|entry| table.entered(entry.key, State::Active))
+            .max();
+        // Strictly newer than the one before, as the order asks for the newest first.
+        let now = self.now().max(newest.map_or(0, |newest| newest + 1));
+
+        let key = self.claim()?;
+        let texts = &self.tables().resource_texts[key.index];
+        texts.runner.write(&self.id);
+        texts.name.write(name);
+        let system = options.system.as_ref();
+        let (identity, path) = system.map_or((NO_IDENTITY, ""), |s| (s.identity, s.path.as_str()));
+        texts.path.write(path);
+        let about = About {
+            runner_generation: self.generation,
+            kind: kind.bits(),
+            order: options.order,
+        };
+        table.describe(key, about, identity, path);
+        for on in &on {
+            table.add_dependency(key, *on);
+        }
+        if table.publish(key, now) != Moved::Done {
+            return Err(stale(full));
+        }
+        // Published: whoever closes one of them from now on waits for us, or we see it.
+        if let Some(closing) = on.iter().find(|on| !self.is_active(**on)) {
+            let _ = table.move_to(key, &[State::Active], State::Free, now);
+            return Err(ResourceError::DependencyClosing {
+                name: full,
+                dependency: self.view().full_name(*closing),
+            });
+        }
+        entries.push(Entry {
+            key,
+            name: name.into(),
+            timeout: options.timeout,
+            drain: options.drain.map(|drain| Arc::new(Mutex::new(drain))),
+            cleanup: options.cleanup,
+            force: options.force,
+            is_alive: options.is_alive,
+        });
+        Ok(ResourceHandle::new(&self.session, key, full))
+    }
+
+    fn is_active(&self, key: Key) -> bool {
+        let word = self.table().find(key);
+        word.is_some_and(|word| word.state() == Ok(State::Active))
+    }
+
+    fn resolve(&self, name: &str, depends_on: &[Dependency]) -> Result<Vec<Key>, ResourceError> {
+        if depends_on.len() > MAX_DEPENDENCIES {
+            return Err(ResourceError::TooManyDependencies {
+                name: name.into(),
+                limit: MAX_DEPENDENCIES,
+            });
+        }
+        let one = |dependency: &Dependency| match dependency {
+            Dependency::Handle(handle) => self.key_of(handle),
+            Dependency::Named(on) if on == name => Err(ResourceError::Cycle {
+                cycle: vec![name.into(), name.into()],
+            }),
+            Dependency::Named(on) => {
+                let found = on
+                    .split_once('/')
+                    .and_then(|(runner, on)| self.view().find_resource(runner, on));
+                found.ok_or_else(|| ResourceError::UnknownDependency {
+                    name: name.into(),
+                    dependency: on.clone(),
+                })
+            }
+        };
+        depends_on.iter().map(one).collect()
+    }
+
+    /// The registration of a handle, of whatever runner of this segment.
+    pub(super) fn key_of(&self, handle: &ResourceHandle) -> Result<Key, ResourceError> {
+        let is_here = handle.is_of(&self.session) && self.table().find(handle.key).is_some();
+        if is_here {
+            Ok(handle.key)
+        } else {
+            Err(stale(handle.full_name().into()))
+        }
+    }
+
+    fn claim(&self) -> Result<Key, ResourceError> {
+        let group = &self.tables().group;
+        let claim = || {
+            self.table()
+                .claim(self.core().process(), self.slot, |word, about| {
+                    let member = word.runner().map(|slot| group.member(slot));
+                    member.is_none_or(|member| {
+                        member.generation() != about.runner_generation || !member.is_counted()
+                    })
+                })
+        };
+        let claimed = claim().or_else(|| {
+            // Full: perhaps of the dead.
+            self.core().reap();
+            claim()
+        });
+        claimed.ok_or_else(|| {
+            let view = self.view();
+            let mut held_by: Vec<Holder> = view
+                .resources(|_, _| true)
+                .into_iter()
+                .map(|resource| Holder {
+                    name: format!("runner {:?}", resource.runner),
+                    pid: 0,
+                })
+                .collect();
+            held_by.sort_by(|a, b| a.name.cmp(&b.name));
+            held_by.dedup_by(|a, b| a.name == b.name);
+            SegmentError::Full {
+                table: "resources",
+                capacity: MAX_RESOURCES,
+                held_by,
+            }
+            .into()
+        })
+    }
+
+    pub(super) fn unregister(&self, handle: &ResourceHandle) -> Result<bool, ResourceError> {
+        self.core().check()?;
+        let mut entries = self.entries();
+        let key = self.key_of(handle)?;
+        let Some(at) = entries.iter().position(|entry| entry.key == key) else {
+            return Err(stale(handle.full_name().into()));
+        };
+        let from = [
+            State::Active,
+            State::Draining,
+            State::Closed,
+            State::Failed,
+            State::TimedOut,
+            State::Dropped,
+        ];
+        match self.table().move_to(key, &from, State::Free, self.now()) {
+            Moved::Done => {
+                let gone = entries.remove(at);
+                // Unlocked: a closure may own a manager or a handle.
+                drop(entries);
+                drop(gone);
+                Ok(true)
+            }
+            // Its cleanup is running, or it is not ours to give up.
+            Moved::Was(_) => Ok(false),
+            Moved::Stale => Err(stale(handle.full_name().into())),
+        }
+    }
+
+    pub(super) fn add_dependency(
+        &self,
+        handle: &ResourceHandle,
+        on: &ResourceHandle,
+    ) -> Result<(), ResourceError> {
+        self.core().check()?;
+        let entries = self.entries();
+        let (key, on_key) = (self.key_of(handle)?, self.key_of(on)?);
+        let full = handle.full_name();
+        if !entries.iter().any(|entry| entry.key == key) {
+            return Err(stale(full.into()));
+        }
+        let table = self.table();
+        if !self.is_active(key) {
+            return Err(ResourceError::DependencyClosing {
+                name: full.into(),
+                dependency: full.into(),
+            });
+        }
+        if !table.add_dependency(key, on_key) {
+            return Err(ResourceError::TooManyDependencies {
+                name: full.into(),
+                limit: MAX_DEPENDENCIES,
+            });
+        }
+        // The edge stands: of two processes that close a loop at once one sees it, or both.
+        let (keys, nodes) = graph(table);
+        let refused = if let Some(cycle) = find_cycle(&nodes) {
+            let name = |at: &usize| self.view().full_name(keys[*at]);
+            Err(ResourceError::Cycle {
+                cycle: cycle.0.iter().map(name).collect(),
+            })
+        } else if !self.is_active(on_key) {
+            Err(ResourceError::DependencyClosing {
+                name: full.into(),
+                dependency: on.full_name().into(),
+            })
+        } else {
+            Ok(())
+        };
+        if refused.is_err() {
+            table.remove_dependency(key, on_key);
+        }
+        refused
+    }
+}
+
+pub(super) fn stale(name: String) -> ResourceError {
+    ResourceError::Stale { name }
+}

@@ -1,0 +1,393 @@
+//! Registered resources: what a runner owns and closes, readable by everybody.
+//!
+//! A record is claimed by one compare-and-swap on behalf of a process, filled in, and
+//! published by another; the sweep of a dead process frees a claimed one and orphans an
+//! open one. Every change of state is one compare-and-swap from exactly the generation
+//! meant, followed by a wake of whoever waits for it.
+//!
+//! SYNC POINT `dependency` (models: `loom_tests/resources.rs`): who registers publishes
+//! its word, fences, and reads the words of what it depends on; who closes has stored
+//! Draining, fences, and reads the words of all who depend on it. Of two such parties at
+//! least one sees the other: either the registration is refused or its end is awaited.
+
+mod reclaim;
+mod wait;
+mod word;
+
+use core::sync::atomic::Ordering;
+
+use crate::limits::MAX_DEPENDENCIES;
+use crate::segment::shared;
+use crate::sync::latch::Text;
+use crate::sync::mem::ALL;
+use crate::sync::{Env, Mem, Next, Word};
+use crate::table::stamp::Stamp;
+
+pub(crate) use reclaim::{Claimant, Fate};
+pub(crate) use wait::Blocked;
+pub(crate) use word::{Key, ResourceWord, State};
+
+/// Identity of what the operating system knows of a resource: a kind (0 for none) and up
+/// to three numbers, whose meaning is the API's.
+pub(crate) type Identity = [u64; 4];
+
+/// One record.
+#[repr(C)]
+pub(crate) struct Resource<M: Mem> {
+    word: M::U64,
+    /// Runner slot's generation (16), type (8), order (32), low to high.
+    about: M::U64,
+    /// When it became Active, Draining, Closing, and ended; tagged with the generation.
+    entered: [Stamp<M>; 4],
+    /// When a cleanup came to its end after all; tagged likewise.
+    late: Stamp<M>,
+    /// Generation (16) and index + 1 (32) of what it depends on; 0 for none.
+    depends_on: [M::U64; MAX_DEPENDENCIES],
+    reclaim: M::U64,
+    identity: [M::U64; 4],
+    /// Over identity, path and generation: only what was registered is reclaimed.
+    seal: M::U64,
+}
+
+/// The texts of a record.
+#[repr(C)]
+pub(crate) struct ResourceTexts<M: Mem> {
+    /// Id of the runner; its slot may have a new holder while this still tells of it.
+    pub(crate) runner: Text<M, 9>,
+    pub(crate) name: Text<M, 9>,
+    pub(crate) path: Text<M, 33>,
+}
+
+/// The table.
+#[repr(C)]
+pub(crate) struct Resources<M: Mem, const N: usize> {
+    /// As in `group.rs`: raised before a record is claimed, never lowered.
+    high_water: M::U32,
+    _pad: M::U32,
+    records: [Resource<M>; N],
+}
+
+/// What is known at registration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct About {
+    /// Of the runner slot.
+    pub(crate) runner_generation: u16,
+    pub(crate) kind: u8,
+    pub(crate) order: i32,
+}
+
+/// What came of a change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Moved {
+    Done,
+    /// Nothing was done: it is in this state.
+    Was(State),
+    /// The record is another registration's.
+    Stale,
+}
+
+impl<M: Mem, const N: usize> Resources<M, N> {
+    /// The records that were ever used.
+    pub(crate) fn used(&self) -> usize {
+        (self.high_water.load(Ordering::Acquire) as usize).min(N)
+    }
+
+    pub(crate) fn word(&self, index: usize) -> ResourceWord {
+        ResourceWord(
+            self.records
+                .get(index)
+                .map_or(0, |record| record.word.load(Ordering::Acquire)),
+        )
+    }
+
+    /// Its present registration.
+    pub(crate) fn key(&self, index: usize) -> Key {
+        let generation = self.word(index).generation();
+        Key { index, generation }
+    }
+
+    /// The word of a registration; `None` if the record is another's or free.
+    pub(crate) fn find(&self, key: Key) -> Option<ResourceWord> {
+        let word = self.word(key.index);
+        let fits = word.generation() == key.generation && (word.is_open() || word.is_ended());
+        fits.then_some(word)
+    }
+
+    /// Claims a record: a free one, else one whose end `is_old`, else one that has ended.
+    /// Those whose system resource is still to be reclaimed are left alone.
+    pub(crate) fn claim(
+        &self,
+        process: usize,
+        runner: usize,
+        is_old: impl Fn(ResourceWord, About) -> bool,
+    ) -> Option<Key> {
+        for pass in 0..3 {
+            for (index, record) in self.records.iter().enumerate() {
+                if pass == 1 && index >= self.used() {
+                    break;
+                }
+                let seen = self.word(index);
+                let wanted = match (pass, seen.state()) {
+                    (0, Ok(State::Free)) => true,
+                    (1, Ok(state)) if state.is_ended() => is_old(seen, record.about()),
+                    (2, Ok(state)) => state.is_ended(),
+                    _ => false,
+                };
+                if !wanted || !record.is_settled(seen) {
+                    continue;
+                }
+                self.high_water.update(|high| match high <= index as u32 {
+                    true => Next::Store(index as u32 + 1, ()),
+                    false => Next::Leave(()),
+                });
+                let claimed = seen.claimed(process, runner);
+                if record.swap(seen, claimed) {
+                    record.clear(claimed.generation());
+                    return Some(self.key_of(index, claimed));
+                }
+            }
+        }
+        None
+    }
+
+    fn key_of(&self, index: usize, word: ResourceWord) -> Key {
+        Key {
+            index,
+            generation: word.generation(),
+        }
+    }
+
+    /// Fills a claimed record in. The texts are the caller's to write before.
+    pub(crate) fn describe(&self, key: Key, about: About, identity: Identity, path: &str) {
+        let Some(record) = self.records.get(key.index) else {
+            return;
+        };
+        let raw = u64::from(about.runner_generation)
+            | u64::from(about.kind) << 16
+            | u64::from(about.order as u32) << 32;
+        record.about.store(raw, Ordering::Relaxed);
+        for (word, value) in record.identity.iter().zip(identity) {
+            word.store(value, Ordering::Relaxed);
+        }
+        let seal = reclaim::seal(key.generation, identity, path);
+        record.seal.store(seal, Ordering::Relaxed);
+    }
+
+    /// Makes a claimed record visible as Active.
+    pub(crate) fn publish(&self, key: Key, now: u64) -> Moved {
+        let moved = self.move_to(key, &[State::Claimed], State::Active, now);
+        // SYNC POINT dependency: what we depend on is looked at after this.
+        M::fence(Ordering::SeqCst);
+        moved
+    }
+
+    /// Moves a registration from one of some states to another, and wakes who waits for it.
+    pub(crate) fn move_to(&self, key: Key, from: &[State], to: State, now: u64) -> Moved {
+        let Some(record) = self.records.get(key.index) else {
+            return Moved::Stale;
+        };
+        let tag = u32::from(key.generation);
+        let moved = record.word.update(|raw| {
+            let seen = ResourceWord(raw);
+            if seen.generation() != key.generation {
+                return Next::Leave(Moved::Stale);
+            }
+            match seen.state() {
+                Ok(state) if from.contains(&state) => {
+                    if let Some(stamp) = record.stamp(to) {
+                        stamp.set_once(tag, now);
+                    }
+                    Next::Store(seen.with_state(to).0, Moved::Done)
+                }
+                Ok(State::Free) | Err(_) => Next::Leave(Moved::Stale),
+                Ok(state) => Next::Leave(Moved::Was(state)),
+            }
+        });
+        if moved == Moved::Done {
+            if to == State::Draining {
+                // SYNC POINT dependency: who depends on us is looked for after this.
+                M::fence(Ordering::SeqCst);
+            }
+            M::wake(M::low_cell(&record.word), ALL);
+        }
+        moved
+    }
+
+    /// Records that a cleanup ended after it was given up.
+    pub(crate) fn finish_late(&self, key: Key, now: u64) {
+        if let Some(record) = self.records.get(key.index)
+            && self.find(key).is_some()
+        {
+            record.late.set_once(u32::from(key.generation), now);
+        }
+    }
+
+    /// When a registration entered a state (any of the ended ones is one), if it did.
+    pub(crate) fn entered(&self, key: Key, state: State) -> Option<u64> {
+        let record = self.records.get(key.index)?;
+        record.stamp(state)?.get(u32::from(key.generation))
+    }
+
+    /// When its cleanup ended after it was given up.
+    pub(crate) fn late(&self, key: Key) -> Option<u64> {
+        self.records
+            .get(key.index)?
+            .late
+            .get(u32::from(key.generation))
+    }
+
+    pub(crate) fn about(&self, index: usize) -> About {
+        self.records
+            .get(index)
+            .map_or_else(About::default, Resource::about)
+    }
+
+    /// What a record depends on; read before its word is checked again by the caller.
+    pub(crate) fn dependencies(&self, index: usize) -> impl Iterator<Item = Key> + '_ {
+        let record = self.records.get(index);
+        record
+            .into_iter()
+            .flat_map(|record| &record.depends_on)
+            .filter_map(|word| unpack(word.load(Ordering::Acquire)))
+            .filter(|key| key.index < N)
+    }
+
+    /// Adds a dependency, by the owner, one thread at a time. False if there is no room.
+    pub(crate) fn add_dependency(&self, key: Key, on: Key) -> bool {
+        let Some(record) = self.records.get(key.index) else {
+            return false;
+        };
+        let words = &record.depends_on;
+        let free = words.iter().find(|word| word.load(Ordering::Acquire) == 0);
+        if let Some(free) = free {
+            free.store(pack(on), Ordering::Release);
+        }
+        // SYNC POINT dependency: the other words are looked at after this.
+        M::fence(Ordering::SeqCst);
+        free.is_some()
+    }
+
+    /// Takes the one added last back.
+    pub(crate) fn remove_dependency(&self, key: Key, on: Key) {
+        let words = self.records.get(key.index).map(|record| &record.depends_on);
+        let last = words
+            .into_iter()
+            .flatten()
+            .rev()
+            .find(|word| word.load(Ordering::Acquire) == pack(on));
+        if let Some(word) = last {
+            word.store(0, Ordering::Release);
+        }
+    }
+
+    /// Clears what a gone process left: frees its claimed records, marks its system
+    /// resources to be reclaimed, orphans its open ones. Under its byte lock; may be done
+    /// again. The mark comes first: an orphaned record without it might be used again.
+    pub(crate) fn sweep(&self, dead: usize, env: &impl Env<M>) {
+        for index in 0..self.used() {
+            let word = self.word(index);
+            if word.process() != Some(dead) {
+                continue;
+            }
+            let key = self.key_of(index, word);
+            match word.state() {
+                Ok(State::Claimed) => {
+                    let _ = self.move_to(key, &[State::Claimed], State::Free, env.now());
+                }
+                Ok(State::Active | State::Draining | State::Closing) => {
+                    self.mark_to_reclaim(key);
+                    self.orphan(key, env.now());
+                }
+                Ok(State::Failed | State::TimedOut | State::Orphaned) => self.mark_to_reclaim(key),
+                Ok(State::Free | State::Closed | State::Dropped) | Err(_) => {}
+            }
+        }
+    }
+
+    /// The owner of an open resource is dead.
+    pub(crate) fn orphan(&self, key: Key, now: u64) {
+        let open = [State::Active, State::Draining, State::Closing];
+        let _ = self.move_to(key, &open, State::Orphaned, now);
+    }
+}
+
+impl<M: Mem> Resource<M> {
+    fn swap(&self, from: ResourceWord, to: ResourceWord) -> bool {
+        self.word
+            .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    fn stamp(&self, state: State) -> Option<&Stamp<M>> {
+        match state {
+            State::Free | State::Claimed => None,
+            State::Active => Some(&self.entered[0]),
+            State::Draining => Some(&self.entered[1]),
+            State::Closing => Some(&self.entered[2]),
+            _ => Some(&self.entered[3]),
+        }
+    }
+
+    fn about(&self) -> About {
+        let raw = self.about.load(Ordering::Relaxed);
+        About {
+            runner_generation: raw as u16,
+            kind: (raw >> 16) as u8,
+            order: (raw >> 32) as u32 as i32,
+        }
+    }
+
+    /// Makes a claimed record as new. Stamps are tagged and need nothing.
+    fn clear(&self, generation: u16) {
+        for word in &self.depends_on {
+            word.store(0, Ordering::Relaxed);
+        }
+        for word in &self.identity {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.reclaim
+            .store(reclaim::none(generation), Ordering::Release);
+    }
+}
+
+fn pack(key: Key) -> u64 {
+    u64::from(key.generation) | (key.index as u64 + 1) << 16
+}
+
+fn unpack(raw: u64) -> Option<Key> {
+    let index = usize::try_from(raw >> 16).ok()?.checked_sub(1)?;
+    Some(Key {
+        index,
+        generation: raw as u16,
+    })
+}
+
+impl<M: Mem> Default for Resource<M> {
+    fn default() -> Self {
+        Self {
+            word: M::U64::default(),
+            about: M::U64::default(),
+            entered: core::array::from_fn(|_| Stamp::default()),
+            late: Stamp::default(),
+            depends_on: core::array::from_fn(|_| M::U64::default()),
+            reclaim: M::U64::default(),
+            identity: core::array::from_fn(|_| M::U64::default()),
+            seal: M::U64::default(),
+        }
+    }
+}
+
+impl<M: Mem, const N: usize> Default for Resources<M, N> {
+    fn default() -> Self {
+        Self {
+            high_water: M::U32::default(),
+            _pad: M::U32::default(),
+            records: core::array::from_fn(|_| Resource::default()),
+        }
+    }
+}
+
+shared!(Resource<M> { word, about, entered, late, depends_on, reclaim, identity, seal });
+shared!(ResourceTexts<M> { runner, name, path });
+shared!(Resources<M, const N> { high_water, _pad, records });

@@ -1,0 +1,131 @@
+//! The state word of a resource record.
+//!
+//! ```text
+//! 63          48 47         32 31     20 19       4 3    0
+//! [ process + 1 | runner + 1  |   -     | generation |state ]
+//! ```
+//! The low half is the futex of whoever waits for the resource. A claim raises the
+//! generation, so a handle of an earlier holder never fits.
+//!
+//! ```text
+//! FREE --claim--> CLAIMED --publish--> ACTIVE <--> DRAINING --> CLOSING --> CLOSED, FAILED
+//!   ^                |                    |           |            |
+//!   '--- withdraw ---'                    '-----------+------------+--> TIMED_OUT, ORPHANED
+//!                                         '--> DROPPED
+//! ```
+
+use crate::table::Corrupt;
+
+const STATE: u64 = 0b1111;
+const GENERATION_SHIFT: u32 = 4;
+const RUNNER_SHIFT: u32 = 32;
+const PROCESS_SHIFT: u32 = 48;
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    Free = 0,
+    /// Being filled in; nobody looks at it.
+    Claimed = 1,
+    Active = 2,
+    /// To be closed: nothing new may depend on it.
+    Draining = 3,
+    /// Its cleanup runs.
+    Closing = 4,
+    Closed = 5,
+    Failed = 6,
+    TimedOut = 7,
+    /// Its owner died.
+    Orphaned = 8,
+    /// Its object went away without a word.
+    Dropped = 9,
+}
+
+impl State {
+    pub(crate) const fn is_open(self) -> bool {
+        matches!(self, Self::Active | Self::Draining | Self::Closing)
+    }
+    /// It ended, and the record tells how.
+    pub(crate) const fn is_ended(self) -> bool {
+        !self.is_open() && !matches!(self, Self::Free | Self::Claimed)
+    }
+}
+
+/// One registration: a record and its generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) index: usize,
+    pub(crate) generation: u16,
+}
+
+/// A snapshot of a state word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ResourceWord(pub(super) u64);
+
+impl ResourceWord {
+    pub(crate) const fn state(self) -> Result<State, Corrupt> {
+        Ok(match self.0 & STATE {
+            0 => State::Free,
+            1 => State::Claimed,
+            2 => State::Active,
+            3 => State::Draining,
+            4 => State::Closing,
+            5 => State::Closed,
+            6 => State::Failed,
+            7 => State::TimedOut,
+            8 => State::Orphaned,
+            9 => State::Dropped,
+            _ => return Err(Corrupt("resource word: no such state")),
+        })
+    }
+    pub(crate) const fn is_open(self) -> bool {
+        matches!(self.state(), Ok(state) if state.is_open())
+    }
+    pub(crate) const fn is_ended(self) -> bool {
+        matches!(self.state(), Ok(state) if state.is_ended())
+    }
+    pub(crate) const fn generation(self) -> u16 {
+        (self.0 >> GENERATION_SHIFT) as u16
+    }
+    /// Runner slot of the owner.
+    pub(crate) const fn runner(self) -> Option<usize> {
+        ((self.0 >> RUNNER_SHIFT & 0xffff) as usize).checked_sub(1)
+    }
+    /// Process slot of the owner.
+    pub(crate) const fn process(self) -> Option<usize> {
+        ((self.0 >> PROCESS_SHIFT) as usize).checked_sub(1)
+    }
+    /// The half that the kernel compares.
+    pub(crate) const fn futex_half(self) -> u32 {
+        self.0 as u32
+    }
+    pub(super) const fn claimed(self, process: usize, runner: usize) -> Self {
+        let generation = self.generation().wrapping_add(1);
+        Self(
+            State::Claimed as u64
+                | (generation as u64) << GENERATION_SHIFT
+                | ((runner as u64 + 1) & 0xffff) << RUNNER_SHIFT
+                | (process as u64 + 1) << PROCESS_SHIFT,
+        )
+    }
+    pub(super) const fn with_state(self, state: State) -> Self {
+        Self(self.0 & !STATE | state as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_raises_the_generation_and_names_its_owner() {
+        let old = ResourceWord(0).claimed(3, 4).with_state(State::Orphaned);
+        let new = old.claimed(1279, 1023);
+        assert_eq!((old.generation(), new.generation()), (1, 2));
+        assert_eq!((new.process(), new.runner()), (Some(1279), Some(1023)));
+        assert_eq!(new.state(), Ok(State::Claimed));
+        assert!(ResourceWord(10).state().is_err());
+        assert!(!ResourceWord(15).is_open() && !ResourceWord(15).is_ended());
+    }
+}
