@@ -140,7 +140,7 @@ fn a_slot_that_is_used_again_answers_for_its_key_only() {
 #[test]
 fn a_writer_killed_anywhere_leaves_whole_transactions_and_a_writable_store() {
     kill_sweep(
-        Model::new("store, writer killed, next writer").bound(1),
+        Model::new("store, writer killed, next writer").bound(2),
         |_, world| {
             let store = Rc::new(Small::default());
             fill(&store, &pair(), Some(1));
@@ -211,7 +211,7 @@ fn a_reader_beside_a_dead_writers_successor_sees_whole_transactions() {
 #[test]
 fn a_repairer_killed_anywhere_is_followed_by_another() {
     kill_sweep(
-        Model::new("store, repairer killed, next writer").bound(1),
+        Model::new("store, repairer killed, next writer").bound(0),
         |_, world| {
             let store = half_written(world);
             let dying = Rc::clone(&store);
