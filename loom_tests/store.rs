@@ -140,7 +140,7 @@ fn a_slot_that_is_used_again_answers_for_its_key_only() {
 #[test]
 fn a_writer_killed_anywhere_leaves_whole_transactions_and_a_writable_store() {
     kill_sweep(
-        Model::new("store, writer killed, next writer").bound(1),
+        Model::new("store, writer killed, next writer").bound(2),
         |_, world| {
             let store = Rc::new(Small::default());
             fill(&store, &pair(), Some(1));
@@ -211,7 +211,7 @@ fn a_reader_beside_a_dead_writers_successor_sees_whole_transactions() {
 #[test]
 fn a_repairer_killed_anywhere_is_followed_by_another() {
     kill_sweep(
-        Model::new("store, repairer killed, next writer").bound(1),
+        Model::new("store, repairer killed, next writer").bound(0),
         |_, world| {
             let store = half_written(world);
             let dying = Rc::clone(&store);
@@ -247,7 +247,7 @@ fn a_watcher_is_woken() {
 #[test]
 fn two_watchers_are_woken() {
     Model::new("store, 2 watchers, 1 commit")
-        .bound(2)
+        .bound(1)
         .check(|world| {
             let store = Rc::new(Small::default());
             for _ in 0..2 {
@@ -291,7 +291,7 @@ fn a_writer_killed_before_it_wakes_costs_a_watcher_a_bounded_sleep() {
             let (dying, watcher) = (Rc::clone(&store), Rc::clone(&store));
             world.spawn_victim(move |_| fill(&dying, &pair()[..1], Some(1)));
             world.spawn(move |actor| {
-                let _ = watcher.wait_past(&pair()[0], 0, actor.env(), 3_000_000);
+                let _ = watcher.wait_past(&pair()[0], 0, actor.env(), 1_000_000);
                 // Whatever it saw, what is there is whole.
                 let seen = one_at(&store, store.mark(), &pair()[0]);
                 assert!(matches!(seen, Ok(None | Some(1)) | Err(Moved)), "{seen:?}");
@@ -391,9 +391,9 @@ mod twins {
     }
 
     fn check(name: &str, flaw: Flaw) {
-        Model::new(name).bound(3).check(move |world| {
+        Model::new(name).bound(1).check(move |world| {
             let twin = Rc::new(Twin::default());
-            let reader = Rc::clone(&twin);
+            let (reader, next) = (Rc::clone(&twin), Rc::clone(&twin));
             world.spawn(move |_| {
                 let at = reader.commit.load(Ordering::Acquire);
                 let first = reader.read(flaw, 0, at);
@@ -405,7 +405,18 @@ mod twins {
                     assert_eq!((first, second), (at, at), "another snapshot");
                 }
             });
-            world.spawn(move |_| (1..=3).for_each(|n| twin.write(flaw, n)));
+            // The third write is another thread's, which got the lock from the first.
+            let turn = Rc::new(U64::default());
+            let my_turn = Rc::clone(&turn);
+            world.spawn(move |_| {
+                (1..=2).for_each(|n| twin.write(flaw, n));
+                turn.store(1, Ordering::Release);
+            });
+            world.spawn(move |_| {
+                if my_turn.load(Ordering::Acquire) == 1 {
+                    next.write(flaw, 3);
+                }
+            });
             world.finish();
         });
     }

@@ -65,6 +65,21 @@ impl StateWatch {
         &self.name
     }
 
+    /// The key as it is now, which counts as seen; `None` if it is not there. Does not
+    /// block.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn current(&mut self) -> Result<Option<StateChange>, StateError> {
+        let mut value = Vec::new();
+        let found = self.manager.copy(&self.key, &mut value)?;
+        self.seen = version_of(found);
+        Ok((found != Found::Absent).then_some(StateChange {
+            value: Some(value),
+            version: self.seen,
+        }))
+    }
+
     /// Blocks until the key was changed since the last look (the making of the watch, or
     /// the last change told). False if the timeout passes first; `None` waits for ever.
     ///

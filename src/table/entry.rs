@@ -278,9 +278,14 @@ impl<M: Mem, const WORDS: usize> Entry<M, WORDS> {
 fn copy_bytes<M: Mem>(words: &[M::U64], length: usize, into: &mut impl Target) {
     into.begin(length);
     let mut left = length;
-    for word in &words[..length.div_ceil(BYTES_PER_WORD).min(words.len())] {
-        let bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-        let some = left.min(BYTES_PER_WORD);
+    let words = &words[..length.div_ceil(BYTES_PER_WORD).min(words.len())];
+    // A cache line at a time, so that the target is asked for room less often.
+    for line in words.chunks(8) {
+        let mut bytes = [0; 8 * BYTES_PER_WORD];
+        for (place, word) in bytes.chunks_exact_mut(BYTES_PER_WORD).zip(line) {
+            place.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+        let some = left.min(line.len() * BYTES_PER_WORD);
         into.put(&bytes[..some]);
         left -= some;
     }

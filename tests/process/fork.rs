@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::support::{self, Agent, Child, HANG, Shutdown, both_with, event, reply};
 use ebbtide::{
     CoordinationError, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, EventError,
-    LockError, Phase, Runner, Scope, SegmentError, ShutdownCoordinator, ShutdownRequest,
-    SignalPolicy,
+    LockError, Phase, Runner, Scope, SegmentError, SharedStateManager, ShutdownCoordinator,
+    ShutdownRequest, SignalPolicy, StateError,
 };
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
@@ -66,6 +66,8 @@ fn forker(child: &Child) {
     let lock = CrossProcessLock::open(&segment, "device").unwrap();
     let flag = CrossProcessEvent::open(&segment, "flag").unwrap();
     let changed = CrossProcessCondvar::open(&segment, "changed").unwrap();
+    let state = SharedStateManager::open(&segment).unwrap();
+    let mut watch = state.watch("key").unwrap();
     let handle = coordinator.runner("parent").unwrap();
     let item = runner.begin().unwrap();
     let guard = lock.lock().unwrap();
@@ -163,6 +165,20 @@ fn forker(child: &Child) {
             event("latest", flag.latest().map(drop));
             event("wait", flag.wait(Some(HANG)).map(drop));
             event("subscribe", flag.subscribe().map(drop));
+            told("set", flag.set());
+            told("clear", flag.clear());
+            told("wait", flag.wait(Some(HANG)).map(drop));
+            let kept = |what: &str, result: Result<(), StateError>| match result {
+                Err(StateError::Segment(error)) => told(what, Err(error.into())),
+                other => {
+                    reply(&format!("{what}: {other:?}"));
+                    std::process::exit(1);
+                }
+            };
+            kept("state", SharedStateManager::open(&segment).map(drop));
+            kept("get", state.get("key").map(drop));
+            kept("put", state.set("key", "of the child"));
+            kept("watch", watch.wait(Some(HANG)).map(drop));
             // What has no error does nothing, and looking is allowed.
             runner.progress();
             runner.set_activity("of the child");
@@ -171,7 +187,16 @@ fn forker(child: &Child) {
             assert!(!runner.is_shutting_down() && !coordinator.check_shutdown_signal(handle));
             guard.mark_consistent();
             drop((guard, item));
-            drop((runner, coordinator, lock, flag, changed, segment));
+            drop((
+                runner,
+                coordinator,
+                lock,
+                flag,
+                changed,
+                state,
+                watch,
+                segment,
+            ));
             std::process::exit(0);
         }
         ForkResult::Parent { child: forked } => match waitpid(forked, None).unwrap() {

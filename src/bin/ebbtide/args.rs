@@ -72,7 +72,7 @@ pub enum Command {
     Del(Del),
     /// List the keys of the shared state
     Keys(Status),
-    /// Print a key of the shared state at every change
+    /// Print a key of the shared state, if it is there, and again at every change
     Watch(Watch),
     /// Print a shell completion script
     Completions(Completions),
@@ -287,7 +287,7 @@ pub struct Watch {
     pub segment: String,
     /// The key
     pub key: String,
-    /// End after so many changes
+    /// End after so many lines; a deletion is an empty one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// How long to wait for each change; for ever if left out

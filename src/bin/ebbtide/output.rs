@@ -32,11 +32,15 @@ pub fn emit_json(document: &impl Serialize) -> Result<(), Failure> {
     emit(&text)
 }
 
-/// Writes one of many JSON documents, on a line of its own.
-pub fn emit_json_line(document: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string(document)
-        .map_err(|error| Failure::because("cannot write JSON", &error))?;
-    emit(&format!("{text}\n"))
+/// Writes one of many lines. False when the reader went away, so that there is nothing
+/// left to do.
+pub fn emit_line(line: &str) -> Result<bool, Failure> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::because("cannot write to standard output", &error)),
+    }
 }
 
 /// Writes the JSON document of a command that failed.

@@ -4,4 +4,5 @@ mod contract;
 mod demo;
 mod exec;
 mod refusals;
+mod state;
 mod support;

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 
-use ebbtide::{SegmentOptions, SharedStateManager, StateError, limits};
+use ebbtide::{SegmentOptions, SharedStateManager, StateChange, StateError, limits};
 
 use crate::args::{Del, Get, Set, Status, Watch};
 use crate::exit::{Code, Failure};
@@ -87,32 +87,46 @@ pub fn keys(options: &SegmentOptions, args: &Status) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Prints each change on a line. That it watches is told on standard error.
+/// Prints the value, if there is one, and each change from then on; a line each.
 pub fn watch(options: &SegmentOptions, args: &Watch) -> Result<Code, Failure> {
     let state = open(options, &args.segment)?;
     let mut watch = state.watch(&args.key)?;
-    output::complain(&format!("watching {}", args.key));
-    let mut seen = 0;
-    while args.count.is_none_or(|count| seen < count) {
+    let mut left = args.count.unwrap_or(u64::MAX);
+    if let Some(now) = watch.current()? {
+        if !show(args, &now)? {
+            return Ok(Code::Done);
+        }
+        left -= 1;
+    }
+    while left > 0 {
         let Some(change) = watch.wait_change(args.timeout)? else {
             return Err(Failure::new(
                 Code::Laggards,
                 format!("no change of key {:?} in time", args.key),
             ));
         };
-        seen += 1;
-        if args.json {
-            output::emit_json_line(&Value::changed(&args.key, &change))?;
-            continue;
+        if !show(args, &change)? {
+            break;
         }
-        let text = match &change.value {
-            Some(value) => output::plain(&String::from_utf8_lossy(value)),
-            None => {
-                output::complain(&format!("{} is deleted", args.key));
-                String::new()
-            }
-        };
-        output::emit(&format!("{text}\n"))?;
+        left -= 1;
     }
     Ok(Code::Done)
+}
+
+/// One line. False when nobody reads any more.
+fn show(args: &Watch, change: &StateChange) -> Result<bool, Failure> {
+    if args.json {
+        return output::emit_line(&json_line(&Value::changed(&args.key, change))?);
+    }
+    match &change.value {
+        Some(value) => output::emit_line(&output::plain(&String::from_utf8_lossy(value))),
+        None => {
+            output::complain(&format!("{} is deleted", args.key));
+            output::emit_line("")
+        }
+    }
+}
+
+fn json_line(document: &Value<'_>) -> Result<String, Failure> {
+    serde_json::to_string(document).map_err(|error| Failure::because("cannot write JSON", &error))
 }
