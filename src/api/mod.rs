@@ -34,6 +34,7 @@ pub(crate) mod status;
 pub(crate) mod subscription;
 pub(crate) mod threads;
 pub(crate) mod view;
+pub(crate) mod view_events;
 pub(crate) mod view_locks;
 
 pub use barrier::{BarrierPassed, CrossProcessBarrier};
@@ -60,3 +61,4 @@ pub use semaphore::{CrossProcessSemaphore, SemaphorePermit};
 pub use signals::SignalPolicy;
 pub use status::{Laggard, Status};
 pub use subscription::{Delivery, Subscription};
+pub use view_events::EventStatus;

@@ -7,6 +7,7 @@ use crate::api::core::Tables;
 use crate::api::report::ShutdownReport;
 use crate::api::status::Status;
 use crate::api::view::{Target, View};
+use crate::api::view_events::EventStatus;
 use crate::error::SegmentError;
 use crate::os::{clock, file};
 use crate::segment::{Observed, Token};
@@ -76,6 +77,18 @@ impl Observer {
     /// As [`status`](Self::status).
     pub fn report(&self) -> Result<ShutdownReport, SegmentError> {
         self.view().report(Target::All)
+    }
+
+    /// Every event, in the order of their first openings. Never blocks.
+    ///
+    /// # Errors
+    /// [`SegmentError::Corrupt`] when one of them is impossible.
+    pub fn events(&self) -> Result<Vec<EventStatus>, SegmentError> {
+        self.view()
+            .events()
+            .map_err(|corrupt| SegmentError::Corrupt {
+                what: format!("{}: {}", self.path().display(), corrupt.0),
+            })
     }
 
     fn view(&self) -> View<'_, Self> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::api::report::{Activity, Reason, RunnerReport};
+use crate::api::view_events::EventStatus;
 use crate::phase::{Mode, Phase};
 
 /// Who holds the present phase up, and what it is doing.
@@ -85,4 +86,7 @@ pub struct Status {
     pub runners: Vec<RunnerReport>,
     /// Processes attached, runners or not.
     pub attached: usize,
+    /// Every event, in the order of their first openings; none if their table is corrupt
+    /// ([`Observer::events`](crate::Observer::events) says so).
+    pub events: Vec<EventStatus>,
 }

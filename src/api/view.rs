@@ -97,6 +97,7 @@ impl<E: Env<Real>> View<'_, E> {
                 .occupied()
                 .filter(|process| matches!(self.env.process_pulse(*process), Pulse::Alive(_)))
                 .count(),
+            events: self.events().unwrap_or_default(),
         })
     }
 

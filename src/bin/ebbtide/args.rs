@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use ebbtide::{Mode, Scope};
 
+use crate::event_args::Event;
 use crate::{duration, signal};
 
 const EXIT_CODES: &str = "\
@@ -60,6 +61,8 @@ pub enum Command {
     Cancel(Scoped),
     /// Wait until a shutdown is complete, whoever began it
     Wait(Wait),
+    /// Set events, wait for them, list them
+    Event(Event),
     /// Free what dead processes have left in the tables
     Reap(Reap),
     /// Remove a segment that nobody uses
@@ -263,6 +266,7 @@ impl Command {
             Self::Status(args) => args.json.json,
             Self::Shutdown(args) => args.json.json,
             Self::Wait(args) => args.json.json,
+            Self::Event(args) => args.wants_json(),
             _ => false,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ebbtide::{Outcome, RunnerReport, ShutdownReport};
 use serde::Serialize;
 
+use super::events;
 use crate::exit::Failure;
 
 fn micros(duration: Duration) -> u64 {
@@ -225,6 +226,7 @@ pub struct Status<'a> {
     laggards: Vec<Laggard<'a>>,
     runners: Vec<Runner<'a>>,
     attached: usize,
+    events: Vec<events::Event<'a>>,
 }
 
 impl<'a> Status<'a> {
@@ -251,6 +253,7 @@ impl<'a> Status<'a> {
             laggards: laggards.collect(),
             runners: status.runners.iter().map(Runner::of).collect(),
             attached: status.attached,
+            events: events::list(&status.events),
         }
     }
 }
