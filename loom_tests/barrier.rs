@@ -24,7 +24,7 @@ fn wait(gate: &Gate, actor: &Actor, until: u64) -> Passed {
 
 #[test]
 fn two_pass_together_and_one_leads() {
-    Model::new("barrier, 2 parties").bound(3).check(|world| {
+    Model::new("barrier, 2 parties").bound(2).check(|world| {
         let gate = gate(2);
         let leaders = Rc::new(std::cell::Cell::new(0));
         for _ in 0..2 {
