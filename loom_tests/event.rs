@@ -21,7 +21,8 @@ fn readers(world: &Rc<World>, news: &Rc<News>, threads: usize) {
         let news = Rc::clone(news);
         world.spawn(move |actor| {
             assert_eq!(
-                news.event.wait(news.event.from_now(), actor.env(), NEVER),
+                news.event
+                    .wait(news.event.goal_from_now(), actor.env(), NEVER),
                 Waited::Set
             );
             assert_eq!(news.text.get(), 7);
@@ -55,7 +56,7 @@ fn waiter_that_slept_through_set_and_clear_returns() {
         world.spawn(move |actor| {
             came.set(true);
             // If it came after the clear, only the deadline ends it.
-            let _waited = waiter.wait(waiter.from_now(), actor.env(), 9);
+            let _waited = waiter.wait(waiter.goal_from_now(), actor.env(), 9);
         });
         world.spawn(move |_| {
             event.set();
@@ -73,12 +74,15 @@ fn waiter_that_slept_through_set_and_clear_returns() {
             world.spawn(move |actor| {
                 told.set();
                 assert_eq!(
-                    waiter.wait(waiter.from_now(), actor.env(), NEVER),
+                    waiter.wait(waiter.goal_from_now(), actor.env(), NEVER),
                     Waited::Set
                 );
             });
             world.spawn(move |actor| {
-                assert_eq!(came.wait(came.from_now(), actor.env(), NEVER), Waited::Set);
+                assert_eq!(
+                    came.wait(came.goal_from_now(), actor.env(), NEVER),
+                    Waited::Set
+                );
                 event.set();
                 event.clear();
                 // For a waiter that comes only now.
@@ -97,7 +101,7 @@ fn two_setters_and_a_clearer_lose_nobody() {
             let waiter = Rc::clone(&event);
             world.spawn(move |actor| {
                 assert_eq!(
-                    waiter.wait(waiter.from_now(), actor.env(), NEVER),
+                    waiter.wait(waiter.goal_from_now(), actor.env(), NEVER),
                     Waited::Set
                 )
             });
@@ -120,7 +124,7 @@ fn wait_ends_at_its_deadline() {
         let event = Rc::new(Event::<Loom>::default());
         world.spawn(move |actor| {
             assert_eq!(
-                event.wait(event.from_now(), actor.env(), 5),
+                event.wait(event.goal_from_now(), actor.env(), 5),
                 Waited::TimedOut
             )
         });
@@ -138,7 +142,7 @@ fn killed_setter_or_waiter_holds_nobody() {
         });
         world.spawn(move |actor| {
             // Killed before its store: only the deadline ends the wait.
-            let waited = event.wait(event.from_now(), actor.env(), 9);
+            let waited = event.wait(event.goal_from_now(), actor.env(), 9);
             assert!(waited == Waited::TimedOut || event.is_set());
         });
         world.finish_in_time();
@@ -147,7 +151,9 @@ fn killed_setter_or_waiter_holds_nobody() {
         let news = Rc::new(News::default());
         let dying = Rc::clone(&news);
         world.spawn_victim(move |actor| {
-            let _waited = dying.event.wait(dying.event.from_now(), actor.env(), NEVER);
+            let _waited = dying
+                .event
+                .wait(dying.event.goal_from_now(), actor.env(), NEVER);
         });
         readers(world, &news, 1);
         world.spawn(move |_| {
@@ -207,7 +213,10 @@ mod twins {
                     }
                 });
                 world.spawn(move |actor| {
-                    assert_eq!(told.wait(told.from_now(), actor.env(), NEVER), Waited::Set);
+                    assert_eq!(
+                        told.wait(told.goal_from_now(), actor.env(), NEVER),
+                        Waited::Set
+                    );
                     word.swap(SET, Ordering::AcqRel);
                     Loom::wake(Loom::cell(&word), ALL);
                     word.fetch_and(!SET, Ordering::AcqRel);

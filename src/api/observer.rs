@@ -8,6 +8,7 @@ use crate::api::report::ShutdownReport;
 use crate::api::state::{StateKey, seen_keys};
 use crate::api::status::Status;
 use crate::api::view::{Target, View};
+use crate::api::view_events::EventStatus;
 use crate::error::SegmentError;
 use crate::os::{clock, file};
 use crate::segment::{Observed, Token};
@@ -84,6 +85,16 @@ impl Observer {
     #[must_use]
     pub fn state_keys(&self) -> Vec<StateKey> {
         seen_keys(self.observed.body())
+    /// Every event, in the order of their first openings. Never blocks.
+    ///
+    /// # Errors
+    /// [`SegmentError::Corrupt`] when one of them is impossible.
+    pub fn events(&self) -> Result<Vec<EventStatus>, SegmentError> {
+        self.view()
+            .events()
+            .map_err(|corrupt| SegmentError::Corrupt {
+                what: format!("{}: {}", self.path().display(), corrupt.0),
+            })
     }
 
     fn view(&self) -> View<'_, Self> {

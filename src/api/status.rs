@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::api::report::{Activity, Reason, RunnerReport};
 use crate::api::resource::ResourceReport;
 use crate::api::state::StateKey;
+use crate::api::view_events::EventStatus;
 use crate::phase::{Mode, Phase};
 
 /// Who holds the present phase up, and what it is doing.
@@ -91,4 +92,7 @@ pub struct Status {
     pub keys: Vec<StateKey>,
     /// Every registered resource.
     pub resources: Vec<ResourceReport>,
+    /// Every event, in the order of their first openings; none if their table is corrupt
+    /// ([`Observer::events`](crate::Observer::events) says so).
+    pub events: Vec<EventStatus>,
 }

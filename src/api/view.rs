@@ -99,6 +99,7 @@ impl<E: Env<Real>> View<'_, E> {
                 .count(),
             keys: crate::api::state::seen_keys(self.tables),
             resources: self.resources(|_, _| true),
+            events: self.events().unwrap_or_default(),
         })
     }
 

@@ -117,7 +117,7 @@ impl<M: Mem> Event<M> {
     }
 
     /// The goal of a wait that begins now and takes nothing.
-    pub(crate) fn from_now(&self) -> Goal {
+    pub(crate) fn goal_from_now(&self) -> Goal {
         Goal::Set {
             came: self.sequence(),
         }

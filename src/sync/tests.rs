@@ -170,23 +170,31 @@ fn event_is_a_level_with_a_deadline() {
     let (lives, event) = (Lives::default(), Event::<Real>::default());
     let until = clock::now() + 3_000;
     assert_eq!(
-        event.wait(event.from_now(), &lives, until),
+        event.wait(event.goal_from_now(), &lives, until),
         Waited::TimedOut
     );
     assert!(clock::now() >= until);
     thread::scope(|scope| {
         for _ in 0..THREADS {
-            scope.spawn(|| assert_eq!(event.wait(event.from_now(), &lives, NEVER), Waited::Set));
+            scope.spawn(|| {
+                assert_eq!(
+                    event.wait(event.goal_from_now(), &lives, NEVER),
+                    Waited::Set
+                )
+            });
         }
         thread::sleep(Duration::from_millis(5));
         event.set();
         event.set();
     });
     assert!(event.is_set());
-    assert_eq!(event.wait(event.from_now(), &lives, 0), Waited::Set);
+    assert_eq!(event.wait(event.goal_from_now(), &lives, 0), Waited::Set);
     event.clear();
     event.clear();
-    assert_eq!(event.wait(event.from_now(), &lives, 0), Waited::TimedOut);
+    assert_eq!(
+        event.wait(event.goal_from_now(), &lives, 0),
+        Waited::TimedOut
+    );
 }
 
 #[test]

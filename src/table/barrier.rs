@@ -112,7 +112,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         let Some(mine) = self.claim(me, process, env) else {
             return Ok(Passed::NoPlace);
         };
-        let passed = match self.arrive(mine, me) {
+        let passed = match self.arrive(mine, me, process, env) {
             Ok(Arrived::Waits(generation)) => {
                 self.wait_in(mine, me, generation, process, env, until)
             }
@@ -146,8 +146,14 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
     }
 
     /// Counts the caller in, or trips the barrier.
-    fn arrive(&self, mine: &Place<M>, me: Owner) -> Result<Arrived, Corrupt> {
-        let parties = self.parties.load(Ordering::Acquire);
+    fn arrive(
+        &self,
+        mine: &Place<M>,
+        me: Owner,
+        process: usize,
+        env: &impl Env<M>,
+    ) -> Result<Arrived, Corrupt> {
+        let parties = self.parties.load(Ordering::Acquire).min(N as u64);
         // Ends: a round is repeated only when another party moved the word in between.
         loop {
             let control = self.control();
@@ -158,7 +164,13 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
             let word = place(me, control.generation());
             mine.word.store(word, Ordering::Release);
             if control.arrived() + 1 >= parties {
-                if self.moved(control, control.next()) {
+                // Nobody passes together with one who is known to be dead.
+                let dead = self
+                    .others(control, me)
+                    .find(|(_, owner)| matches!(env.thread_pulse(*owner), Pulse::Dead));
+                if let Some((dead, _)) = dead {
+                    self.broken_by_the_dead(control, dead, process);
+                } else if self.moved(control, control.next()) {
                     self.wake_all();
                     return Ok(Arrived::Last);
                 }
@@ -206,6 +218,15 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         }
     }
 
+    /// The places of those who wait with us.
+    fn others(&self, control: Control, me: Owner) -> impl Iterator<Item = (&Place<M>, Owner)> {
+        self.places.iter().filter_map(move |one| {
+            let word = one.word.load(Ordering::Acquire);
+            let owner = owner_of(word).filter(|owner| *owner != me)?;
+            (generation_of(word) == control.generation()).then_some((one, owner))
+        })
+    }
+
     /// One look at who waits with us, and one sleep. False: the deadline has passed.
     fn sleep(
         &self,
@@ -218,14 +239,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         let now = env.now();
         let mut bound = until.min(now.saturating_add(WAIT_BOUND_MICROS));
         let mut lives: Vec<(&M::U32, u32)> = Vec::new();
-        for one in &self.places {
-            let word = one.word.load(Ordering::Acquire);
-            let Some(owner) = owner_of(word) else {
-                continue;
-            };
-            if owner == me || generation_of(word) != control.generation() {
-                continue;
-            }
+        for (one, owner) in self.others(control, me) {
             match env.thread_pulse(owner) {
                 Pulse::Dead => {
                     self.broken_by_the_dead(control, one, process);
@@ -367,7 +381,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
     /// Arrives as [`wait`](Self::wait) does, and goes away (to die).
     pub(crate) fn arrive_and_stay(&self, me: Owner, process: usize, env: &impl Env<M>) {
         let mine = self.claim(me, process, env).expect("there is a place");
-        let _ = self.arrive(mine, me);
+        let _ = self.arrive(mine, me, process, env);
     }
 
     /// The same without the wake: broken on purpose.

@@ -104,7 +104,7 @@ impl<M: Mem, const N: usize> EventLog<M, N> {
     pub(crate) fn goal(&self) -> Result<Goal, Corrupt> {
         Ok(match self.resets()? {
             Some(Resets::ByItself) => Goal::Take,
-            _ => self.event.from_now(),
+            _ => self.event.goal_from_now(),
         })
     }
 

@@ -140,7 +140,8 @@ fn a_process_killed_anywhere_harms_nobody_4() {
     sweep(&part(3), false);
 }
 
-/// The portable back end differs where deaths are noticed: the shutdown's own steps.
+/// The portable back end differs where deaths are noticed: the shutdown's own steps, and
+/// what is taken from the dead.
 #[test]
 fn a_process_killed_anywhere_harms_nobody_portable() {
     use Operation::{Acknowledge, AcknowledgeLast, Initiate, Leave, Lock, StoreTriple};
@@ -153,4 +154,8 @@ fn a_process_killed_anywhere_harms_nobody_portable() {
         StoreTriple,
     ];
     sweep(&steps, true);
+    use Operation::{Acknowledge, AcknowledgeLast, Event, Initiate, Leave, Lock, Permit};
+    let shutdown = [Initiate, Acknowledge, AcknowledgeLast, Leave];
+    sweep(&shutdown, true);
+    sweep(&[Lock, Event, Permit], true);
 }

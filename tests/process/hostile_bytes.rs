@@ -19,6 +19,9 @@ use crate::support::{Agent, Child, HANG, Place, both_with, event, reply};
 use ebbtide::{
     CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, Mode, Phase, Runner, Scope, Segment,
     SharedStateManager, ShutdownCoordinator, ShutdownRequest,
+    CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
+    CrossProcessSemaphore, Mode, Phase, Runner, Scope, Segment, ShutdownCoordinator,
+    ShutdownRequest,
 };
 
 const HEADER: usize = 4096;
@@ -247,6 +250,19 @@ impl Lived {
         let _ = (flag.set(), flag.is_set(), flag.clear());
         trying("shared state");
         try_state(segment);
+        let _ = flag.latest();
+        if let Ok(mut sets) = flag.subscribe() {
+            let _ = (sets.next(Some(SHORT)), sets.try_next());
+        }
+        trying("semaphore");
+        if let Ok(permits) = CrossProcessSemaphore::open(segment, "permits", 2) {
+            let _ = permits.acquire_timeout(SHORT).map(drop);
+            let _ = (permits.available(), permits.holders());
+        }
+        trying("barrier");
+        if let Ok(gate) = CrossProcessBarrier::open(segment, "gate", 2) {
+            let _ = (gate.wait_timeout(SHORT), gate.reset(), gate.broken());
+        }
         trying("open names");
         let _ = CrossProcessCondvar::open(segment, "changed-2");
         let _ = CrossProcessEvent::open(segment, "flag-2");

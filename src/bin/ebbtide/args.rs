@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use ebbtide::{Mode, Scope};
 
+use crate::event_args::Event;
 use crate::{duration, signal};
 
 const EXIT_CODES: &str = "\
@@ -60,6 +61,8 @@ pub enum Command {
     Cancel(Scoped),
     /// Wait until a shutdown is complete, whoever began it
     Wait(Wait),
+    /// Set events, wait for them, list them
+    Event(Event),
     /// Free what dead processes have left in the tables
     Reap(Reap),
     /// Remove a segment that nobody uses
@@ -322,6 +325,7 @@ impl Command {
             Self::Get(args) => args.json.json,
             Self::Keys(args) => args.json.json,
             Self::Watch(args) => args.json,
+            Self::Event(args) => args.wants_json(),
             _ => false,
         }
     }

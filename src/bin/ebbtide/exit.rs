@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::Write;
 
 use ebbtide::{CoordinationError, SegmentError, ShutdownOutcome, StateError};
+use ebbtide::{CoordinationError, EventError, LockError, SegmentError, ShutdownOutcome};
 
 /// What an exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +122,15 @@ impl From<StateError> for Failure {
             _ => Code::Other,
         };
         Self::new(code, chain(&error))
+impl From<EventError> for Failure {
+    fn from(error: EventError) -> Self {
+        match error {
+            EventError::Lock(LockError::Coordination(inner)) => inner.into(),
+            EventError::Payload { .. } | EventError::Count { .. } => {
+                Self::new(Code::Usage, chain(&error))
+            }
+            other => Self::other(chain(&other)),
+        }
     }
 }
 

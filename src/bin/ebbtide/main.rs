@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod demo;
 mod duration;
+mod event_args;
 mod exit;
 mod output;
 mod render;

@@ -2,6 +2,7 @@
 
 mod contract;
 mod demo;
+mod event;
 mod exec;
 mod refusals;
 mod state;

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod completions;
+mod event;
 mod exec;
 mod ls;
 mod man;
@@ -33,6 +34,7 @@ pub fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Shutdown(args) => shutdown::run(&options, args)?,
         Command::Cancel(args) => cancel::run(&options, args)?,
         Command::Wait(args) => wait::run(&options, args)?,
+        Command::Event(args) => event::run(&options, args)?,
         Command::Reap(args) => reap::run(&options, args)?,
         Command::Rm(args) => rm::run(&options, args)?,
         Command::Get(args) => state::get(&options, args)?,

@@ -6,6 +6,7 @@ use ebbtide::{Outcome, RunnerReport, ShutdownReport};
 use serde::Serialize;
 
 use super::json_resource::{Resource, resources};
+use super::events;
 use crate::exit::Failure;
 
 fn micros(duration: Duration) -> u64 {
@@ -230,6 +231,7 @@ pub struct Status<'a> {
     attached: usize,
     keys: Vec<super::state::Key<'a>>,
     resources: Vec<Resource<'a>>,
+    events: Vec<events::Event<'a>>,
 }
 
 impl<'a> Status<'a> {
@@ -258,6 +260,7 @@ impl<'a> Status<'a> {
             attached: status.attached,
             keys: super::state::keys(&status.keys),
             resources: resources(&status.resources),
+            events: events::list(&status.events),
         }
     }
 }

@@ -7,7 +7,7 @@ use ebbtide::{Laggard, Phase, RunnerReport, Status};
 
 use super::report::outcome;
 use super::table::{Cell, Column, Table, heading, verdict};
-use super::{count, time};
+use super::{count, events, time};
 use crate::output::plain;
 
 /// The page of `ebbtide status`.
@@ -67,6 +67,10 @@ pub fn page(status: &Status) -> String {
         let _ = writeln!(text, "\n{keys} in the shared state, {bytes}");
     }
     text.push_str(&super::resources::section(&status.resources));
+    if !status.events.is_empty() {
+        let _ = write!(text, "\n{}\n", count(status.events.len(), "event"));
+        text.push_str(&events::table(&status.events));
+    }
     text
 }
 
