@@ -82,5 +82,5 @@ pub use state_watch::{StateChange, StateWatch};
 pub use status::{Laggard, Status};
 pub use subscription::{Delivery, Subscription};
 pub use transaction::StateTransaction;
-pub use waiting::{Notifier, Wait};
 pub use view_events::EventStatus;
+pub use waiting::{Notifier, Wait};

@@ -85,6 +85,8 @@ impl Observer {
     #[must_use]
     pub fn state_keys(&self) -> Vec<StateKey> {
         seen_keys(self.observed.body())
+    }
+
     /// Every event, in the order of their first openings. Never blocks.
     ///
     /// # Errors

@@ -144,18 +144,9 @@ fn a_process_killed_anywhere_harms_nobody_4() {
 /// what is taken from the dead.
 #[test]
 fn a_process_killed_anywhere_harms_nobody_portable() {
-    use Operation::{Acknowledge, AcknowledgeLast, Initiate, Leave, Lock, StoreTriple};
-    let steps = [
-        Initiate,
-        Acknowledge,
-        AcknowledgeLast,
-        Leave,
-        Lock,
-        StoreTriple,
-    ];
-    sweep(&steps, true);
-    use Operation::{Acknowledge, AcknowledgeLast, Event, Initiate, Leave, Lock, Permit};
-    let shutdown = [Initiate, Acknowledge, AcknowledgeLast, Leave];
-    sweep(&shutdown, true);
-    sweep(&[Lock, Event, Permit], true);
+    use Operation::{
+        Acknowledge, AcknowledgeLast, Event, Initiate, Leave, Lock, Permit, StoreTriple,
+    };
+    sweep(&[Initiate, Acknowledge, AcknowledgeLast, Leave], true);
+    sweep(&[Lock, Event, Permit, StoreTriple], true);
 }

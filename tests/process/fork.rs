@@ -165,9 +165,6 @@ fn forker(child: &Child) {
             event("latest", flag.latest().map(drop));
             event("wait", flag.wait(Some(HANG)).map(drop));
             event("subscribe", flag.subscribe().map(drop));
-            told("set", flag.set());
-            told("clear", flag.clear());
-            told("wait", flag.wait(Some(HANG)).map(drop));
             let kept = |what: &str, result: Result<(), StateError>| match result {
                 Err(StateError::Segment(error)) => told(what, Err(error.into())),
                 other => {

@@ -17,11 +17,9 @@ use std::time::Duration;
 
 use crate::support::{Agent, Child, HANG, Place, both_with, event, reply};
 use ebbtide::{
-    CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, Mode, Phase, Runner, Scope, Segment,
-    SharedStateManager, ShutdownCoordinator, ShutdownRequest,
     CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
-    CrossProcessSemaphore, Mode, Phase, Runner, Scope, Segment, ShutdownCoordinator,
-    ShutdownRequest,
+    CrossProcessSemaphore, Mode, Phase, Runner, Scope, Segment, SharedStateManager,
+    ShutdownCoordinator, ShutdownRequest,
 };
 
 const HEADER: usize = 4096;

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::fmt::Write;
 
-use ebbtide::{CoordinationError, SegmentError, ShutdownOutcome, StateError};
 use ebbtide::{CoordinationError, EventError, LockError, SegmentError, ShutdownOutcome};
+use ebbtide::{CoordinationError, SegmentError, ShutdownOutcome, StateError};
 
 /// What an exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +122,9 @@ impl From<StateError> for Failure {
             _ => Code::Other,
         };
         Self::new(code, chain(&error))
+    }
+}
+
 impl From<EventError> for Failure {
     fn from(error: EventError) -> Self {
         match error {

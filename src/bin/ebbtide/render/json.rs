@@ -5,8 +5,8 @@ use std::time::Duration;
 use ebbtide::{Outcome, RunnerReport, ShutdownReport};
 use serde::Serialize;
 
-use super::json_resource::{Resource, resources};
 use super::events;
+use super::json_resource::{Resource, resources};
 use crate::exit::Failure;
 
 fn micros(duration: Duration) -> u64 {
