@@ -54,6 +54,7 @@
 
 mod advance;
 mod condvar;
+mod deadlock;
 mod drain;
 mod event;
 mod join;

@@ -140,9 +140,17 @@ fn a_process_killed_anywhere_harms_nobody_4() {
     sweep(&part(3), false);
 }
 
+#[test]
+fn a_process_killed_while_it_waits_leaves_no_wait() {
+    sweep(&[Operation::Wait, Operation::Disorder], false);
+}
+
 /// The portable back end differs where deaths are noticed: the shutdown's own steps.
 #[test]
 fn a_process_killed_anywhere_harms_nobody_portable() {
-    use Operation::{Acknowledge, AcknowledgeLast, Initiate, Leave, Lock};
-    sweep(&[Initiate, Acknowledge, AcknowledgeLast, Leave, Lock], true);
+    use Operation::{Acknowledge, AcknowledgeLast, Initiate, Leave, Lock, Wait};
+    sweep(
+        &[Initiate, Acknowledge, AcknowledgeLast, Leave, Lock, Wait],
+        true,
+    );
 }

@@ -44,7 +44,7 @@ fn taker(child: &Child) {
                 }
             }
             "give" => {
-                guards.remove(words[1]).unwrap();
+                drop(guards.remove(words[1]).unwrap());
                 event("give");
             }
             "wait" => {
