@@ -50,6 +50,8 @@ pub enum Command {
     /// Run any program as a runner: tell it by a signal, and wait for its end
     #[command(after_help = EXEC_HELP)]
     Exec(Exec),
+    /// Show who holds and wants which lock, and which are taken in conflicting orders
+    Locks(Locks),
     /// List the segments
     Ls(Json),
     /// Show phase, time left, who blocks, and all runners
@@ -159,6 +161,17 @@ pub struct Status {
 }
 
 #[derive(Debug, Args)]
+pub struct Locks {
+    /// Name of the segment
+    pub segment: String,
+    /// Print the wait-for graph in the DOT language, for Graphviz
+    #[arg(long, conflicts_with = "json")]
+    pub dot: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Debug, Args)]
 pub struct Scoped {
     /// Name of the segment
     pub segment: String,
@@ -259,6 +272,7 @@ impl Command {
     pub fn wants_json(&self) -> bool {
         match self {
             Self::Demo(args) => args.json.json,
+            Self::Locks(args) => args.json.json,
             Self::Ls(args) => args.json,
             Self::Status(args) => args.json.json,
             Self::Shutdown(args) => args.json.json,

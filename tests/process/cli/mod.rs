@@ -3,5 +3,6 @@
 mod contract;
 mod demo;
 mod exec;
+mod locks;
 mod refusals;
 mod support;

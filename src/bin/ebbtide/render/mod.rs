@@ -1,6 +1,7 @@
 //! What people and scripts get to see.
 
 pub mod json;
+pub mod locks;
 pub mod report;
 pub mod status;
 pub mod table;
