@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use crate::support::{Agent, Child, HANG, Place, both_with, event, reply};
 use ebbtide::{
-    CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, Mode, Phase, Runner, Scope, Segment,
-    ShutdownCoordinator, ShutdownRequest,
+    CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, DeadlockDetector, Mode, Phase,
+    Runner, Scope, Segment, ShutdownCoordinator, ShutdownRequest,
 };
 
 const HEADER: usize = 4096;
@@ -247,11 +247,24 @@ impl Lived {
         let _ = CrossProcessEvent::open(segment, "flag-2");
         let _ = CrossProcessLock::open(segment, "device-2")
             .map(|lock| lock.lock_timeout(SHORT).map(drop));
+        try_detector(&DeadlockDetector::new(segment));
         trying("reap");
         let _ = segment.reap();
         trying("leave");
         runner.leave();
     }
+}
+
+fn try_detector(detector: &DeadlockDetector) {
+    trying("detector");
+    let _ = detector.owners().map(|found| format!("{found:?}"));
+    let _ = detector.waiters().map(|found| format!("{found:?}"));
+    let _ = detector.wait_for_graph().map(|found| format!("{found:?}"));
+    let _ = detector.cycles().map(|found| format!("{found:?}"));
+    // Garbage has thousands of them, each with its way.
+    trying("violations");
+    let _ = detector.violations().map(|found| found.len());
+    let _ = detector.acquisition_order().map(|found| found.len());
 }
 
 fn try_coordinator(coordinator: &ShutdownCoordinator) {

@@ -36,5 +36,6 @@ mod no_leftovers;
 mod outcomes;
 mod segment_refusals;
 mod signals;
+mod taking;
 mod tokens;
 mod users;
