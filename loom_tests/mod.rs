@@ -55,6 +55,7 @@
 mod advance;
 mod barrier;
 mod condvar;
+mod deadlock;
 mod drain;
 mod event;
 mod event_log;

@@ -11,7 +11,7 @@ use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::error::{LockThread, SegmentError, WaitEdge};
 use crate::graph::cycle;
-use crate::limits::MAX_THREADS;
+use crate::limits::{MAX_LOCKS, MAX_THREADS};
 use crate::sync::{Env, Owner, Pulse, Real};
 use crate::table::waits::Edge;
 
@@ -200,14 +200,16 @@ impl DeadlockDetector {
         })
     }
 
-    /// Every pair of locks that was ever taken in an order that closes a circle, once.
+    /// Every pair of locks that was ever taken in an order that closes a circle, once; the
+    /// first 256 of them.
     ///
     /// # Errors
     /// [`SegmentError::ForkedHandle`].
     pub fn violations(&self) -> Result<Vec<OrderViolation>, SegmentError> {
         self.look(|tables, env| {
             let now = env.now();
-            let all = tables.order.violated.all();
+            // Each is searched for its way: garbage has thousands.
+            let all = tables.order.violated.all().take(MAX_LOCKS);
             all.map(|(held, wanted)| {
                 let culprit = tables.order.culprit(held, wanted);
                 let way = tables.order.way(wanted, held).unwrap_or_default();
@@ -235,8 +237,9 @@ impl DeadlockDetector {
     /// [`SegmentError::ForkedHandle`].
     pub fn acquisition_order(&self) -> Result<Vec<(String, String)>, SegmentError> {
         self.look(|tables, _| {
+            let names: Vec<_> = (0..MAX_LOCKS).map(|lock| lock_name(tables, lock)).collect();
             let all = tables.order.taken.all();
-            all.map(|(first, second)| (lock_name(tables, first), lock_name(tables, second)))
+            all.map(|(first, second)| (names[first].clone(), names[second].clone()))
                 .collect()
         })
     }

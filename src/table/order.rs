@@ -20,7 +20,9 @@ use crate::segment::shared;
 use crate::sync::latch::Text;
 use crate::sync::{Mem, Word};
 
-const WORDS: usize = MAX_LOCKS * MAX_LOCKS / 64;
+/// Words of one lock's row.
+const ROW: usize = MAX_LOCKS / 64;
+const WORDS: usize = MAX_LOCKS * ROW;
 const VALID: u64 = 1 << 63;
 
 /// A set of ordered pairs of locks.
@@ -44,17 +46,20 @@ impl<M: Mem> Pairs<M> {
             .is_some_and(|(word, bit)| self.0[word].fetch_or(bit, Ordering::AcqRel) & bit == 0)
     }
 
-    /// All pairs, in order.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.0.iter().enumerate().flat_map(|(word, bits)| {
+    /// What comes second to `first`.
+    fn after(&self, first: usize) -> impl Iterator<Item = usize> {
+        let row = self.0.chunks(ROW).nth(first).unwrap_or(&[]);
+        row.iter().enumerate().flat_map(|(word, bits)| {
             let bits = bits.load(Ordering::Acquire);
             (0..64)
                 .filter(move |bit| bits >> bit & 1 != 0)
-                .map(move |bit| {
-                    let place = word * 64 + bit;
-                    (place / MAX_LOCKS, place % MAX_LOCKS)
-                })
+                .map(move |bit| word * 64 + bit)
         })
+    }
+
+    /// All pairs, in order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (usize, usize)> {
+        (0..MAX_LOCKS).flat_map(|first| self.after(first).map(move |second| (first, second)))
     }
 }
 
@@ -155,7 +160,7 @@ impl<M: Mem> Order<M> {
 
     /// A way from one lock to another along orders that were taken.
     pub(crate) fn way(&self, from: usize, to: usize) -> Option<Vec<usize>> {
-        cycle::way(MAX_LOCKS, from, to, |a, b| self.taken.has((a, b)))
+        cycle::way(MAX_LOCKS, from, to, |lock| self.taken.after(lock))
     }
 }
 

@@ -73,7 +73,14 @@ pub(crate) struct Edge {
 impl<M: Mem, const N: usize> Waits<M, N> {
     /// The calling thread waits for `lock` from now on. Fenced: what follows looks at
     /// others after they can see this.
-    pub(crate) fn publish(&self, me: Owner, lock: usize, now: u64) {
+    fn publish(&self, me: Owner, lock: usize, now: u64) {
+        self.write(me, lock, now);
+        // SYNC POINT deadlock-look (models: loom_tests/deadlock.rs): pairs with itself.
+        M::fence(Ordering::SeqCst);
+    }
+
+    /// The first half of [`publish`](Self::publish).
+    pub(crate) fn write(&self, me: Owner, lock: usize, now: u64) {
         let Some(wait) = self.0.get(usize::from(me.slot)) else {
             return;
         };
@@ -83,8 +90,6 @@ impl<M: Mem, const N: usize> Waits<M, N> {
             | last.wrapping_add(SEQUENCE_ONE) & SEQUENCE
             | (lock as u64 + 1) & LOCK;
         wait.word.store(word, Ordering::Release);
-        // SYNC POINT deadlock-look (models: loom_tests/deadlock.rs): pairs with itself.
-        M::fence(Ordering::SeqCst);
     }
 
     /// The calling thread waits no longer.
@@ -107,6 +112,12 @@ impl<M: Mem, const N: usize> Waits<M, N> {
         let (lock, _) = self.seen(thread)?;
         let since = &self.0.get(usize::from(thread.slot))?.since;
         Some((lock, since.load(Ordering::Relaxed)))
+    }
+
+    /// Whether nothing is published in a slot, by whichever thread.
+    #[cfg(test)]
+    pub(crate) fn is_clear(&self, slot: usize) -> bool {
+        self.0[slot].word.load(Ordering::Acquire) & LOCK == 0
     }
 
     fn seen(&self, thread: Owner) -> Option<(usize, u64)> {

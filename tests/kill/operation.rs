@@ -1,20 +1,24 @@
 //! The operations that victims die in: the shipped code on the killing memory.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::memory::{Faulty, accesses, arm};
 use super::rendezvous;
-use super::survivor::{FIRST_LOCK, SECONDS, open};
+use super::survivor::{FIRST_LOCK, RING, SECONDS, open};
 use super::{Attached, Tables, store};
 use crate::api::core::Core;
 use crate::api::options::Liveness;
 use crate::api::seat::Seat;
 use crate::phase::{Mode, Phase, ReasonCode};
 use crate::sync::Env;
+use crate::sync::mutex::NotLocked;
 use crate::table::control::Ask;
 use crate::table::inflight::Look;
 use crate::table::join::{Claim, Joined};
+use crate::table::order::{Culprit, Step};
 use crate::table::request::Terms;
+use crate::table::waits::Waiter;
 
 /// A budget that no test reaches.
 pub(super) const ASK: Ask = Ask {
@@ -57,6 +61,8 @@ operations! {
     Extend = "extend",
     Renew = "begin generation",
     Lock = "lock and unlock",
+    Wait = "wait in a deadlock",
+    Disorder = "take out of order",
     Name = "add a name",
     Words = "last words",
     Event = "event set",
@@ -260,6 +266,15 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
                 let _ = lock.unlock(seat.owner);
             }
         }
+        Operation::Wait => wait_in_a_deadlock(&core, seat),
+        Operation::Disorder => {
+            let order = &tables.order;
+            let [first, second] = RING;
+            let _ = order.step(first, second);
+            if let Step::Closes { is_new: true, .. } = order.step(second, first) {
+                order.record(second, first, &Culprit::default());
+            }
+        }
         Operation::Name => {
             let until = env.now() + 30 * SECONDS;
             tables
@@ -286,4 +301,32 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
         Operation::StoreTriple => store::write(&core, seat, &store::TRIPLE, Some(store::NEW)),
         Operation::StoreDelete => store::write(&core, seat, &store::TRIPLE, None),
     }
+}
+
+/// Two seats of the victim hold a lock each and want the other's. The second, which is
+/// to give up, only stands there; the first looks, marks it, and waits in vain.
+fn wait_in_a_deadlock(core: &Attached, seat: &Seat<'_, Faulty>) {
+    let (tables, env) = (core.tables(), core.as_ref());
+    let other = Seat::take(core).unwrap();
+    for (lock, owner) in RING.into_iter().zip([seat.owner, other.owner]) {
+        let _ = tables.locks[lock].lock(owner, env, env.now() + 30 * SECONDS);
+    }
+    tables.waits.write(other.owner, RING[0], env.now());
+    let waiter = Waiter {
+        waits: &tables.waits,
+        locks: &tables.locks,
+        env,
+        me: seat.owner,
+        lock: RING[1],
+        is_published: Cell::new(false),
+        deadlock: RefCell::default(),
+    };
+    let until = env.now() + 2_000;
+    let result = tables.locks[RING[1]].lock_watched(seat.owner, env, until, &waiter);
+    assert!(
+        matches!(result, Err(NotLocked::TimedOut { .. })),
+        "{result:?}"
+    );
+    assert!(waiter.end().is_empty());
+    let _ = tables.locks[RING[0]].unlock(seat.owner);
 }

@@ -15,10 +15,13 @@ use crate::segment::{self, Opened, Options, SegmentName};
 use crate::sync::Env;
 use crate::table::control::Stage;
 use crate::table::member::State;
+use crate::table::order::Step;
 
 pub(super) const SECONDS: u64 = 1_000_000;
 /// The lock everybody fights for.
 pub(super) const FIRST_LOCK: usize = 0;
+/// Locks that victims deadlock on.
+pub(super) const RING: [usize; 2] = [1, 2];
 const NAME: &str = "killed";
 /// Attachments at the check: the peer's, the survivor's, and that of its seat.
 const LIVING: usize = 3;
@@ -109,6 +112,7 @@ pub(super) fn check(directory: &str, portable: bool) {
     let tables = core.tables();
 
     take_lock(&seat_scene.core, &seat);
+    locks_go_on(&seat_scene.core, &seat);
     words_are_whole(tables);
     store::check(&seat_scene.core, &seat);
     let until = core.now() + 30 * SECONDS;
@@ -188,7 +192,29 @@ fn nothing_is_left_of_the_dead(core: &Attached) {
             word.is_free() || held,
             "thread slot {slot} belongs to nobody"
         );
+        assert!(held && !word.is_free() || tables.waits.is_clear(slot));
     }
+}
+
+/// What the dead held is to be had, and the orders they took can be read and added to.
+fn locks_go_on(core: &Attached, seat: &crate::api::seat::Seat<'_, Faulty>) {
+    let tables = core.tables();
+    for lock in RING.map(|index| &tables.locks[index]) {
+        let until = core.now() + 30 * SECONDS;
+        let _ = lock.lock(seat.owner, core.as_ref(), until).unwrap();
+        let _ = lock.unlock(seat.owner);
+    }
+    let [first, second] = RING;
+    assert_eq!(tables.order.step(first, second), Step::InOrder);
+    let back = tables.order.step(second, first);
+    assert!(matches!(back, Step::Closes { .. }), "{back:?}");
+    assert!(
+        tables
+            .order
+            .violated
+            .all()
+            .all(|pair| pair == (second, first))
+    );
 }
 
 fn words_are_whole(tables: &Tables) {

@@ -148,5 +148,10 @@ fn a_process_killed_anywhere_harms_nobody_portable() {
         Acknowledge, AcknowledgeLast, Event, Initiate, Leave, Lock, Permit, StoreTriple,
     };
     sweep(&[Initiate, Acknowledge, AcknowledgeLast, Leave], true);
-    sweep(&[Lock, Event, Permit, StoreTriple], true);
+    sweep(&[Lock, Event, Permit, StoreTriple, Operation::Wait], true);
+}
+
+#[test]
+fn a_process_killed_while_it_waits_leaves_no_wait() {
+    sweep(&[Operation::Wait, Operation::Disorder], false);
 }

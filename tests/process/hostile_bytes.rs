@@ -18,8 +18,8 @@ use std::time::Duration;
 use crate::support::{Agent, Child, HANG, Place, both_with, event, reply};
 use ebbtide::{
     CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
-    CrossProcessSemaphore, Mode, Phase, Runner, Scope, Segment, SharedStateManager,
-    ShutdownCoordinator, ShutdownRequest,
+    CrossProcessSemaphore, DeadlockDetector, Mode, Phase, Runner, Scope, Segment,
+    SharedStateManager, ShutdownCoordinator, ShutdownRequest,
 };
 
 const HEADER: usize = 4096;
@@ -266,6 +266,7 @@ impl Lived {
         let _ = CrossProcessEvent::open(segment, "flag-2");
         let _ = CrossProcessLock::open(segment, "device-2")
             .map(|lock| lock.lock_timeout(SHORT).map(drop));
+        try_detector(&DeadlockDetector::new(segment));
         trying("reap");
         let _ = segment.reap();
         trying("leave");
@@ -289,6 +290,18 @@ fn try_state(segment: &Segment) {
         .watch("number")
         .and_then(|mut watch| watch.wait(Some(SHORT)));
     let _ = state.clear();
+}
+
+fn try_detector(detector: &DeadlockDetector) {
+    trying("detector");
+    let _ = detector.owners().map(|found| format!("{found:?}"));
+    let _ = detector.waiters().map(|found| format!("{found:?}"));
+    let _ = detector.wait_for_graph().map(|found| format!("{found:?}"));
+    let _ = detector.cycles().map(|found| format!("{found:?}"));
+    // Garbage has thousands of them, each with its way.
+    trying("violations");
+    let _ = detector.violations().map(|found| found.len());
+    let _ = detector.acquisition_order().map(|found| found.len());
 }
 
 fn try_coordinator(coordinator: &ShutdownCoordinator) {

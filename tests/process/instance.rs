@@ -29,6 +29,8 @@ fn shut_down() {
     coordinator
         .initiate_shutdown(&Scope::All, &ShutdownRequest::new())
         .unwrap();
+    let detector = ebbtide::deadlock_detector().unwrap();
+    assert!(detector.owners().unwrap().is_empty());
     reply(&summary(
         &ebbtide::runner().unwrap().run_shutdown().unwrap(),
     ));

@@ -42,5 +42,6 @@ mod segment_refusals;
 mod semaphore;
 mod signals;
 mod state;
+mod taking;
 mod tokens;
 mod users;

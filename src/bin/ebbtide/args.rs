@@ -51,6 +51,8 @@ pub enum Command {
     /// Run any program as a runner: tell it by a signal, and wait for its end
     #[command(after_help = EXEC_HELP)]
     Exec(Exec),
+    /// Show who holds and wants which lock, and which are taken in conflicting orders
+    Locks(Locks),
     /// List the segments
     Ls(Json),
     /// Show phase, time left, who blocks, and all runners
@@ -167,6 +169,17 @@ pub struct Json {
 pub struct Status {
     /// Name of the segment
     pub segment: String,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Locks {
+    /// Name of the segment
+    pub segment: String,
+    /// Print the wait-for graph in the DOT language, for Graphviz
+    #[arg(long, conflicts_with = "json")]
+    pub dot: bool,
     #[command(flatten)]
     pub json: Json,
 }
@@ -318,6 +331,7 @@ impl Command {
     pub fn wants_json(&self) -> bool {
         match self {
             Self::Demo(args) => args.json.json,
+            Self::Locks(args) => args.json.json,
             Self::Ls(args) => args.json,
             Self::Status(args) => args.json.json,
             Self::Shutdown(args) => args.json.json,

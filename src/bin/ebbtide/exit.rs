@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::fmt::Write;
 
-use ebbtide::{CoordinationError, EventError, LockError, SegmentError, ShutdownOutcome};
-use ebbtide::{CoordinationError, SegmentError, ShutdownOutcome, StateError};
+use ebbtide::{
+    CoordinationError, EventError, LockError, SegmentError, ShutdownOutcome, StateError,
+};
 
 /// What an exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

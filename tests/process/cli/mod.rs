@@ -4,6 +4,7 @@ mod contract;
 mod demo;
 mod event;
 mod exec;
+mod locks;
 mod refusals;
 mod state;
 mod support;

@@ -4,6 +4,7 @@ mod cancel;
 mod completions;
 mod event;
 mod exec;
+mod locks;
 mod ls;
 mod man;
 mod reap;
@@ -29,6 +30,7 @@ pub fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Demo(args) => demo::run(&options, args)?,
         Command::DemoRunner(args) => demo::runner::run(&options, args)?,
         Command::Exec(args) => return exec::run(&options, args),
+        Command::Locks(args) => locks::run(&options, args)?,
         Command::Ls(args) => ls::run(&options, *args)?,
         Command::Status(args) => status::run(&options, args)?,
         Command::Shutdown(args) => shutdown::run(&options, args)?,
