@@ -64,6 +64,7 @@ mod merge;
 pub(crate) mod model;
 mod mutex;
 mod mutex_twins;
+mod resources;
 pub(crate) mod shutdown;
 mod slots;
 pub(crate) mod world;

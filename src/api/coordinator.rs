@@ -203,7 +203,10 @@ impl ShutdownCoordinator {
                 } else {
                     last.in_phase(Phase::Complete)
                 };
-                return Ok(self.view().report_of(target, ended, generation, |_| true)?);
+                let view = self.view();
+                let mut report = view.report_of(target, ended, generation, |_| true)?;
+                report.resources = view.resources_of(target);
+                return Ok(report);
             }
             if phase == Phase::Complete || over {
                 let report = self.view().report(target)?;

@@ -97,7 +97,7 @@ impl<E: Env<Real>> View<'_, E> {
                 .occupied()
                 .filter(|process| matches!(self.env.process_pulse(*process), Pulse::Alive(_)))
                 .count(),
-            resources: self.resources(|_, _| true),
+            resources: self.resources_of(Target::All),
         })
     }
 

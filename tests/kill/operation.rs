@@ -14,6 +14,7 @@ use crate::table::control::Ask;
 use crate::table::inflight::Look;
 use crate::table::join::{Claim, Joined};
 use crate::table::request::Terms;
+use crate::table::resources::{About, Key, State};
 
 /// A budget that no test reaches.
 pub(super) const ASK: Ask = Ask {
@@ -61,6 +62,8 @@ operations! {
     Event = "event set",
     Notify = "notify",
     Reap = "reap",
+    Register = "register a resource",
+    Close = "close a resource",
 }
 
 /// A victim attached as a process with a seat, and perhaps as a runner.
@@ -136,6 +139,37 @@ impl Scene {
             .unwrap();
     }
 
+    /// Registers a resource, with a system part that is not there any more.
+    pub(super) fn register(&self) -> Option<Key> {
+        const PATH: &str = "/nowhere/ebbtide";
+        let Claim { slot, generation } = self.claim?;
+        let tables = self.tables();
+        let table = &tables.resources;
+        let key = table
+            .claim(self.core.process(), slot, |_, _| false)
+            .expect("there is room");
+        tables.resource_texts[key.index].name.write("resource");
+        tables.resource_texts[key.index].path.write(PATH);
+        let about = About {
+            runner_generation: generation,
+            ..About::default()
+        };
+        table.describe(key, about, [1, 0, 0, 0], PATH);
+        let _ = table.publish(key, self.core.now());
+        Some(key)
+    }
+
+    pub(super) fn close(&self) {
+        let table = &self.tables().resources;
+        let now = self.core.now();
+        let key = table.key(0);
+        let _ = table.move_to(key, &[State::Active], State::Draining, now);
+        let until = || now + 30 * SECONDS;
+        let _ = table.wait_dependents(key, self.core.as_ref(), until);
+        let _ = table.move_to(key, &[State::Draining], State::Closing, now);
+        let _ = table.move_to(key, &[State::Closing], State::Closed, now);
+    }
+
     pub(super) fn leave(&mut self) {
         if let Some(Claim { slot, generation }) = self.claim.take() {
             self.tables()
@@ -185,6 +219,10 @@ fn prepare(operation: Operation, scene: &Scene) {
         Operation::AcknowledgeLast => {
             scene.initiate();
             scene.acknowledge(Phase::Signaling);
+        }
+        // Of one that dies in leaving it is left to be reclaimed.
+        Operation::Close | Operation::Leave => {
+            scene.register();
         }
         _ => {}
     }
@@ -271,5 +309,9 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
         Operation::Reap => {
             core.reap();
         }
+        Operation::Register => {
+            scene.register();
+        }
+        Operation::Close => scene.close(),
     }
 }
