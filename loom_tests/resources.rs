@@ -64,12 +64,12 @@ fn hand_over(world: &Rc<World>, wait: impl Fn(&Table, Key, &World) + 'static) {
 #[test]
 fn a_dead_dependent_holds_nothing_up() {
     kill_sweep(
-        Model::new("resource, owner of a dependent killed").bound(2),
+        Model::new("resource, owner of a dependent killed").bound(1),
         |_, world| hand_over(world, |table, queue, env| close(table, queue, env)),
     );
     kill_sweep(
         Model::new("resource, owner of a dependent killed, portable")
-            .bound(2)
+            .bound(1)
             .portable(),
         |_, world| hand_over(world, |table, queue, env| close(table, queue, env)),
     );
@@ -143,7 +143,7 @@ fn register_against_close(world: &Rc<World>, looks_first: bool) {
 #[test]
 fn a_registration_is_refused_or_awaited() {
     Model::new("resource, register against close")
-        .bound(3)
+        .bound(2)
         .check(|world| register_against_close(world, false));
     must_fail("resource, looks before it publishes", || {
         Model::new("resource, looks first")

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use crate::support::{Agent, Child, HANG, Place, both_with, event, reply};
 use ebbtide::{
-    CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, Mode, Phase, Runner, Scope, Segment,
-    ShutdownCoordinator, ShutdownRequest,
+    CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, Mode, Phase, ResourceManager,
+    ResourceOptions, ResourceType, Runner, Scope, Segment, ShutdownCoordinator, ShutdownRequest,
 };
 
 const HEADER: usize = 4096;
@@ -172,6 +172,7 @@ impl Lived {
         let changed = CrossProcessCondvar::open(&segment, "changed").unwrap();
         let flag = CrossProcessEvent::open(&segment, "flag").unwrap();
         runner.set_activity("living");
+        try_resources(&runner);
         runner.set_last_words("none yet").unwrap();
         drop(lock.lock().unwrap());
         // In a shutdown of either kind, or in none.
@@ -247,11 +248,25 @@ impl Lived {
         let _ = CrossProcessEvent::open(segment, "flag-2");
         let _ = CrossProcessLock::open(segment, "device-2")
             .map(|lock| lock.lock_timeout(SHORT).map(drop));
+        try_resources(runner);
         trying("reap");
         let _ = segment.reap();
         trying("leave");
         runner.leave();
     }
+}
+
+fn try_resources(runner: &Runner) {
+    trying("resources");
+    let manager = ResourceManager::new(runner);
+    for name in ["queue", "lock"] {
+        let options = ResourceOptions::new().depends_on_named("a/queue");
+        let _ = manager.register_resource(name, ResourceType::Queue, ResourceOptions::new());
+        let _ = manager.register_resource("needs", ResourceType::File, options);
+    }
+    let _ = format!("{:?} {:?}", manager.resources(), manager.leaks());
+    trying("cleanup");
+    let _ = manager.cleanup_resources(SHORT);
 }
 
 fn try_coordinator(coordinator: &ShutdownCoordinator) {
