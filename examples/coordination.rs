@@ -1,8 +1,7 @@
 //! Two processes with resources: everything is closed in order, whoever owns it.
 //! `cargo run --example coordination`
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use ebbtide::{
@@ -50,15 +49,11 @@ fn coordinator() -> Result<(), Failure> {
 
     let mut child = Command::new(std::env::current_exe()?)
         .arg(segment.token().to_string())
-        .stdout(Stdio::piped())
         .spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
-    lines.next().ok_or("the worker ended early")??; // ready
-    let echo = std::thread::spawn(move || {
-        for line in lines.map_while(Result::ok) {
-            println!("{line}");
-        }
-    });
+    let ready = CrossProcessEvent::open(&segment, "ready")?;
+    if !ready.wait(Some(Duration::from_secs(30)))? {
+        return Err("the worker does not come up".into());
+    }
 
     let coordinator = ShutdownCoordinator::new(&segment);
     let request = ShutdownRequest::new().timeout(Duration::from_secs(30));
@@ -75,7 +70,6 @@ fn coordinator() -> Result<(), Failure> {
         Ok::<_, Failure>(())
     })?;
     child.wait()?;
-    let _ = echo.join();
     drop((manager, runner, coordinator, segment));
     Segment::remove(&name, false)?;
     Ok(())
@@ -93,7 +87,7 @@ fn worker(token: &Token) -> Result<(), Failure> {
         options.cleanup(says("worker")),
     )?;
     let told = CrossProcessEvent::open(&segment, "shutdown")?;
-    println!("ready");
+    CrossProcessEvent::open(&segment, "ready")?.set()?;
     told.wait(Some(Duration::from_secs(30)))?;
     println!("worker sees the shutdown event");
     runner.run_shutdown()?;

@@ -65,13 +65,13 @@ fn hand_over(world: &Rc<World>, wait: impl Fn(&Table, Key, &World) + 'static) {
 fn a_dead_dependent_holds_nothing_up() {
     kill_sweep(
         Model::new("resource, owner of a dependent killed").bound(1),
-        |_, world| hand_over(world, |table, queue, env| close(table, queue, env)),
+        |_, world| hand_over(world, close),
     );
     kill_sweep(
         Model::new("resource, owner of a dependent killed, portable")
             .bound(1)
             .portable(),
-        |_, world| hand_over(world, |table, queue, env| close(table, queue, env)),
+        |_, world| hand_over(world, close),
     );
 }
 

@@ -13,7 +13,8 @@ use ebbtide::{
     SystemResource,
 };
 
-/// Registers what it is told to, and closes when it is told to.
+/// Registers what it is told to (a child that it does not wait for, too), and closes when it is told to.
+#[expect(clippy::zombie_processes)]
 fn owner(child: &Child) {
     let segment = child.open();
     let runner = Runner::join(&segment, &child.order()).unwrap();
