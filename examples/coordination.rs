@@ -54,6 +54,7 @@ fn coordinator() -> Result<(), Failure> {
     if !ready.wait(Some(Duration::from_secs(30)))? {
         return Err("the worker does not come up".into());
     }
+    drop(ready);
 
     let coordinator = ShutdownCoordinator::new(&segment);
     let request = ShutdownRequest::new().timeout(Duration::from_secs(30));
