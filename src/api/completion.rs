@@ -148,7 +148,8 @@ impl Completion {
             } else {
                 self.last.in_phase(Phase::Complete)
             };
-            let report = view.report_of(target, ended, self.generation, |_| true)?;
+            let mut report = view.report_of(target, ended, self.generation, |_| true)?;
+            report.resources = view.resources_of(target);
             return Ok(Some(report));
         }
         if phase == Phase::Complete || over {

@@ -98,8 +98,8 @@ impl<E: Env<Real>> View<'_, E> {
                 .filter(|process| matches!(self.env.process_pulse(*process), Pulse::Alive(_)))
                 .count(),
             keys: crate::api::state::seen_keys(self.tables),
-            resources: self.resources(|_, _| true),
             events: self.events().unwrap_or_default(),
+            resources: self.resources_of(Target::All),
         })
     }
 

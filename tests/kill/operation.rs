@@ -18,6 +18,7 @@ use crate::table::inflight::Look;
 use crate::table::join::{Claim, Joined};
 use crate::table::order::{Culprit, Step};
 use crate::table::request::Terms;
+use crate::table::resources::{About, Key, State};
 use crate::table::waits::Waiter;
 
 /// A budget that no test reaches.
@@ -73,6 +74,8 @@ operations! {
     StoreSet = "store set",
     StoreTriple = "store transaction of 3 keys",
     StoreDelete = "store delete",
+    Register = "register a resource",
+    Close = "close a resource",
 }
 
 /// A victim attached as a process with a seat, and perhaps as a runner.
@@ -148,6 +151,37 @@ impl Scene {
             .unwrap();
     }
 
+    /// Registers a resource, with a system part that is not there any more.
+    pub(super) fn register(&self) -> Option<Key> {
+        const PATH: &str = "/nowhere/ebbtide";
+        let Claim { slot, generation } = self.claim?;
+        let tables = self.tables();
+        let table = &tables.resources;
+        let key = table
+            .claim(self.core.process(), slot, |_, _| false)
+            .expect("there is room");
+        tables.resource_texts[key.index].name.write("resource");
+        tables.resource_texts[key.index].path.write(PATH);
+        let about = About {
+            runner_generation: generation,
+            ..About::default()
+        };
+        table.describe(key, about, [1, 0, 0, 0], PATH);
+        let _ = table.publish(key, self.core.now());
+        Some(key)
+    }
+
+    pub(super) fn close(&self) {
+        let table = &self.tables().resources;
+        let now = self.core.now();
+        let key = table.key(0);
+        let _ = table.move_to(key, &[State::Active], State::Draining, now);
+        let until = || now + 30 * SECONDS;
+        let _ = table.wait_dependents(key, self.core.as_ref(), until);
+        let _ = table.move_to(key, &[State::Draining], State::Closing, now);
+        let _ = table.move_to(key, &[State::Closing], State::Closed, now);
+    }
+
     pub(super) fn leave(&mut self) {
         if let Some(Claim { slot, generation }) = self.claim.take() {
             self.tables()
@@ -200,6 +234,10 @@ fn prepare(operation: Operation, scene: &Scene, seat: &Seat<'_, Faulty>) {
         }
         Operation::StoreTriple | Operation::StoreDelete => {
             store::write(&scene.core, seat, &store::TRIPLE, Some(store::OLD));
+        }
+        // Of one that dies in leaving it is left to be reclaimed.
+        Operation::Close | Operation::Leave => {
+            scene.register();
         }
         _ => {}
     }
@@ -300,6 +338,10 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
         Operation::StoreSet => store::write(&core, seat, &store::SINGLE, Some(store::NEW)),
         Operation::StoreTriple => store::write(&core, seat, &store::TRIPLE, Some(store::NEW)),
         Operation::StoreDelete => store::write(&core, seat, &store::TRIPLE, None),
+        Operation::Register => {
+            scene.register();
+        }
+        Operation::Close => scene.close(),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::sync::Env;
 use crate::table::control::Stage;
 use crate::table::member::State;
 use crate::table::order::Step;
+use crate::table::resources::State as ResourceState;
 
 pub(super) const SECONDS: u64 = 1_000_000;
 /// The lock everybody fights for.
@@ -134,6 +135,12 @@ pub(super) fn check(directory: &str, portable: bool) {
         assert!(core.now() < until, "a dead process is never reaped");
     }
     nothing_is_left_of_the_dead(&core);
+    // The peer may be at it this moment.
+    let resources = &tables.resources;
+    while (0..resources.used()).any(|index| resources.is_to_reclaim(index)) {
+        core.reap();
+        assert!(core.now() < until, "a resource is never reclaimed");
+    }
 
     assert!(scene.join("survivor"), "the next generation is open");
     scene.initiate();
@@ -181,6 +188,16 @@ fn nothing_is_left_of_the_dead(core: &Attached) {
         assert!(
             matches!(state, State::Free | State::Left | State::Dead),
             "slot {slot} is {state:?}"
+        );
+    }
+    for index in 0..tables.resources.used() {
+        let word = tables.resources.word(index);
+        let held = word
+            .process()
+            .is_some_and(|process| crate::table::slots::Gone::is_held(core.as_ref(), process));
+        assert!(
+            word.state() == Ok(ResourceState::Free) || word.is_ended() || held,
+            "resource {index} belongs to nobody"
         );
     }
     for slot in 0..MAX_THREADS {

@@ -18,8 +18,8 @@ use std::time::Duration;
 use crate::support::{Agent, Child, HANG, Place, both_with, event, reply};
 use ebbtide::{
     CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
-    CrossProcessSemaphore, DeadlockDetector, Mode, Phase, Runner, Scope, Segment,
-    SharedStateManager, ShutdownCoordinator, ShutdownRequest,
+    CrossProcessSemaphore, DeadlockDetector, Mode, Phase, ResourceManager, ResourceOptions,
+    ResourceType, Runner, Scope, Segment, SharedStateManager, ShutdownCoordinator, ShutdownRequest,
 };
 
 const HEADER: usize = 4096;
@@ -173,6 +173,7 @@ impl Lived {
         let changed = CrossProcessCondvar::open(&segment, "changed").unwrap();
         let flag = CrossProcessEvent::open(&segment, "flag").unwrap();
         runner.set_activity("living");
+        try_resources(&runner);
         runner.set_last_words("none yet").unwrap();
         drop(lock.lock().unwrap());
         let state = SharedStateManager::open(&segment).unwrap();
@@ -267,6 +268,7 @@ impl Lived {
         let _ = CrossProcessLock::open(segment, "device-2")
             .map(|lock| lock.lock_timeout(SHORT).map(drop));
         try_detector(&DeadlockDetector::new(segment));
+        try_resources(runner);
         trying("reap");
         let _ = segment.reap();
         trying("leave");
@@ -302,6 +304,19 @@ fn try_detector(detector: &DeadlockDetector) {
     trying("violations");
     let _ = detector.violations().map(|found| found.len());
     let _ = detector.acquisition_order().map(|found| found.len());
+}
+
+fn try_resources(runner: &Runner) {
+    trying("resources");
+    let manager = ResourceManager::new(runner);
+    for name in ["queue", "lock"] {
+        let options = ResourceOptions::new().depends_on_named("a/queue");
+        let _ = manager.register_resource(name, ResourceType::Queue, ResourceOptions::new());
+        let _ = manager.register_resource("needs", ResourceType::File, options);
+    }
+    let _ = format!("{:?} {:?}", manager.resources(), manager.leaks());
+    trying("cleanup");
+    let _ = manager.cleanup_resources(SHORT);
 }
 
 fn try_coordinator(coordinator: &ShutdownCoordinator) {

@@ -38,6 +38,8 @@ mod mixed;
 mod no_leftovers;
 mod outcomes;
 mod resources;
+mod resources_across;
+mod resources_told;
 mod segment_refusals;
 mod semaphore;
 mod signals;

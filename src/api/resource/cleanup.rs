@@ -24,7 +24,9 @@ pub(crate) struct Run {
 }
 
 /// What a thread tells the cleanup it works for.
-enum News {
+pub(super) enum News {
+    /// The deadline has moved.
+    Nudge,
     /// Its cleanup has begun: its own time runs.
     Began(Key),
     Done(Key),
@@ -58,6 +60,9 @@ impl Shared {
         if run.is_on {
             // The earliest deadline holds for all.
             self.cap.fetch_min(self.after(left()), Ordering::AcqRel);
+            if let Some(tell) = lock(&self.nudge).as_ref() {
+                let _ = tell.send(News::Nudge);
+            }
             while run.is_on {
                 run = self.ended.wait(run).unwrap_or_else(PoisonError::into_inner);
             }
@@ -146,6 +151,7 @@ impl Shared {
         let mut waiting: VecDeque<Key> = self.in_order().into();
         let mut running: Vec<Running> = Vec::new();
         let (tell, news) = mpsc::channel();
+        *lock(&self.nudge) = Some(tell.clone());
         let slice = Duration::from_micros(limits::WAIT_BOUND_MICROS);
         loop {
             let time = left();
@@ -169,6 +175,7 @@ impl Shared {
                         one.limit = own.map(|time| self.after(time));
                     }
                 }
+                Ok(News::Nudge) => {}
                 Ok(News::Done(key)) => running.retain(|one| one.key != key),
                 Ok(News::BlockedBy(key, by)) => {
                     let who = self.view().full_name(by);
@@ -227,31 +234,25 @@ impl Shared {
             .iter_mut()
             .find(|entry| entry.key == key)
             .and_then(|entry| entry.cleanup.take());
-        let (shared, tell, called) = (Arc::clone(self), tell.clone(), name.clone());
+        // Weak: a cleanup that never ends must not keep this process attached.
+        let (weak, tell, called) = (Arc::downgrade(self), tell.clone(), name.clone());
         let work = move || {
-            let until = || shared.until.load(Ordering::Acquire);
-            let table = shared.table();
-            match table.wait_dependents(key, shared.core().as_ref(), until) {
-                Blocked::No => {}
-                Blocked::By(other) => {
-                    let _ = tell.send(News::BlockedBy(key, other));
-                    return;
-                }
-                // It was given up, and whoever did that goes on by himself.
-                Blocked::Moved => {
-                    let _ = tell.send(News::Done(key));
-                    return;
-                }
+            let Some(shared) = weak.upgrade() else { return };
+            let news = shared.await_dependents(key);
+            if let Some(news) = news {
+                drop(shared);
+                let _ = tell.send(news);
+                return;
             }
-            let begun = table.move_to(key, &[State::Draining], State::Closing, shared.now());
-            if begun == Moved::Done {
-                let _ = tell.send(News::Began(key));
-                let left = Duration::from_micros(until().saturating_sub(shared.now()));
-                let context = shared.context(&called, time.map_or(left, |time| time.min(left)));
-                let result = match cleanup {
-                    Some(cleanup) => caught(|| cleanup(&context)),
-                    None => Ok(()),
-                };
+            let _ = tell.send(News::Began(key));
+            let left = shared.left_for_threads();
+            let context = shared.context(&called, time.map_or(left, |time| time.min(left)));
+            drop(shared);
+            let result = match cleanup {
+                Some(cleanup) => caught(|| cleanup(&context)),
+                None => Ok(()),
+            };
+            if let Some(shared) = weak.upgrade() {
                 shared.closed(key, result);
             }
             let _ = tell.send(News::Done(key));
@@ -265,6 +266,25 @@ impl Shared {
                 false
             }
         }
+    }
+
+    /// Blocks until nothing depends on it any more and it is Closing; else what came of it.
+    fn await_dependents(&self, key: Key) -> Option<News> {
+        let until = || self.until.load(Ordering::Acquire);
+        let table = self.table();
+        match table.wait_dependents(key, self.core().as_ref(), until) {
+            Blocked::No => {}
+            Blocked::By(other) => return Some(News::BlockedBy(key, other)),
+            // It was given up, and whoever did that goes on by himself.
+            Blocked::Moved => return Some(News::Done(key)),
+        }
+        let begun = table.move_to(key, &[State::Draining], State::Closing, self.now());
+        (begun != Moved::Done).then_some(News::Done(key))
+    }
+
+    fn left_for_threads(&self) -> Duration {
+        let until = self.until.load(Ordering::Acquire);
+        Duration::from_micros(until.saturating_sub(self.now()))
     }
 
     /// A cleanup has come to its end, in time or not.

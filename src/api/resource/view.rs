@@ -26,7 +26,7 @@ impl<E: Env<Real>> View<'_, E> {
     /// the dead left.
     pub(crate) fn resources_of(&self, target: Target) -> Vec<ResourceReport> {
         let Target::Slot(slot) = target else {
-            return self.resources(|_, _| true);
+            return self.resources(|word, about| self.is_current(word, about));
         };
         let member = self.tables.group.member(slot);
         self.resources(|word, about| {
@@ -36,6 +36,16 @@ impl<E: Env<Real>> View<'_, E> {
                 || word.is_open() && self.is_owner_dead(word)
                 || word.state() == Ok(State::Orphaned)
         })
+    }
+
+    /// Open, or of a runner whose record of the present generation still stands.
+    fn is_current(&self, word: ResourceWord, about: About) -> bool {
+        let group = &self.tables.group;
+        word.is_open()
+            || word.runner().is_some_and(|slot| {
+                group.member(slot).generation() == about.runner_generation
+                    && group.joined(slot) == group.generation.current()
+            })
     }
 
     /// Whether something of a dead owner is still to be cleared.

@@ -60,6 +60,9 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         env: &impl Env<M>,
         until: impl Fn() -> u64,
     ) -> Blocked {
+        // A life word that cannot be slept on: its thread has just died, or (strange
+        // bytes) nobody holds it. The first time, look again; then sleep a little.
+        let mut arm_failed = false;
         // Each turn follows a move of a word, a wake-up, or a bounded sleep.
         loop {
             let own = self.word(on.index);
@@ -86,13 +89,14 @@ impl<M: Mem, const N: usize> Resources<M, N> {
             };
             let theirs = (M::low_cell(&record.word), seen.futex_half());
             let mine = (M::low_cell(&mine.word), own.futex_half());
-            let _: Woken = match life {
-                Some(word) => match life::arm::<M>(word) {
-                    Some(value) => M::wait_any(&[theirs, mine, (M::cell(word), value)], bound),
-                    // It has just died: look.
-                    None => continue,
-                },
-                None => {
+            let armed = life.and_then(|word| Some((M::cell(word), life::arm::<M>(word)?)));
+            let _: Woken = match (life, armed) {
+                (_, Some(life)) => M::wait_any(&[theirs, mine, life], bound),
+                (Some(_), None) if !arm_failed => {
+                    arm_failed = true;
+                    continue;
+                }
+                _ => {
                     bound = bound.min(now.saturating_add(limits::PORTABLE_POLL_MICROS));
                     M::wait_any(&[theirs, mine], bound)
                 }

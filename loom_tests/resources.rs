@@ -1,0 +1,240 @@
+//! Resources: waiting for dependents whose owner dies, registering against closing, and
+//! reclaiming by several.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::memory::Loom;
+use super::model::{Model, kill_sweep, must_fail};
+use super::world::{Actor, NEVER, World};
+use crate::sync::{Env, Owner, Pulse};
+use crate::table::resources::{About, Blocked, Claimant, Fate, Key, Moved, Resources, State};
+
+type Table = Rc<Resources<Loom, 2>>;
+
+/// The kind of a system resource; the models ask only whether there is one.
+const SYSTEM: [u64; 4] = [1, 0, 0, 0];
+
+fn claim(table: &Table, process: usize) -> Key {
+    let key = table.claim(process, process, |_, _| false).unwrap();
+    table.describe(key, About::default(), [0; 4], "");
+    key
+}
+
+fn register(table: &Table, process: usize, on: Option<Key>) -> Key {
+    let key = claim(table, process);
+    if let Some(on) = on {
+        assert!(table.add_dependency(key, on));
+    }
+    assert_eq!(table.publish(key, 1), Moved::Done);
+    key
+}
+
+/// Closes what is one's own, after all that depend on it.
+fn close(table: &Table, key: Key, env: &impl Env<Loom>) {
+    let done = |moved| assert_eq!(moved, Moved::Done);
+    done(table.move_to(key, &[State::Active], State::Draining, 1));
+    assert_eq!(table.wait_dependents(key, env, || NEVER), Blocked::No);
+    done(table.move_to(key, &[State::Draining], State::Closing, 1));
+    done(table.move_to(key, &[State::Closing], State::Closed, 1));
+}
+
+fn state(table: &Table, key: Key) -> State {
+    table.find(key).unwrap().state().unwrap()
+}
+
+/// The owner of a dependent is killed anywhere in its closing; the other goes on.
+fn hand_over(world: &Rc<World>, wait: impl Fn(&Table, Key, &World) + 'static) {
+    let table = Table::default();
+    let queue = register(&table, 1, None);
+    let feed = register(&table, 0, Some(queue));
+    let shared = Rc::clone(&table);
+    world.spawn_victim(move |actor| close(&shared, feed, actor.env()));
+    let shared = Rc::clone(&table);
+    world.spawn(move |actor| wait(&shared, queue, actor.env()));
+    world.finish_in_time();
+    assert_eq!(state(&table, queue), State::Closed);
+    let ended = state(&table, feed);
+    assert!(
+        matches!(ended, State::Closed | State::Orphaned),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_dead_dependent_holds_nothing_up() {
+    kill_sweep(
+        Model::new("resource, owner of a dependent killed").bound(1),
+        |_, world| hand_over(world, close),
+    );
+    kill_sweep(
+        Model::new("resource, owner of a dependent killed, portable")
+            .bound(1)
+            .portable(),
+        |_, world| hand_over(world, close),
+    );
+}
+
+/// Sees no death.
+struct Blind<'a>(&'a World);
+
+impl Env<Loom> for Blind<'_> {
+    fn now(&self) -> u64 {
+        self.0.now()
+    }
+    fn process_pulse(&self, _process: usize) -> Pulse<'_, Loom> {
+        Pulse::Alive(None)
+    }
+    fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Loom> {
+        self.0.thread_pulse(owner)
+    }
+}
+
+#[test]
+fn a_wait_that_sees_no_death_is_caught() {
+    must_fail("resource wait without a look at the owner", || {
+        kill_sweep(Model::new("resource, blind").bound(1), |_, world| {
+            hand_over(world, |table, queue, env| close(table, queue, &Blind(env)));
+        });
+    });
+}
+
+/// One registers what depends on a queue while another closes the queue: the registration
+/// is refused, or the queue waits for its end. `looks_first` is the broken order.
+fn register_against_close(world: &Rc<World>, looks_first: bool) {
+    let table = Table::default();
+    let queue = register(&table, 1, None);
+    // Outside the model: what each has decided.
+    let (admitted, ended, closing) = <(Rc<Cell<bool>>, Rc<Cell<bool>>, Rc<Cell<bool>>)>::default();
+    let (shared, flags) = (
+        Rc::clone(&table),
+        (admitted.clone(), ended.clone(), closing.clone()),
+    );
+    world.spawn(move |actor| {
+        let (admitted, ended, closing) = flags;
+        let is_active = || state(&shared, queue) == State::Active;
+        let before = is_active();
+        let feed = register(&shared, 0, Some(queue));
+        let is_admitted = if looks_first { before } else { is_active() };
+        if !is_admitted {
+            let _ = shared.move_to(feed, &[State::Active], State::Free, 1);
+            return;
+        }
+        admitted.set(true);
+        assert!(!closing.get(), "admitted while it is closed");
+        ended.set(true);
+        close(&shared, feed, actor.env());
+    });
+    let shared = Rc::clone(&table);
+    world.spawn(move |actor| {
+        let done = |moved| assert_eq!(moved, Moved::Done);
+        done(shared.move_to(queue, &[State::Active], State::Draining, 1));
+        let clear = shared.wait_dependents(queue, actor.env(), || NEVER);
+        assert_eq!(clear, Blocked::No);
+        closing.set(true);
+        assert!(
+            !admitted.get() || ended.get(),
+            "closed before its dependent"
+        );
+    });
+    world.finish();
+}
+
+#[test]
+fn a_registration_is_refused_or_awaited() {
+    Model::new("resource, register against close")
+        .bound(2)
+        .check(|world| register_against_close(world, false));
+    must_fail("resource, looks before it publishes", || {
+        Model::new("resource, looks first")
+            .bound(3)
+            .check(|world| register_against_close(world, true));
+    });
+}
+
+/// A record whose owner, a process that is no thread of the model, is gone and swept.
+fn orphan(world: &World) -> Table {
+    const GONE: usize = 3;
+    let table = Table::default();
+    let key = table.claim(GONE, 0, |_, _| false).unwrap();
+    table.describe(key, About::default(), SYSTEM, "/a");
+    assert_eq!(table.publish(key, 1), Moved::Done);
+    table.sweep(GONE, world);
+    assert_eq!(state(&table, key), State::Orphaned);
+    table
+}
+
+/// The file that is to be removed, outside the model.
+#[derive(Default)]
+struct File {
+    removals: Cell<u32>,
+    takers: Cell<u32>,
+}
+
+impl File {
+    /// Takes it away; a second removal finds nothing.
+    fn take(&self) -> Fate {
+        self.takers.set(self.takers.get() + 1);
+        if self.removals.get() == 0 {
+            self.removals.set(1);
+            Fate::Reclaimed
+        } else {
+            Fate::Absent
+        }
+    }
+}
+
+fn reap(table: &Table, file: &File, actor: &Actor) {
+    let me = Claimant {
+        process: usize::from(actor.me().slot),
+        generation: 1,
+    };
+    let is_gone = |other: Claimant| matches!(actor.env().process_pulse(other.process), Pulse::Dead);
+    if let Some(key) = table.claim_reclaim(0, me, is_gone) {
+        assert!(table.identity(key, "/a").is_some(), "what was registered");
+        let fate = file.take();
+        assert!(table.finish_reclaim(key, me, fate));
+    }
+}
+
+/// No claim: whoever sees it pending takes it.
+fn reap_unclaimed(table: &Table, file: &File, _: &Actor) {
+    if table.is_to_reclaim(0) {
+        file.take();
+    }
+}
+
+fn two_reapers(world: &Rc<World>, reap: fn(&Table, &File, &Actor)) {
+    let (table, file) = (orphan(world), Rc::new(File::default()));
+    for _ in 0..2 {
+        let (table, file) = (Rc::clone(&table), Rc::clone(&file));
+        world.spawn(move |actor| reap(&table, &file, actor));
+    }
+    world.finish();
+    assert_eq!(file.takers.get(), 1, "taken by two");
+}
+
+#[test]
+fn of_two_reapers_exactly_one_takes_it() {
+    Model::new("reclaim, 2 reapers").check(|world| two_reapers(world, reap));
+    must_fail("reclaim without a claim", || {
+        Model::new("reclaim, unclaimed").check(|world| two_reapers(world, reap_unclaimed));
+    });
+}
+
+#[test]
+fn what_a_killed_reaper_leaves_is_taken_by_the_next() {
+    kill_sweep(Model::new("reclaim, reaper killed").bound(2), |_, world| {
+        let (table, file) = (orphan(world), Rc::new(File::default()));
+        let (shared, taken) = (Rc::clone(&table), Rc::clone(&file));
+        world.spawn_victim(move |actor| reap(&shared, &taken, actor));
+        let (shared, taken) = (Rc::clone(&table), Rc::clone(&file));
+        world.spawn(move |actor| reap(&shared, &taken, actor));
+        world.finish_in_time();
+        let (shared, taken) = (Rc::clone(&table), Rc::clone(&file));
+        world.spawn(move |actor| reap(&shared, &taken, actor));
+        world.finish_in_time();
+        assert_eq!(file.removals.get(), 1);
+        assert!(table.fate(table.key(0)).is_some(), "never taken");
+    });
+}
