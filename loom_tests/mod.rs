@@ -67,4 +67,5 @@ mod mutex_twins;
 pub(crate) mod shutdown;
 mod slots;
 mod store;
+mod store_twins;
 pub(crate) mod world;

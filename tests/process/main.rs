@@ -36,5 +36,7 @@ mod outcomes;
 mod segment_refusals;
 mod signals;
 mod state;
+mod state_hostile;
+mod state_watch;
 mod tokens;
 mod users;
