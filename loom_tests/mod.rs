@@ -73,4 +73,5 @@ pub(crate) mod semaphore;
 pub(crate) mod shutdown;
 mod slots;
 mod store;
+mod store_twins;
 pub(crate) mod world;

@@ -15,11 +15,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::state_hostile as state;
 use crate::support::{Agent, Child, HANG, Place, both_with, event, reply};
 use ebbtide::{
     CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
     CrossProcessSemaphore, DeadlockDetector, Mode, Phase, ResourceManager, ResourceOptions,
-    ResourceType, Runner, Scope, Segment, SharedStateManager, ShutdownCoordinator, ShutdownRequest,
+    ResourceType, Runner, Scope, Segment, ShutdownCoordinator, ShutdownRequest,
 };
 
 const HEADER: usize = 4096;
@@ -176,9 +177,7 @@ impl Lived {
         try_resources(&runner);
         runner.set_last_words("none yet").unwrap();
         drop(lock.lock().unwrap());
-        let state = SharedStateManager::open(&segment).unwrap();
-        state.set("left", "a value").unwrap();
-        state.set_as("number", &7_u64).unwrap();
+        state::leave_some(&segment);
         // In a shutdown of either kind, or in none.
         let request = ShutdownRequest::new().timeout(Duration::from_secs(60));
         match random.below(3) {
@@ -248,7 +247,7 @@ impl Lived {
         let _ = flag.wait(Some(SHORT));
         let _ = (flag.set(), flag.is_set(), flag.clear());
         trying("shared state");
-        try_state(segment);
+        state::try_all(segment, SHORT);
         let _ = flag.latest();
         if let Ok(mut sets) = flag.subscribe() {
             let _ = (sets.next(Some(SHORT)), sets.try_next());
@@ -274,24 +273,6 @@ impl Lived {
         trying("leave");
         runner.leave();
     }
-}
-
-fn try_state(segment: &Segment) {
-    let state = SharedStateManager::open(segment).unwrap();
-    let state = state.lock_timeout(SHORT);
-    let _ = (
-        state.get("left"),
-        state.get_as::<u64>("number"),
-        state.keys(),
-    );
-    let _ = state.snapshot(&["left", "number", "nothing"]);
-    let _ = (state.set("left", [1; 300]), state.set("new", "value"));
-    let _ = state.update_as("number", |number: Option<u64>| number.unwrap_or(0) ^ 1);
-    let _ = state.delete("left");
-    let _ = state
-        .watch("number")
-        .and_then(|mut watch| watch.wait(Some(SHORT)));
-    let _ = state.clear();
 }
 
 fn try_detector(detector: &DeadlockDetector) {

@@ -44,6 +44,8 @@ mod segment_refusals;
 mod semaphore;
 mod signals;
 mod state;
+mod state_hostile;
+mod state_watch;
 mod taking;
 mod tokens;
 mod users;

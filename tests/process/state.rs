@@ -1,23 +1,22 @@
 //! Shared state between processes: whole values, whole transactions, whoever is killed.
 
-use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use crate::support::{self, Agent, Child, HANG, Place, both, both_with, die, event, once};
-use ebbtide::{SegmentError, SharedStateManager, StateError, limits};
+use crate::support::{self, Agent, Child, Place, both_with, die, event, once};
+use ebbtide::{SharedStateManager, StateError, limits};
 
 const SHORT: Duration = Duration::from_millis(100);
 
-fn state(child: &Child) -> SharedStateManager {
+pub fn state(child: &Child) -> SharedStateManager {
     SharedStateManager::open(&child.open()).unwrap()
 }
 
-fn open(place: &Place) -> SharedStateManager {
+pub fn open(place: &Place) -> SharedStateManager {
     SharedStateManager::open(&place.create()).unwrap()
 }
 
 /// A child in a role.
-fn child(place: &Place, role: &str) -> Agent {
+pub fn child(place: &Place, role: &str) -> Agent {
     let segment = place.options.open(Place::NAME).unwrap();
     Agent::spawn(place, role, Some(&segment))
 }
@@ -350,118 +349,5 @@ fn a_slow_writer_keeps_no_reader_and_is_named_to_writers() {
         impatient.set("other", "v").unwrap();
         let kept = state.get("kept").unwrap();
         assert_eq!(kept.as_deref(), Some(&b"overwritten"[..]));
-    });
-}
-
-/// Tells every change of a key.
-fn watcher(child: &Child) {
-    let mut watch = state(child).watch("watched").unwrap();
-    event("watching");
-    while let Some(change) = watch.wait_change(Some(HANG)).unwrap() {
-        let text = change.value.map(|value| String::from_utf8(value).unwrap());
-        event(&format!("change {text:?}"));
-    }
-}
-
-#[test]
-fn watchers_are_woken_by_changes_of_their_key_only() {
-    both_with(here!(), &[("watcher", watcher)], |place| {
-        let state = open(place);
-        let mut watchers: [_; 3] = std::array::from_fn(|_| child(place, "watcher"));
-        for watcher in &mut watchers {
-            watcher.event("watching");
-            watcher.until_asleep();
-        }
-        // Other keys, of which one or the other shares the bell.
-        for key in 0..64 {
-            state.set(&format!("other {key}"), "v").unwrap();
-        }
-        state.set("watched", "one").unwrap();
-        for watcher in &mut watchers {
-            assert_eq!(watcher.event("change"), "Some(\"one\")");
-        }
-        // A killed one keeps nothing from the others.
-        watchers[0].kill();
-        state.delete("watched").unwrap();
-        for watcher in &mut watchers[1..] {
-            assert_eq!(watcher.event("change"), "None");
-            watcher.until_asleep();
-        }
-        state.set("watched", "one").unwrap();
-        for watcher in &mut watchers[1..] {
-            assert_eq!(watcher.event("change"), "Some(\"one\")");
-            assert!(!watcher.has("change"));
-        }
-    });
-}
-
-#[test]
-fn a_watch_tells_of_what_came_before_the_wait_and_of_time() {
-    both(here!(), |place| {
-        let state = open(place);
-        let mut watch = state.watch("k").unwrap();
-        assert!(!watch.wait(Some(Duration::from_millis(20))).unwrap());
-        state.set("k", "1").unwrap();
-        state.set("k", "2").unwrap();
-        let change = watch.wait_change(None).unwrap().unwrap();
-        assert_eq!(change.value.as_deref(), Some(&b"2"[..]));
-        // Told once.
-        assert!(!watch.wait(Some(Duration::ZERO)).unwrap());
-        // The same value again is a write all the same.
-        state.set("k", "2").unwrap();
-        assert!(watch.wait(Some(Duration::ZERO)).unwrap());
-        state.set("other", "x").unwrap();
-        assert!(!watch.wait(Some(Duration::ZERO)).unwrap());
-        state.clear().unwrap();
-        assert_eq!(watch.wait_change(None).unwrap().unwrap().value, None);
-        assert_eq!(watch.key(), "k");
-    });
-}
-
-/// Whatever the words of an entry say, the answer is bounded and no panic.
-#[test]
-fn hostile_lengths_and_stamps_are_answered() {
-    once(here!(), |place| {
-        let state = open(place);
-        let state = state.lock_timeout(SHORT);
-        state.set("hostile!", "a value of some length").unwrap();
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(place.file())
-            .unwrap();
-        let mut bytes = vec![0; file.metadata().unwrap().len() as usize];
-        file.read_exact_at(&mut bytes, 0).unwrap();
-        let key = bytes.windows(8).position(|eight| eight == b"hostile!");
-        let key = key.expect("the key is in the segment") as u64;
-        // The meta word is before the key, the stamps are before that.
-        for before in [8, 16, 24] {
-            let at = key - before;
-            let mut old = [0; 8];
-            file.read_exact_at(&mut old, at).unwrap();
-            for hostile in [
-                u64::MAX,
-                u64::MAX - 1,
-                1,
-                0,
-                1 << 9 | 1,
-                9 << 1 | 1,
-                1 << 63,
-            ] {
-                file.write_all_at(&hostile.to_ne_bytes(), at).unwrap();
-                let got = state.get("hostile!");
-                assert!(
-                    matches!(
-                        got,
-                        Ok(_) | Err(StateError::Segment(SegmentError::Corrupt { .. }))
-                    ),
-                    "{got:?}"
-                );
-                let _ = (state.keys(), state.get_as::<u64>("hostile!"));
-                let _ = place.observe().state_keys();
-                file.write_all_at(&old, at).unwrap();
-            }
-        }
-        assert!(state.get("hostile!").unwrap().is_some());
     });
 }
