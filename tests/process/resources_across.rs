@@ -354,3 +354,38 @@ fn a_full_table_names_holders_and_frees_what_the_dead_left() {
         register(5000).unwrap();
     });
 }
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_command_shows_and_reclaims_them() {
+    both_with(here!(), &[("owner", owner)], |place| {
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_ebbtide"));
+            let output = command
+                .arg("--dir")
+                .arg(place.directory())
+                .args(arguments)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let segment = place.create();
+        let mut doomed = start(place, &segment, "doomed");
+        let path = file(place, "temporary");
+        assert_eq!(doomed.ask(&format!("system file {path}")), "ok");
+        let status: serde_json::Value =
+            serde_json::from_str(&run(&["status", Place::NAME, "--json"])).unwrap();
+        let resource = &status["resources"][0];
+        assert_eq!(resource["name"], "file");
+        assert_eq!(resource["runner"], "doomed");
+        assert_eq!(resource["type"], "File");
+        assert_eq!(resource["state"], "Active");
+        assert!(resource["since_us"].is_u64());
+        assert!(run(&["status", Place::NAME]).contains("doomed/file"));
+        doomed.kill();
+        let said = run(&["reap", Place::NAME]);
+        assert!(said.contains("doomed/file: Reclaimed"), "{said}");
+        assert!(!std::path::Path::new(&path).exists());
+    });
+}
