@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 cargo test
 EBBTIDE_LIVENESS=portable cargo test --test process
 cargo test --features loom --lib loom_tests -- --nocapture
-for example in quick_start two_processes; do
+for example in quick_start two_processes coordination; do
     cargo run --quiet --example "$example"
 done
 cargo bench --bench shutdown -- --test

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::api::core::Tables;
 use crate::api::report::ShutdownReport;
-use crate::api::state::{StateKey, seen_keys};
+use crate::api::state::StateKey;
+use crate::api::state_keys::seen_keys;
 use crate::api::status::Status;
 use crate::api::view::{Target, View};
 use crate::api::view_events::EventStatus;

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::core::{Tables, deadline};
+use crate::api::core::deadline;
 use crate::api::lock::describe;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
+use crate::api::state_keys::keys_of;
 use crate::api::state_watch::StateWatch;
 use crate::api::threads;
 use crate::api::transaction::StateTransaction;
@@ -17,7 +18,7 @@ use crate::limits::{KEY_BYTES, MAX_KEYS, STATE_LOCK_MICROS, VALUE_BYTES};
 use crate::sync::mutex::NotLocked;
 use crate::sync::{Env, Owner, Real};
 use crate::table::entry::{Key, Target};
-use crate::table::store::{Found, Listed, Mark, Moved, Store, undisturbed};
+use crate::table::store::{Found, Mark, Moved, Store, undisturbed};
 
 pub(crate) type StateTable = Store<Real, MAX_KEYS, ENTRY_WORDS>;
 
@@ -251,7 +252,7 @@ impl SharedStateManager {
     /// As [`get`](Self::get).
     pub fn list(&self) -> Result<Vec<StateKey>, StateError> {
         let listed = self.read(|mark| self.table().list_at(mark))?;
-        Ok(state_keys(listed))
+        Ok(keys_of(listed))
     }
 
     /// Watches a key: changes from now on are told.
@@ -378,24 +379,4 @@ pub(crate) fn check_value(key: &str, value: &[u8]) -> Result<(), StateError> {
         key: key.into(),
         length: value.len(),
     })
-}
-
-/// The keys of a segment as an onlooker sees them, who cannot take the lock: none if
-/// writers are too quick all the time.
-pub(crate) fn seen_keys(tables: &Tables) -> Vec<StateKey> {
-    let listed = tables.store.attempt(|mark| tables.store.list_at(mark));
-    state_keys(listed.unwrap_or_default())
-}
-
-fn state_keys(listed: Vec<Listed>) -> Vec<StateKey> {
-    let mut keys: Vec<StateKey> = listed
-        .into_iter()
-        .map(|one| StateKey {
-            key: String::from_utf8_lossy(&one.key).into_owned(),
-            length: one.length,
-            version: one.version,
-        })
-        .collect();
-    keys.sort_by(|a, b| a.key.cmp(&b.key));
-    keys
 }

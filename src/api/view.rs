@@ -97,7 +97,7 @@ impl<E: Env<Real>> View<'_, E> {
                 .occupied()
                 .filter(|process| matches!(self.env.process_pulse(*process), Pulse::Alive(_)))
                 .count(),
-            keys: crate::api::state::seen_keys(self.tables),
+            keys: crate::api::state_keys::seen_keys(self.tables),
             events: self.events().unwrap_or_default(),
             resources: self.resources_of(Target::All),
         })

@@ -15,22 +15,22 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::hostile_calls;
 use crate::state_hostile as state;
 use crate::support::{Agent, Child, HANG, Place, both_with, event, reply};
 use ebbtide::{
-    CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
-    CrossProcessSemaphore, DeadlockDetector, Mode, Phase, ResourceManager, ResourceOptions,
-    ResourceType, Runner, Scope, Segment, ShutdownCoordinator, ShutdownRequest,
+    CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, DeadlockDetector, Mode, Phase,
+    Runner, Scope, Segment, ShutdownCoordinator, ShutdownRequest,
 };
 
 const HEADER: usize = 4096;
-const SHORT: Duration = Duration::from_millis(2);
+pub(crate) const SHORT: Duration = Duration::from_millis(2);
 
 /// What the child is trying, for its own watchdog.
 static TRYING: Mutex<&str> = Mutex::new("nothing");
 static STEPS: AtomicU64 = AtomicU64::new(0);
 
-fn trying(what: &'static str) {
+pub(crate) fn trying(what: &'static str) {
     *TRYING.lock().unwrap() = what;
     STEPS.fetch_add(1, Ordering::Relaxed);
 }
@@ -174,7 +174,7 @@ impl Lived {
         let changed = CrossProcessCondvar::open(&segment, "changed").unwrap();
         let flag = CrossProcessEvent::open(&segment, "flag").unwrap();
         runner.set_activity("living");
-        try_resources(&runner);
+        hostile_calls::try_resources(&runner);
         runner.set_last_words("none yet").unwrap();
         drop(lock.lock().unwrap());
         state::leave_some(&segment);
@@ -252,52 +252,19 @@ impl Lived {
         if let Ok(mut sets) = flag.subscribe() {
             let _ = (sets.next(Some(SHORT)), sets.try_next());
         }
-        trying("semaphore");
-        if let Ok(permits) = CrossProcessSemaphore::open(segment, "permits", 2) {
-            let _ = permits.acquire_timeout(SHORT).map(drop);
-            let _ = (permits.available(), permits.holders());
-        }
-        trying("barrier");
-        if let Ok(gate) = CrossProcessBarrier::open(segment, "gate", 2) {
-            let _ = (gate.wait_timeout(SHORT), gate.reset(), gate.broken());
-        }
+        hostile_calls::try_rendezvous(segment);
         trying("open names");
         let _ = CrossProcessCondvar::open(segment, "changed-2");
         let _ = CrossProcessEvent::open(segment, "flag-2");
         let _ = CrossProcessLock::open(segment, "device-2")
             .map(|lock| lock.lock_timeout(SHORT).map(drop));
-        try_detector(&DeadlockDetector::new(segment));
-        try_resources(runner);
+        hostile_calls::try_detector(&DeadlockDetector::new(segment));
+        hostile_calls::try_resources(runner);
         trying("reap");
         let _ = segment.reap();
         trying("leave");
         runner.leave();
     }
-}
-
-fn try_detector(detector: &DeadlockDetector) {
-    trying("detector");
-    let _ = detector.owners().map(|found| format!("{found:?}"));
-    let _ = detector.waiters().map(|found| format!("{found:?}"));
-    let _ = detector.wait_for_graph().map(|found| format!("{found:?}"));
-    let _ = detector.cycles().map(|found| format!("{found:?}"));
-    // Garbage has thousands of them, each with its way.
-    trying("violations");
-    let _ = detector.violations().map(|found| found.len());
-    let _ = detector.acquisition_order().map(|found| found.len());
-}
-
-fn try_resources(runner: &Runner) {
-    trying("resources");
-    let manager = ResourceManager::new(runner);
-    for name in ["queue", "lock"] {
-        let options = ResourceOptions::new().depends_on_named("a/queue");
-        let _ = manager.register_resource(name, ResourceType::Queue, ResourceOptions::new());
-        let _ = manager.register_resource("needs", ResourceType::File, options);
-    }
-    let _ = format!("{:?} {:?}", manager.resources(), manager.leaks());
-    trying("cleanup");
-    let _ = manager.cleanup_resources(SHORT);
 }
 
 fn try_coordinator(coordinator: &ShutdownCoordinator) {

@@ -26,6 +26,7 @@ mod full_tables;
 mod generations;
 mod handlers;
 mod hostile_bytes;
+mod hostile_calls;
 mod instance;
 mod isolation;
 mod joining;
