@@ -337,6 +337,9 @@ impl CrossProcessEvent {
         self.log().event.wait(Goal::After(seen), core, until) == Waited::Set
     }
 
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
     pub(crate) fn log(&self) -> &EventLog<Real> {
         &self.session.core().tables().events[self.index]
     }

@@ -116,7 +116,7 @@ impl CrossProcessSemaphore {
         let me = threads::owner(core)?;
         let taken = self.table().try_acquire(me, core.as_ref());
         match taken.map_err(|what| core.corrupt(what))? {
-            Some(permit) => Ok(self.permit(me, permit)),
+            Some(permit) => Ok(self.guard(me, permit)),
             None => Err(SemaphoreError::WouldBlock {
                 name: self.name.clone(),
                 holders: self.holders(),
@@ -134,7 +134,7 @@ impl CrossProcessSemaphore {
         let until = deadline(core.as_ref(), timeout);
         let taken = self.table().acquire(me, core.as_ref(), until);
         match taken.map_err(|what| core.corrupt(what))? {
-            Some(permit) => Ok(self.permit(me, permit)),
+            Some(permit) => Ok(self.guard(me, permit)),
             None => Err(SemaphoreError::TimedOut {
                 name: self.name.clone(),
                 waited: Duration::from_micros(core.now().saturating_sub(began)),
@@ -157,7 +157,7 @@ impl CrossProcessSemaphore {
         holders.map(|owner| describe(core, owner)).collect()
     }
 
-    fn permit(&self, me: Owner, permit: usize) -> SemaphorePermit<'_> {
+    fn guard(&self, me: Owner, permit: usize) -> SemaphorePermit<'_> {
         SemaphorePermit {
             semaphore: self,
             me,
@@ -166,6 +166,12 @@ impl CrossProcessSemaphore {
         }
     }
 
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
     fn table(&self) -> &Semaphore<Real> {
         &self.session.core().tables().semaphores[self.index]
     }

@@ -61,6 +61,10 @@ impl Subscription {
         &self.event
     }
 
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// The next delivery; waits for it, until the timeout at most. `None`: it passed.
     /// Woken by the kernel, sleeps a second at most between two looks.
     ///

@@ -131,6 +131,12 @@ impl<M: Mem> Event<M> {
         }
     }
 
+    /// What to sleep on until the goal may be reached; `None` when it is.
+    pub(crate) fn arm(&self, goal: Goal) -> Option<(M::Cell<'_>, u32)> {
+        let word = self.try_for(goal)?;
+        Some((M::low_cell(&self.word), word as u32))
+    }
+
     /// Reaches the goal, or sets WAITERS and answers the value to sleep on.
     fn try_for(&self, goal: Goal) -> Option<u64> {
         // SYNC POINT event-set (models: loom_tests/event.rs): pairs with `set`.
@@ -164,9 +170,9 @@ pub(crate) fn wait_any<M: Mem>(
     loop {
         cells.clear();
         for (index, (event, goal)) in goals.iter().enumerate() {
-            match event.try_for(*goal) {
+            match event.arm(*goal) {
                 None => return Some(index),
-                Some(word) => cells.push((M::low_cell(&event.word), word as u32)),
+                Some(cell) => cells.push(cell),
             }
         }
         let now = env.now();

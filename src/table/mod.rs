@@ -22,6 +22,7 @@ pub(crate) mod resources;
 pub(crate) mod runner;
 pub(crate) mod scope;
 pub(crate) mod semaphore;
+pub(crate) mod semaphore_poll;
 pub(crate) mod slots;
 pub(crate) mod stamp;
 pub(crate) mod store;

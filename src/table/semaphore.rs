@@ -29,13 +29,13 @@ use crate::sync::{Env, Mem, Owner, Pulse, Word, life};
 
 use super::Corrupt;
 
-const WAITERS: u32 = 0b1;
+pub(super) const WAITERS: u32 = 0b1;
 const MOVE: u32 = 0b10;
 
 /// A semaphore of up to `N` permits.
 #[repr(C)]
 pub(crate) struct Semaphore<M: Mem, const N: usize = MAX_PERMITS> {
-    signal: M::U32,
+    pub(super) signal: M::U32,
     /// How many there are; 0: nobody has said so yet.
     permits: M::U32,
     held: [Mutex<M>; N],
@@ -54,7 +54,7 @@ impl<M: Mem, const N: usize> Semaphore<M, N> {
         }
     }
 
-    fn slots(&self) -> &[Mutex<M>] {
+    pub(super) fn slots(&self) -> &[Mutex<M>] {
         let permits = self.permits.load(Ordering::Acquire) as usize;
         &self.held[..permits.min(N)]
     }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use ebbtide::{
-    CrossProcessLock, LockError, Mode, Runner, Scope, Segment, SharedStateManager,
-    ShutdownCoordinator,
+    CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore, EventOptions, LockError, Mode,
+    Reset, Runner, Scope, Segment, SharedStateManager, ShutdownCoordinator,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -188,6 +188,80 @@ fn a_change_of_a_key_is_awaited_and_polled_for() {
             assert_eq!(change.value.as_deref(), Some(&b"high"[..]));
             state.clear().unwrap();
         });
+    });
+}
+
+#[test]
+fn an_event_and_its_sets_are_awaited() {
+    both(here!(), |place| {
+        on_each_runtime(|| async {
+            let segment = place.options.open_or_create(Place::NAME).unwrap();
+            let flag = CrossProcessEvent::open(&segment, "flag").unwrap();
+            flag.clear().unwrap();
+            let mut sets = flag.subscribe_from_now().unwrap();
+            let notifier = flag.notifier().unwrap();
+            assert!(!is_readable(&notifier, PollTimeout::ZERO));
+            let mut child = place.agent(&segment);
+            {
+                let mut awaited = pin!(flag.awaited());
+                let mut next = pin!(sets.next_delivery());
+                assert!(poll_once(awaited.as_mut()).is_none());
+                assert!(poll_once(next.as_mut()).is_none());
+                child.ask("set flag");
+                awaited.await.unwrap();
+                assert_is!(next.await.unwrap(), ebbtide::Delivery::Set(_));
+            }
+            assert!(is_readable(&notifier, PollTimeout::try_from(HANG).unwrap()));
+            child.quit();
+        });
+    });
+}
+
+/// A set that resets by itself goes to a task that lives.
+#[test]
+fn a_dropped_future_takes_no_set_along() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let options = EventOptions::new().reset(Reset::Auto);
+        let ticket = options.open(&segment, "ticket").unwrap();
+        for _ in 0..50 {
+            let mut first = Box::pin(ticket.awaited());
+            let mut second = pin!(ticket.awaited());
+            assert!(poll_once(first.as_mut()).is_none());
+            assert!(poll_once(second.as_mut()).is_none());
+            ticket.set().unwrap();
+            drop(first);
+            smol::block_on(second).unwrap();
+            assert!(!ticket.is_set());
+        }
+    });
+}
+
+fn holds(child: &Child) {
+    let permits = CrossProcessSemaphore::open(&child.open(), "permits", 2).unwrap();
+    let _permit = permits.acquire().unwrap();
+    reply("taken");
+    child.order();
+}
+
+#[test]
+fn permits_are_awaited_and_those_of_the_dead_come_back() {
+    both_with(here!(), &[("holds", holds)], |place| {
+        let segment = place.create();
+        let permits = CrossProcessSemaphore::open(&segment, "permits", 2).unwrap();
+        let first = smol::block_on(permits.permit()).unwrap();
+        let mut child = support::Agent::spawn(place, "holds", Some(&segment));
+        assert_eq!(child.reply("take"), "taken");
+        let mut third = pin!(permits.permit());
+        assert!(poll_once(third.as_mut()).is_none());
+        drop(permits.permit());
+        child.kill();
+        let third = smol::block_on(third).unwrap();
+        let mut fourth = pin!(permits.permit());
+        assert!(poll_once(fourth.as_mut()).is_none());
+        std::thread::spawn(move || drop(first)).join().unwrap();
+        drop((smol::block_on(fourth).unwrap(), third));
+        assert_eq!(permits.available(), 2);
     });
 }
 
