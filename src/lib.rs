@@ -43,3 +43,8 @@ mod loom_tests;
 #[cfg(test)]
 #[path = "../tests/kill/mod.rs"]
 mod kill;
+
+/// The README's examples are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
