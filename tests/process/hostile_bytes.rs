@@ -42,7 +42,9 @@ fn watch_steps() {
             let before = STEPS.load(Ordering::Relaxed);
             std::thread::sleep(HANG / 2);
             if STEPS.load(Ordering::Relaxed) == before {
-                event(&format!("hangs in {}", TRYING.lock().unwrap()));
+                let what = *TRYING.lock().unwrap();
+                event(&format!("hangs in {what}"));
+                eprintln!("the victim hangs in {what}");
                 std::process::abort();
             }
         }
@@ -364,7 +366,10 @@ fn victim(child: &Child) {
 }
 
 fn run(place: &Place, how: &str, rounds: u64) {
-    let seed = u64::from(std::process::id()) << 16;
+    let seed = std::env::var("EBBTIDE_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or(u64::from(std::process::id()) << 16);
     let mut child = Agent::spawn(place, "victim", None);
     println!("{how}: seeds from {seed}");
     child.tell(&format!("{how} {seed} {rounds}"));

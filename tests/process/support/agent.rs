@@ -149,7 +149,11 @@ impl Agent {
                     panic!("{}: no event {kind:?}, but {:?}", self.role, self.seen)
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    panic!("{} ended before event {kind:?}; {:?}", self.role, self.seen)
+                    let status = self.process.wait();
+                    panic!(
+                        "{} ended ({status:?}) before event {kind:?}; {:?}",
+                        self.role, self.seen
+                    )
                 }
             }
         }
