@@ -176,8 +176,7 @@ impl Scene {
         let now = self.core.now();
         let key = table.key(0);
         let _ = table.move_to(key, &[State::Active], State::Draining, now);
-        let until = || now + 30 * SECONDS;
-        let _ = table.wait_dependents(key, self.core.as_ref(), until);
+        let _ = table.wait_dependents(key, self.core.as_ref());
         let _ = table.move_to(key, &[State::Draining], State::Closing, now);
         let _ = table.move_to(key, &[State::Closing], State::Closed, now);
     }

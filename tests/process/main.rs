@@ -40,6 +40,7 @@ mod no_leftovers;
 mod outcomes;
 mod resources;
 mod resources_across;
+mod resources_closing;
 mod resources_told;
 mod segment_refusals;
 mod semaphore;

@@ -2,12 +2,12 @@
 //! the closures that go with them.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::api::core::{Core, Tables};
-use crate::api::resource::cleanup::{News, Run};
+use crate::api::resource::cleanup::Run;
+use crate::api::resource::news::News;
 use crate::api::resource::options::{Again, Once, Probe};
 use crate::api::resource::report::ResourceReport;
 use crate::api::session::Session;
@@ -23,6 +23,8 @@ pub(crate) struct Entry {
     pub(super) timeout: Option<Duration>,
     /// Shared with the thread that runs it, which may overrun.
     pub(super) drain: Option<Arc<Mutex<Again>>>,
+    /// Its drain is due or runs.
+    pub(super) is_draining: bool,
     pub(super) cleanup: Option<Once>,
     pub(super) force: Option<Once>,
     pub(super) is_alive: Option<Probe>,
@@ -49,8 +51,8 @@ pub(crate) struct Shared {
     pub(super) until: AtomicU64,
     /// The earliest end that anybody who joined it asked for.
     pub(super) cap: AtomicU64,
-    /// Where to tell the cleanup that it moved.
-    pub(super) nudge: Mutex<Option<Sender<News>>>,
+    /// What the cleanup under way is to know.
+    pub(super) news: Arc<News>,
 }
 
 impl Shared {
@@ -73,7 +75,7 @@ impl Shared {
             ended: Condvar::new(),
             until: AtomicU64::new(u64::MAX),
             cap: AtomicU64::new(u64::MAX),
-            nudge: Mutex::default(),
+            news: Arc::default(),
         }
     }
 

@@ -1,8 +1,10 @@
 //! Resources: what a runner owns and closes, in the order that dependencies ask for.
 
 mod cleanup;
+mod closing;
 mod entries;
 mod manager;
+mod news;
 mod options;
 mod reclaim;
 mod registering;

@@ -81,6 +81,7 @@ impl Shared {
             name: name.into(),
             timeout: options.timeout,
             drain: options.drain.map(|drain| Arc::new(Mutex::new(drain))),
+            is_draining: false,
             cleanup: options.cleanup,
             force: options.force,
             is_alive: options.is_alive,

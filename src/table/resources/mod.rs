@@ -24,7 +24,7 @@ use crate::sync::{Env, Mem, Next, Word};
 use crate::table::stamp::Stamp;
 
 pub(crate) use reclaim::{Claimant, Fate};
-pub(crate) use wait::Blocked;
+pub(crate) use wait::Dependents;
 pub(crate) use word::{Key, ResourceWord, State};
 
 /// Identity of what the operating system knows of a resource: a kind (0 for none) and up

@@ -1,19 +1,20 @@
 //! Waiting until nobody depends on a resource any more, across processes.
 
-use crate::limits;
-use crate::sync::mem::Woken;
 use crate::sync::{Env, Mem, Pulse, life};
 
 use super::{Key, Resources, State};
 
-/// What a wait for the dependents came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a look for dependents came to.
 #[must_use]
-pub(crate) enum Blocked {
+pub(crate) enum Dependents<'a, M: Mem> {
     /// Nobody depends on it (any more).
-    No,
-    /// The time is up, and this one still does.
-    By(Key),
+    None,
+    /// This one still does; look again when one of the words moves: its own, the
+    /// resource's, and the third, if its owner has one, the owner's life.
+    Alive {
+        key: Key,
+        cells: Vec<(M::Cell<'a>, u32)>,
+    },
     /// The resource itself has moved meanwhile.
     Moved,
 }
@@ -52,55 +53,64 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         Some(self.first_dependent(on, env)?.0)
     }
 
-    /// Blocks until every resource that depends on `on` has ended, whoever owns it; as
-    /// long as `on` is Draining and `until` (asked at every look) has not passed.
-    pub(crate) fn wait_dependents(
-        &self,
+    /// Looks for what depends on `on`, which is Draining, whoever owns it.
+    pub(crate) fn look_at_dependents<'a>(
+        &'a self,
         on: Key,
-        env: &impl Env<M>,
-        until: impl Fn() -> u64,
-    ) -> Blocked {
+        env: &'a impl Env<M>,
+    ) -> Dependents<'a, M> {
         // A life word that cannot be slept on: its thread has just died, or (strange
-        // bytes) nobody holds it. The first time, look again; then sleep a little.
+        // bytes) nobody holds it. The first time, look again.
         let mut arm_failed = false;
-        // Each turn follows a move of a word, a wake-up, or a bounded sleep.
+        // Each turn follows a move of a word.
         loop {
             let own = self.word(on.index);
-            if own.generation() != on.generation || own.state() != Ok(State::Draining) {
-                return Blocked::Moved;
-            }
-            let Some((dependent, life)) = self.first_dependent(on, env) else {
-                return Blocked::No;
+            let Some(mine) = self.records.get(on.index) else {
+                return Dependents::Moved;
             };
-            let seen = self.word(dependent.index);
-            if seen.generation() != dependent.generation || !seen.is_open() {
+            if own.generation() != on.generation || own.state() != Ok(State::Draining) {
+                return Dependents::Moved;
+            }
+            let Some((key, life)) = self.first_dependent(on, env) else {
+                return Dependents::None;
+            };
+            let (seen, record) = (self.word(key.index), self.records.get(key.index));
+            let Some(record) = record.filter(|_| seen.generation() == key.generation) else {
+                continue;
+            };
+            if !seen.is_open() {
                 continue;
             }
-            let (now, until) = (env.now(), until());
-            if now >= until {
-                return Blocked::By(dependent);
-            }
-            let mut bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));
-            let (Some(record), Some(mine)) = (
-                self.records.get(dependent.index),
-                self.records.get(on.index),
-            ) else {
-                return Blocked::Moved;
-            };
-            let theirs = (M::low_cell(&record.word), seen.futex_half());
-            let mine = (M::low_cell(&mine.word), own.futex_half());
-            let armed = life.and_then(|word| Some((M::cell(word), life::arm::<M>(word)?)));
-            let _: Woken = match (life, armed) {
-                (_, Some(life)) => M::wait_any(&[theirs, mine, life], bound),
-                (Some(_), None) if !arm_failed => {
+            let mut cells = vec![
+                (M::low_cell(&record.word), seen.futex_half()),
+                (M::low_cell(&mine.word), own.futex_half()),
+            ];
+            match life.map(|word| (word, life::arm::<M>(word))) {
+                Some((word, Some(armed))) => cells.push((M::cell(word), armed)),
+                Some((_, None)) if !arm_failed => {
                     arm_failed = true;
                     continue;
                 }
-                _ => {
-                    bound = bound.min(now.saturating_add(limits::PORTABLE_POLL_MICROS));
-                    M::wait_any(&[theirs, mine], bound)
-                }
+                _ => {}
+            }
+            return Dependents::Alive { key, cells };
+        }
+    }
+
+    /// Blocks until nothing depends on `on`; false if it is not Draining any more.
+    #[cfg(test)]
+    pub(crate) fn wait_dependents(&self, on: Key, env: &impl Env<M>) -> bool {
+        loop {
+            let cells = match self.look_at_dependents(on, env) {
+                Dependents::None => return true,
+                Dependents::Moved => return false,
+                Dependents::Alive { cells, .. } => cells,
             };
+            let poll = match cells.len() {
+                3 => crate::limits::WAIT_BOUND_MICROS,
+                _ => crate::limits::PORTABLE_POLL_MICROS,
+            };
+            let _ = M::wait_any(&cells, env.now().saturating_add(poll));
         }
     }
 }
