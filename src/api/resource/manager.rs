@@ -124,7 +124,10 @@ impl ResourceManager {
     ///
     /// Who calls it meanwhile joins, with the earlier deadline for all, and gets the same
     /// report. Not to be called by a closure of a resource: it would wait for itself,
-    /// until the deadline.
+    /// until the deadline. It is a blocking call; a task hands it to a thread for such.
+    ///
+    /// What must wait for another runner's resource takes none of the places of
+    /// [`parallel`](Self::parallel): others go on meanwhile.
     ///
     /// # Errors
     /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
