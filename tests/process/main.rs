@@ -22,6 +22,7 @@ mod draining;
 mod event_ring;
 mod events;
 mod fork;
+mod fork_rest;
 mod full_tables;
 mod generations;
 mod handlers;
