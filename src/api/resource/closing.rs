@@ -201,16 +201,6 @@ impl Sleep<'_> {
 }
 
 impl Shared {
-    /// The words of the shutdowns that may bound a cleanup, as they are now.
-    fn control_cells(&self) -> impl Iterator<Item = (Cell<'_>, u32)> {
-        let group = &self.tables().group;
-        let own = group.runners.get(self.slot).map(|runner| &runner.own);
-        [Some(&group.scope), own]
-            .into_iter()
-            .flatten()
-            .map(|scope| (scope.cell(), scope.control().futex_half()))
-    }
-
     /// Makes it Closing, and has a thread run its cleanup. `None` if nothing runs.
     fn start(self: &Arc<Self>, key: Key) -> Option<Running> {
         let table = self.table();

@@ -13,7 +13,7 @@ use crate::api::resource::report::ResourceReport;
 use crate::api::session::Session;
 use crate::api::view::View;
 use crate::graph::order::{Node, close_order};
-use crate::sync::{Env, Real};
+use crate::sync::{Env, Mem, Real};
 use crate::table::resources::{Key, Resources, State};
 
 /// One registration.
@@ -105,6 +105,16 @@ impl Shared {
             tables: self.tables(),
             env: self.core(),
         }
+    }
+
+    /// The words of the shutdowns that may bound a closure or a cleanup, as they are now.
+    pub(super) fn control_cells(&self) -> impl Iterator<Item = (<Real as Mem>::Cell<'_>, u32)> {
+        let group = &self.tables().group;
+        let own = group.runners.get(self.slot).map(|runner| &runner.own);
+        [Some(&group.scope), own]
+            .into_iter()
+            .flatten()
+            .map(|scope| (scope.cell(), scope.control().futex_half()))
     }
 
     /// Whether the runner is still registered.

@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
 use std::time::{Duration, Instant};
 
 use crate::api::resource::entries::Shared;
 use crate::api::resource::options::{CleanupContext, Once};
 use crate::limits;
+use crate::sync::{Mem, Real};
 use crate::table::resources::Key;
 
 /// A day is as good as for ever for one closure.
@@ -64,19 +66,28 @@ impl Shared {
         };
         let context = self.context(name, remaining());
         let (done, result) = mpsc::channel();
+        let news = Arc::clone(&self.news);
         spawn(name, move || {
             let _ = done.send(caught(|| closure(&context)));
+            news.poke();
         })?;
-        let slice = Duration::from_micros(limits::WAIT_BOUND_MICROS);
         loop {
-            match result.recv_timeout(remaining().min(slice)) {
+            // Before the looks: what changes after this ends the sleep.
+            let mut cells = vec![self.news.watch()];
+            cells.extend(self.control_cells());
+            match result.try_recv() {
                 Ok(result) => return result.map(Some),
-                Err(RecvTimeoutError::Disconnected) => {
+                Err(TryRecvError::Disconnected) => {
                     return Err("it ended without a word".into());
                 }
-                Err(RecvTimeoutError::Timeout) if remaining().is_zero() => return Ok(None),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(TryRecvError::Empty) => {}
             }
+            let left = remaining();
+            if left.is_zero() {
+                return Ok(None);
+            }
+            let bound = left.min(Duration::from_micros(limits::WAIT_BOUND_MICROS));
+            Real::wait_any(&cells, self.after(bound));
         }
     }
 
