@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::core::{Core, deadline, pid_of};
-use crate::api::lock::index_of;
+use crate::api::names::index_of;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::threads;

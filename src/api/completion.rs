@@ -11,7 +11,7 @@ use crate::api::view::{Target, corrupt};
 use crate::api::waiting::{Look as Looking, Wait};
 use crate::error::CoordinationError;
 use crate::phase::Phase;
-use crate::sync::{Env, Mem, Real, life};
+use crate::sync::{Env, Real, life};
 use crate::table::Corrupt;
 use crate::table::control::Control;
 use crate::table::group::{Laggard as Watched, Look};
@@ -233,7 +233,7 @@ fn arm<'c>(scope: &'c Record<Real>, look: &Look<'c, Real>, sleep: &mut Sleep<'c>
         sleep.until(*until);
         match laggard.life {
             Some(word) => match life::arm::<Real>(word) {
-                Some(value) => sleep.on(Real::cell(word), value),
+                Some(value) => sleep.on_life(word, value),
                 // Dead this instant: look at once.
                 None => sleep.until(0),
             },

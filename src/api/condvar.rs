@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::core::deadline;
-use crate::api::lock::{LockGuard, index_of};
+use crate::api::lock::LockGuard;
 use crate::api::lock_order;
 use crate::api::lock_wait;
+use crate::api::names::index_of;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::threads;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::core::Tables;
+use crate::api::lock_order;
 use crate::api::lock_wait::{lock_name, thread_of, told};
 use crate::api::observer::Observer;
 use crate::api::segment::Segment;
@@ -115,6 +116,12 @@ impl fmt::Display for OrderViolation {
 }
 
 impl DeadlockDetector {
+    /// The name of the [`CrossProcessEvent`](crate::CrossProcessEvent) that is set, with
+    /// [`EventKind::Error`](crate::EventKind::Error) and a sentence as payload, when a pair
+    /// of locks is taken against the order of all others for the first time, by whatever
+    /// process: subscribe to it to be warned before there is a deadlock.
+    pub const LOCK_ORDER_EVENT: &str = lock_order::EVENT;
+
     /// Looks through an attachment of this process.
     #[must_use]
     pub fn new(segment: &Segment) -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::api::core::deadline;
 use crate::api::event_kind::{EventKind, EventSet};
-use crate::api::lock::{describe, index_of};
+use crate::api::names::{describe, index_of};
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::subscription::Subscription;
@@ -36,7 +36,7 @@ impl Reset {
             Self::Auto => "auto",
         }
     }
-    const fn raw(self) -> Resets {
+    pub(crate) const fn raw(self) -> Resets {
         match self {
             Self::Manual => Resets::ByHand,
             Self::Auto => Resets::ByItself,

@@ -1,6 +1,7 @@
 //! Process-wide instances.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::api::coordinator::ShutdownCoordinator;
 use crate::api::detector::DeadlockDetector;
@@ -8,7 +9,12 @@ use crate::api::resource::ResourceManager;
 use crate::api::runner::Runner;
 use crate::api::segment::Segment;
 use crate::error::CoordinationError;
+use crate::limits::WAIT_BOUND_MICROS;
+use crate::os::clock;
+use crate::os::fork::fork_count;
 use crate::segment::Token;
+use crate::sync::mem::ALL;
+use crate::sync::{Mem, Real};
 
 struct Instance {
     token: Token,
@@ -45,7 +51,7 @@ pub fn init(segment: &Segment, runner_id: &str) -> Result<(), CoordinationError>
         return bound(instance);
     }
     // Of two threads that come here at once one joins; the other finds its instance.
-    let _one = INITIALISING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = Initialising::begin();
     if let Some(instance) = INSTANCE.get() {
         return bound(instance);
     }
@@ -62,7 +68,38 @@ pub fn init(segment: &Segment, runner_id: &str) -> Result<(), CoordinationError>
     Ok(())
 }
 
-static INITIALISING: Mutex<()> = Mutex::new(());
+/// Who is binding this process: one more than its count of forks, or nobody. A child
+/// forked meanwhile has none of the threads that could end it, so it takes it over.
+static INITIALISING: AtomicU32 = AtomicU32::new(0);
+
+/// A thread that is binding this process.
+struct Initialising;
+
+impl Initialising {
+    /// Blocks while another thread of this process is at it.
+    fn begin() -> Self {
+        let mine = fork_count().wrapping_add(1).max(1);
+        loop {
+            let now = INITIALISING.load(Ordering::Acquire);
+            if now == mine {
+                let bound = clock::now().saturating_add(WAIT_BOUND_MICROS);
+                Real::wait(Real::cell(&INITIALISING), now, bound);
+            } else if INITIALISING
+                .compare_exchange(now, mine, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
+                return Self;
+            }
+        }
+    }
+}
+
+impl Drop for Initialising {
+    fn drop(&mut self) {
+        INITIALISING.store(0, Ordering::Release);
+        Real::wake(Real::cell(&INITIALISING), ALL);
+    }
+}
 
 /// The process-wide coordinator. Binds the process from the environment
 /// (`EBBTIDE_SEGMENT`, `EBBTIDE_RUNNER`) if [`init`] was not called.

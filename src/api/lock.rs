@@ -5,19 +5,16 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::core::Core;
 use crate::api::core::deadline;
 use crate::api::lock_order;
 use crate::api::lock_wait::{self, Waiting};
-use crate::api::names::check_name;
+use crate::api::names::{describe, index_of};
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::threads;
-use crate::error::{Holder, LockError, SegmentError};
-use crate::limits;
+use crate::error::{LockError, SegmentError};
 use crate::sync::mutex::{Acquired, Busy, Mutex, NotLocked};
 use crate::sync::{Env, Owner, Real};
-use crate::table::names::{Names, NoIndex};
 
 /// A named lock shared by all processes of a segment. If its owner dies, at whatever
 /// instruction, the next locker gets it and is told so.
@@ -264,62 +261,5 @@ impl fmt::Debug for LockGuard<'_> {
             .field("lock", &self.lock.name)
             .field("previous_owner_died", &self.previous_owner_died)
             .finish_non_exhaustive()
-    }
-}
-
-/// How long opening a new name waits for others that add names; only a process that was
-/// stopped in the middle of that makes anybody wait.
-const ADDING: Duration = Duration::from_secs(5);
-
-/// The index of a name in a directory of the segment.
-pub(crate) fn index_of<const N: usize>(
-    core: &Arc<Core>,
-    names: &Names<Real, N>,
-    table: &'static str,
-    name: &str,
-) -> Result<usize, LockError> {
-    check_name(name)?;
-    core.check()?;
-    if let Some(index) = names.find(name) {
-        return Ok(index);
-    }
-    let me = threads::owner(core)?;
-    let until = deadline(core.as_ref(), Some(ADDING));
-    names
-        .find_or_add(name, me, core.as_ref(), until)
-        .map_err(|reason| match reason {
-            NoIndex::Full => SegmentError::Full {
-                table,
-                capacity: N,
-                held_by: names
-                    .all()
-                    .take(limits::SEGMENT_NAME_BYTES)
-                    .map(|(_, name)| Holder { name, pid: 0 })
-                    .collect(),
-            }
-            .into(),
-            NoIndex::Locked(NotLocked::TimedOut { waited_for }) => LockError::TimedOut {
-                name: format!("the table of {table}"),
-                waited: ADDING,
-                holder: describe(core, waited_for),
-            },
-            NoIndex::Locked(why) => SegmentError::Corrupt {
-                what: format!("lock of the table of {table}: {why:?}"),
-            }
-            .into(),
-        })
-}
-
-pub(crate) fn describe(core: &Core, owner: Owner) -> String {
-    let tables = core.tables();
-    let process = tables.threads.word(usize::from(owner.slot)).process();
-    match process {
-        Some(process) => {
-            let holder = crate::api::core::holders(tables, std::iter::once(process));
-            holder
-                .first()
-                .map_or_else(String::new, |h| format!("{} (pid {})", h.name, h.pid))
-        }
-        None => "a thread that has gone".into(),
     }
 }

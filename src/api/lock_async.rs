@@ -83,7 +83,7 @@ impl Asking {
                 sleep.on(word.cell(), on);
                 sleep.until(sleep.now.saturating_add(LAST_BOUND));
                 match life {
-                    Some((life, armed)) => sleep.on(Real::cell(life), armed),
+                    Some((life, armed)) => sleep.on_life(life, armed),
                     None => sleep.soon(),
                 }
                 Ok(None)

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use crate::api::core::Core;
+use crate::api::event::Reset;
+use crate::api::event_kind::EventKind;
 use crate::api::lock_wait::{lock_name, runner_of};
+use crate::api::names::index_of;
 use crate::api::threads;
 use crate::error::LockError;
+use crate::limits::EVENT_PAYLOAD_BYTES;
 use crate::sync::Env;
 use crate::table::order::{Culprit, Step};
 
@@ -25,6 +29,7 @@ pub(super) fn check(core: &Arc<Core>, wanted: usize, denies: bool) -> Result<(),
                 runner: runner_of(tables, core.process()).unwrap_or_default(),
             };
             tables.order.record(held, wanted, &culprit);
+            warn(core, held, wanted, &culprit);
         }
         if denies && refused.is_ok() {
             refused = Err(LockError::OrderViolation {
@@ -35,4 +40,36 @@ pub(super) fn check(core: &Arc<Core>, wanted: usize, denies: bool) -> Result<(),
         }
     }
     refused
+}
+
+/// The event that warns of lock-order violations; it exists from the first one, or from
+/// when somebody opens it.
+pub(crate) const EVENT: &str = "ebbtide.lock-order";
+
+/// Tells whoever listens, in any process. It never waits for another setter: the violation
+/// is on record whether the warning is heard or not.
+fn warn(core: &Arc<Core>, held: usize, wanted: usize, culprit: &Culprit) {
+    let tables = core.tables();
+    let Ok(index) = index_of(core, &tables.event_names, "events", EVENT) else {
+        return;
+    };
+    let (log, Ok(me)) = (&tables.events[index], threads::owner(core)) else {
+        return;
+    };
+    let who = match culprit.runner.as_str() {
+        "" => format!("pid {}", culprit.pid),
+        runner => format!("{runner:?} (pid {})", culprit.pid),
+    };
+    let (held, wanted) = (lock_name(tables, held), lock_name(tables, wanted));
+    let mut text = format!("{who} takes {wanted:?} while it holds {held:?}");
+    text.truncate(text.floor_char_boundary(EVENT_PAYLOAD_BYTES));
+    let _ = log.fix(Reset::Manual.raw()).is_ok().then(|| {
+        log.set(
+            EventKind::Error.raw(),
+            text.as_bytes(),
+            me,
+            core.as_ref(),
+            core.now(),
+        )
+    });
 }

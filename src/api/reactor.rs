@@ -15,13 +15,14 @@ use std::thread::JoinHandle;
 use crate::api::core::Core;
 use crate::limits::{MAX_WAIT_WORDS, PORTABLE_POLL_MICROS, WAIT_BOUND_MICROS};
 use crate::sync::mem::ALL;
-use crate::sync::{Env, Mem, Real};
+use crate::sync::{Env, Mem, Real, life};
 
 type Cell<'c> = <Real as Mem>::Cell<'c>;
 
 /// What one round of looks came to.
 pub(crate) struct Sleep<'c> {
     cells: Vec<(Cell<'c>, u32)>,
+    lives: Vec<&'c AtomicU32>,
     until: u64,
     pub(crate) now: u64,
 }
@@ -30,6 +31,12 @@ impl<'c> Sleep<'c> {
     /// Wake up when the word is not `expected` any more.
     pub(crate) fn on(&mut self, cell: Cell<'c>, expected: u32) {
         self.cells.push((cell, expected));
+    }
+
+    /// Wake up when the thread of this life word, armed with `value`, dies.
+    pub(crate) fn on_life(&mut self, word: &'c AtomicU32, value: u32) {
+        self.on(Real::cell(word), value);
+        self.lives.push(word);
     }
 
     /// Wake up at this instant at the latest.
@@ -141,6 +148,7 @@ fn run(core: &Arc<Core>, inbox: &Inbox) {
         let now = core.now();
         let mut sleep = Sleep {
             cells: vec![(Real::cell(&inbox.word), seen)],
+            lives: Vec::new(),
             until: u64::MAX,
             now,
         };
@@ -152,5 +160,6 @@ fn run(core: &Arc<Core>, inbox: &Inbox) {
             sleep.soon();
         }
         Real::wait_any(&sleep.cells, sleep.until);
+        life::pass_on::<Real>(sleep.lives);
     }
 }

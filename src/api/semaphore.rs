@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::core::deadline;
-use crate::api::lock::{describe, index_of};
+use crate::api::names::{describe, index_of};
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::threads;

@@ -11,7 +11,7 @@ use crate::api::threads;
 use crate::api::waiting::{Look, Wait};
 use crate::error::CoordinationError;
 use crate::limits::LOCK_BOUNDS_MICROS;
-use crate::table::semaphore_poll::Polled;
+use crate::table::semaphore_poll::{Polled, Watched};
 
 impl CrossProcessSemaphore {
     /// Takes a permit for this process, as a future. It may go to any thread and be given
@@ -33,7 +33,10 @@ fn take<'c>(
 ) -> Result<Option<ProcessPermit>, CoordinationError> {
     let me = threads::owner(core)?;
     let semaphore = &core.tables().semaphores[index];
-    let polled = semaphore.poll(me, core.as_ref(), |cell, word| sleep.on(cell, word));
+    let polled = semaphore.poll(me, core.as_ref(), |on, value| match on {
+        Watched::Signal(cell) => sleep.on(cell, value),
+        Watched::Life(word) => sleep.on_life(word, value),
+    });
     sleep.until(sleep.now.saturating_add(LOCK_BOUNDS_MICROS[2]));
     match polled.map_err(|what| core.corrupt(what))? {
         Polled::Taken(permit) => {

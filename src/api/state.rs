@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::core::deadline;
-use crate::api::lock::describe;
+use crate::api::names::describe;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::state_keys::keys_of;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::api::core::Core;
 use crate::api::seat::Seat;
 use crate::error::SegmentError;
+use crate::segment::refused;
 use crate::sync::Owner;
 
 struct Held {
@@ -34,7 +35,7 @@ thread_local! {
 /// back when the thread ends or the attachment is dropped by this thread.
 pub(crate) fn owner(core: &Arc<Core>) -> Result<Owner, SegmentError> {
     core.check()?;
-    SEATS.with(|seats| {
+    let taken = SEATS.try_with(|seats| {
         let mut seats = seats.borrow_mut();
         let found = seats.iter().find(|held| Arc::ptr_eq(&held.core, core));
         if let Some((owner, _)) = found.and_then(|held| held.seat) {
@@ -49,6 +50,14 @@ pub(crate) fn owner(core: &Arc<Core>) -> Result<Owner, SegmentError> {
             locks: Vec::new(),
         });
         Ok(seat.0)
+    });
+    taken.unwrap_or_else(|_| {
+        let ending = std::io::Error::other("the calling thread is ending");
+        Err(refused(
+            "take a thread slot in",
+            core.opened().path(),
+            ending,
+        ))
     })
 }
 

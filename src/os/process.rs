@@ -33,6 +33,14 @@ pub(crate) fn pid_namespace() -> io::Result<u64> {
     Ok(std::fs::metadata("/proc/self/ns/pid")?.ino())
 }
 
+/// The mount namespace, as the kernel's inode number of it.
+///
+/// # Errors
+/// `/proc/self/ns/mnt` cannot be read.
+pub(crate) fn mount_namespace() -> io::Result<u64> {
+    Ok(std::fs::metadata("/proc/self/ns/mnt")?.ino())
+}
+
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let digits: Vec<u8> = text
         .trim_end()

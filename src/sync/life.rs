@@ -50,7 +50,6 @@ use std::sync::OnceLock;
 
 use super::mem::{LifeArea, Mem, Next, Real, Word};
 
-#[cfg(target_os = "linux")]
 use super::mem::ALL;
 
 /// Kernel's mark: the thread that held this word is dead.
@@ -87,6 +86,16 @@ pub(crate) fn arm<M: Mem>(word: &M::U32) -> Option<u32> {
             Next::Store(value | WAITERS, Some(value | WAITERS))
         }
     })
+}
+
+/// After a sleep on life words: the kernel wakes one sleeper of a dead thread, and that
+/// one wakes the rest.
+pub(crate) fn pass_on<'a, M: Mem<U32: 'a>>(words: impl IntoIterator<Item = &'a M::U32>) {
+    for word in words {
+        if is_marked::<M>(word) {
+            M::wake(M::cell(word), ALL);
+        }
+    }
 }
 
 const WORDS: usize = 16;

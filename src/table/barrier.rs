@@ -126,9 +126,11 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
 
     /// A place that is free, or was a dead thread's in an earlier generation.
     fn claim(&self, me: Owner, process: usize, env: &impl Env<M>) -> Option<&Place<M>> {
-        let generation = self.control().generation();
         self.places.iter().find(|one| {
             let seen = one.word.load(Ordering::Acquire);
+            // After the place: what it says is then of this generation or older, and one
+            // who died after counting in is never taken for an old one.
+            let generation = self.control().generation();
             let is_free = owner_of(seen).is_none_or(|owner| {
                 generation_of(seen) != generation && matches!(env.thread_pulse(owner), Pulse::Dead)
             });
@@ -266,12 +268,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         let mut cells = vec![word];
         cells.extend(lives.iter().map(|(word, value)| (M::cell(word), *value)));
         M::wait_any(&cells, bound);
-        for (word, _) in lives {
-            if life::is_marked::<M>(word) {
-                // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
-                M::wake(M::cell(word), ALL);
-            }
-        }
+        life::pass_on::<M>(lives.into_iter().map(|(word, _)| word));
         true
     }
 

@@ -106,10 +106,18 @@ pub(crate) struct Order<M: Mem> {
 
 impl<M: Mem> Order<M> {
     /// A lock is going to be waited for while another is held. Blocks never; a pair that
-    /// is known costs one load.
+    /// is known costs two loads.
     pub(crate) fn step(&self, held: usize, wanted: usize) -> Step {
         let pair = (held, wanted);
-        if held == wanted || self.taken.has(pair) {
+        if held == wanted {
+            return Step::InOrder;
+        }
+        if self.violated.has(pair) {
+            // Asked first: of two halves set at the same instant `taken` has both.
+            let way = self.way(wanted, held).unwrap_or_else(|| vec![wanted, held]);
+            return Step::Closes { way, is_new: false };
+        }
+        if self.taken.has(pair) {
             return Step::InOrder;
         }
         let mut way = self.way(wanted, held);
@@ -121,10 +129,7 @@ impl<M: Mem> Order<M> {
         }
         match way {
             None => Step::InOrder,
-            Some(way) => Step::Closes {
-                way,
-                is_new: !self.violated.has(pair),
-            },
+            Some(way) => Step::Closes { way, is_new: true },
         }
     }
 

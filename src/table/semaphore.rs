@@ -138,12 +138,7 @@ impl<M: Mem, const N: usize> Semaphore<M, N> {
         let mut cells = vec![signal];
         cells.extend(lives.iter().map(|(word, value)| (M::cell(word), *value)));
         M::wait_any(&cells, soon);
-        for (word, _) in lives {
-            if life::is_marked::<M>(word) {
-                // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
-                M::wake(M::cell(word), ALL);
-            }
-        }
+        life::pass_on::<M>(lives.into_iter().map(|(word, _)| word));
     }
 
     /// Gives a permit back; nothing if it is not the caller's.

@@ -20,13 +20,19 @@ pub(crate) enum Polled {
     Again,
 }
 
+/// What a look names to sleep on.
+pub(crate) enum Watched<'e, M: Mem> {
+    Signal(M::Cell<'e>),
+    Life(&'e M::U32),
+}
+
 impl<M: Mem, const N: usize> Semaphore<M, N> {
     /// Takes a permit, or names what to sleep on. Never blocks.
     pub(crate) fn poll<'e>(
         &'e self,
         me: Owner,
         env: &'e impl Env<M>,
-        mut watch: impl FnMut(M::Cell<'e>, u32),
+        mut watch: impl FnMut(Watched<'e, M>, u32),
     ) -> Result<Polled, Corrupt> {
         let asleep_on = self.signal.fetch_or(WAITERS, Ordering::AcqRel) | WAITERS;
         // SYNC POINT semaphore-signal: pairs with `tell`.
@@ -34,7 +40,7 @@ impl<M: Mem, const N: usize> Semaphore<M, N> {
         if let Some(index) = self.try_acquire(me, env)? {
             return Ok(Polled::Taken(index));
         }
-        watch(M::cell(&self.signal), asleep_on);
+        watch(Watched::Signal(M::cell(&self.signal)), asleep_on);
         let mut polled = Polled::Asleep;
         let mut last = None;
         for owner in self.slots().iter().map(|slot| slot.owner()) {
@@ -44,7 +50,7 @@ impl<M: Mem, const N: usize> Semaphore<M, N> {
             last = owner;
             match owner.map(|owner| env.thread_pulse(owner)) {
                 Some(Pulse::Alive(Some(word))) => match life::arm::<M>(word) {
-                    Some(value) => watch(M::cell(word), value),
+                    Some(value) => watch(Watched::Life(word), value),
                     None => return Ok(Polled::Again),
                 },
                 Some(Pulse::Alive(None)) => polled = Polled::AsleepSoon,

@@ -22,19 +22,22 @@ pub(crate) fn sweep<M: Mem, const RUNNERS: usize, const THREADS: usize>(
     env: &impl Env<M>,
     hand_over: impl Fn(Owner),
 ) -> Result<(), Corrupt> {
+    // A corrupt word keeps nobody's locks: the rest is swept, and the first is told.
+    let mut found = Ok(());
     for slot in 0..group.used() {
         let member = group.member(slot);
         if member.process() != Some(dead) {
             continue;
         }
-        match member.state()? {
-            State::Claimed => {
+        match member.state() {
+            Ok(State::Claimed) => {
                 group.swap_member(slot, member, member.with_state(State::Free));
             }
-            State::Joining | State::Live => {
+            Ok(State::Joining | State::Live) => {
                 group.count_out(slot, member, env);
             }
-            State::Free | State::Left | State::Dead => {}
+            Ok(State::Free | State::Left | State::Dead) => {}
+            Err(corrupt) => found = found.and(Err(corrupt)),
         }
     }
     for slot in threads.of_process(dead) {
@@ -45,5 +48,5 @@ pub(crate) fn sweep<M: Mem, const RUNNERS: usize, const THREADS: usize>(
         threads.free(slot);
     }
     let _ = group.advance(env)?;
-    Ok(())
+    found
 }

@@ -40,6 +40,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
                     // A marked word is a death to look at, not to sleep on.
                     if let Some(value) = life::arm::<M>(word) {
                         sleep(Some((M::cell(word), value)), bound.min(*until));
+                        life::pass_on::<M>([word]);
                     }
                 }
                 None => {

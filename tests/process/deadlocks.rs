@@ -3,7 +3,9 @@
 
 use crate::support::{self, Agent, HANG, both, both_with, until_true};
 use crate::taking::{give, in_a_ring, next, take, taker, takers, waits};
-use ebbtide::{CrossProcessCondvar, CrossProcessLock, DeadlockDetector};
+use ebbtide::{
+    CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, DeadlockDetector, Delivery, EventKind,
+};
 
 #[test]
 fn of_two_processes_one_gives_up_and_the_other_goes_on() {
@@ -283,6 +285,37 @@ fn conflicting_orders_of_processes_are_told_before_any_deadlock_and_once() {
 }
 
 /// A try never waits, so it makes no order; what it took counts as held.
+#[test]
+fn a_conflicting_order_is_an_event_that_others_hear_once() {
+    both_with(here!(), &[("taker", taker)], |place| {
+        let segment = place.create();
+        let warning =
+            CrossProcessEvent::open(&segment, DeadlockDetector::LOCK_ORDER_EVENT).unwrap();
+        let mut warnings = warning.subscribe().unwrap();
+        let mut agents: [_; 2] = takers(place, &segment);
+        for (agent, locks) in agents.iter_mut().zip([["a", "b"], ["b", "a"]]) {
+            for _ in 0..2 {
+                take(agent, locks[0]);
+                take(agent, locks[1]);
+                give(agent, locks[1]);
+                give(agent, locks[0]);
+            }
+        }
+        let Some(Delivery::Set(set)) = warnings.next(Some(HANG)).unwrap() else {
+            panic!("no warning");
+        };
+        let text = String::from_utf8(set.payload).unwrap();
+        let pid = agents[1].pid();
+        assert_eq!(set.kind, EventKind::Error);
+        assert!(
+            text.ends_with(&format!("(pid {pid}) takes \"a\" while it holds \"b\""))
+                || text == format!("pid {pid} takes \"a\" while it holds \"b\""),
+            "{text}"
+        );
+        assert!(warnings.try_next().unwrap().is_none());
+    });
+}
+
 #[test]
 fn a_try_makes_no_order_but_holds() {
     both(here!(), |place| {

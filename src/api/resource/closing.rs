@@ -6,7 +6,7 @@
 //! dependents of other runners and their owners' lives, and the shutdowns that bound it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::api::resource::entries::Shared;
@@ -14,7 +14,7 @@ use crate::api::resource::news::Ended;
 use crate::api::resource::options::Once;
 use crate::api::resource::run_one::{caught, spawn};
 use crate::limits::{MAX_WAIT_WORDS, PORTABLE_POLL_MICROS, WAIT_BOUND_MICROS};
-use crate::sync::{Mem, Real};
+use crate::sync::{Mem, Real, life};
 use crate::table::resources::{Dependents, Key, Moved, State};
 
 type Cell<'c> = <Real as Mem>::Cell<'c>;
@@ -39,6 +39,7 @@ pub(super) struct Closing<'s> {
 /// What a turn sleeps on.
 struct Sleep<'c> {
     cells: Vec<(Cell<'c>, u32)>,
+    lives: Vec<&'c AtomicU32>,
     until: u64,
     /// Who of another runner something waits for.
     blocker: Option<(Key, Key)>,
@@ -77,6 +78,7 @@ impl<'s> Closing<'s> {
             self.give_up_late();
             let mut sleep = Sleep {
                 cells,
+                lives: Vec::new(),
                 until: shared
                     .after(time)
                     .min(now.saturating_add(WAIT_BOUND_MICROS)),
@@ -94,6 +96,7 @@ impl<'s> Closing<'s> {
                 sleep.soon(now);
             }
             Real::wait_any(&sleep.cells, sleep.until);
+            life::pass_on::<Real>(sleep.lives);
         }
         shared.announce("");
     }
@@ -118,12 +121,20 @@ impl<'s> Closing<'s> {
                 continue;
             }
             match table.look_at_dependents(key, shared.core().as_ref()) {
-                Dependents::Alive { key: by, cells } => {
-                    // No life word among them: nothing would tell of a death.
-                    if cells.len() < 3 {
-                        sleep.soon(shared.now());
-                    }
+                Dependents::Alive {
+                    key: by,
+                    cells,
+                    life,
+                } => {
                     sleep.cells.extend(cells);
+                    match life {
+                        Some((word, armed)) => {
+                            sleep.cells.push((Real::cell(word), armed));
+                            sleep.lives.push(word);
+                        }
+                        // Nothing would tell of its death.
+                        None => sleep.soon(shared.now()),
+                    }
                     sleep.blocker.get_or_insert((key, by));
                     at += 1;
                 }

@@ -13,7 +13,7 @@ use crate::api::resource::report::ResourceReport;
 use crate::api::session::Session;
 use crate::api::view::View;
 use crate::graph::order::{Node, close_order};
-use crate::sync::{Env, Mem, Real};
+use crate::sync::{Env, Mem, Pulse, Real};
 use crate::table::resources::{Key, Resources, State};
 
 /// One registration.
@@ -150,7 +150,7 @@ impl Shared {
     /// The open resources of this runner in the order of closing, which takes those of all
     /// runners into account: ours may be tied to one another through theirs.
     pub(super) fn in_order(&self) -> Vec<Key> {
-        let (keys, nodes) = graph(self.table());
+        let (keys, nodes) = graph(self.core());
         let order = close_order(&nodes).unwrap_or_else(|_| {
             // Only strange bytes make a cycle: then what each says for itself.
             let mut all: Vec<_> = (0..nodes.len()).collect();
@@ -223,8 +223,15 @@ impl Drop for Shared {
 }
 
 /// The open resources of all runners, and what depends on what.
-pub(super) fn graph<const N: usize>(table: &Resources<Real, N>) -> (Vec<Key>, Vec<Node>) {
-    let open = (0..table.used()).filter(|index| table.word(*index).is_open());
+/// Those of the dead bind nobody: one may have died before it took a wrong edge back.
+pub(super) fn graph(core: &Core) -> (Vec<Key>, Vec<Node>) {
+    let table = &core.tables().resources;
+    let binds = |index: &usize| {
+        let word = table.word(*index);
+        let is_dead = |process| matches!(core.process_pulse(process), Pulse::Dead);
+        word.is_open() && !word.process().is_none_or(is_dead)
+    };
+    let open = (0..table.used()).filter(binds);
     let keys: Vec<Key> = open.map(|index| table.key(index)).collect();
     let nodes = keys
         .iter()

@@ -5,7 +5,7 @@ use crate::api::resource::system::take_away;
 use crate::layout::Layout;
 use crate::segment::Body;
 use crate::sync::Mem;
-use crate::table::resources::{Claimant, Key};
+use crate::table::resources::{Claimant, Fate, Key};
 use crate::table::slots::Gone;
 
 impl<M: Mem> Core<M>
@@ -39,7 +39,11 @@ where
             let fate = match table.identity(key, &path) {
                 Some(identity) => take_away(identity, &path),
                 // Not what was registered: hands off.
-                None => crate::table::resources::Fate::Refused,
+                None => Some(Fate::Refused),
+            };
+            let Some(fate) = fate else {
+                table.postpone_reclaim(key, me);
+                continue;
             };
             if table.finish_reclaim(key, me, fate) {
                 taken.push(key);

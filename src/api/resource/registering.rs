@@ -221,7 +221,7 @@ impl Shared {
             });
         }
         // The edge stands: of two processes that close a loop at once one sees it, or both.
-        let (keys, nodes) = graph(table);
+        let (keys, nodes) = graph(self.core());
         let refused = if let Some(cycle) = find_cycle(&nodes) {
             let name = |at: &usize| self.view().full_name(keys[*at]);
             Err(ResourceError::Cycle {

@@ -10,13 +10,15 @@ use std::time::UNIX_EPOCH;
 use nix::sys::signal::Signal;
 
 use crate::limits;
-use crate::os::process::{Pidfd, pid_namespace, start_time};
+use crate::os::process::{Pidfd, mount_namespace, pid_namespace, start_time};
 use crate::table::resources::{Fate, Identity};
 
 const FILE: u64 = 1;
 const SOCKET: u64 = 2;
 const SHARED_MEMORY: u64 = 3;
 const PROCESS: u64 = 4;
+
+const KIND_BITS: u32 = 32;
 
 /// Where POSIX shared memory has its names.
 const SHARED_MEMORY_DIRECTORY: &str = "/dev/shm";
@@ -74,7 +76,12 @@ impl SystemResource {
         let started = start_time(child.id()).ok_or(io::ErrorKind::NotFound)?;
         Ok(Self {
             path: String::new(),
-            identity: [PROCESS, u64::from(child.id()), started, pid_namespace()?],
+            identity: [
+                tag(PROCESS),
+                u64::from(child.id()),
+                started,
+                pid_namespace()?,
+            ],
         })
     }
 
@@ -111,53 +118,78 @@ fn identity(kind: u64, metadata: &Metadata) -> Option<Identity> {
     let born = metadata.created().ok();
     let born = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     let born = born.map_or(0, |born| born.as_nanos() as u64);
-    fits.then_some([kind, metadata.dev(), metadata.ino(), born])
+    fits.then_some([tag(kind), metadata.dev(), metadata.ino(), born])
+}
+
+/// A kind, with the mount namespace that gives its path a meaning; zero if unknown.
+fn tag(kind: u64) -> u64 {
+    kind | (mount_namespace().unwrap_or(0) << KIND_BITS)
+}
+
+fn kind_of(identity: Identity) -> u64 {
+    identity[0] & ((1 << KIND_BITS) - 1)
 }
 
 /// What it is, for people.
 pub(super) fn describe(identity: Identity, path: &str) -> Option<String> {
-    match identity[0] {
+    match kind_of(identity) {
         FILE | SOCKET | SHARED_MEMORY => Some(path.into()),
         PROCESS => Some(format!("pid {}", identity[1])),
         _ => None,
     }
 }
 
-/// Takes it away, if it is still the one that was registered.
-pub(super) fn take_away(wanted: Identity, path: &str) -> Fate {
-    match wanted[0] {
-        FILE | SOCKET | SHARED_MEMORY if path.starts_with('/') => {
+/// Takes it away, if it is still the one that was registered. `None` when that cannot be
+/// judged from here, or not now.
+pub(super) fn take_away(wanted: Identity, path: &str) -> Option<Fate> {
+    match kind_of(wanted) {
+        kind @ (FILE | SOCKET | SHARED_MEMORY) if path.starts_with('/') => {
+            let is_same = |found: Identity| found[1..] == wanted[1..];
+            // In another mount namespace the path says nothing about what it does not
+            // lead to.
+            let elsewhere = || tag(kind) != wanted[0];
             match fs::symlink_metadata(path) {
-                Ok(metadata) if identity(wanted[0], &metadata) == Some(wanted) => {
+                Ok(metadata) if identity(kind, &metadata).is_some_and(is_same) => {
                     told(fs::remove_file(path))
                 }
-                Ok(_) => Fate::Absent,
-                Err(error) => told(Err(error)),
+                Ok(_) => (!elsewhere()).then_some(Fate::Absent),
+                Err(error) if is_absence(&error) => (!elsewhere()).then_some(Fate::Absent),
+                Err(_) => None,
             }
         }
-        PROCESS => end(wanted).unwrap_or(Fate::Refused),
-        _ => Fate::Refused,
+        // No descriptor left, or the like: not now.
+        PROCESS => end(wanted).unwrap_or(None),
+        _ => Some(Fate::Refused),
     }
 }
 
-fn told(result: io::Result<()>) -> Fate {
+fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+fn told(result: io::Result<()>) -> Option<Fate> {
     match result {
-        Ok(()) => Fate::Reclaimed,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Fate::Absent,
-        Err(_) => Fate::Refused,
+        Ok(()) => Some(Fate::Reclaimed),
+        Err(error) if is_absence(&error) => Some(Fate::Absent),
+        // It was tried, by the owner's own user.
+        Err(_) => Some(Fate::Refused),
     }
 }
 
-fn end([_, pid, started, namespace]: Identity) -> io::Result<Fate> {
+fn end([_, pid, started, namespace]: Identity) -> io::Result<Option<Fate>> {
     let Ok(pid) = u32::try_from(pid) else {
-        return Ok(Fate::Refused);
+        return Ok(Some(Fate::Refused));
     };
     // The pid is a number of that namespace, and means another process in ours.
-    if namespace != pid_namespace()? || pid == std::process::id() {
-        return Ok(Fate::Refused);
+    if namespace != pid_namespace()? {
+        return Ok(None);
     }
-    Ok(match Pidfd::open(pid, started)? {
+    if pid == std::process::id() {
+        return Ok(Some(Fate::Refused));
+    }
+    Ok(Some(match Pidfd::open(pid, started)? {
         Some(process) if process.signal(Signal::SIGKILL)? => Fate::Reclaimed,
         _ => Fate::Absent,
-    })
+    }))
 }

@@ -133,12 +133,14 @@ impl<E: Env<Real>> View<'_, E> {
     pub(crate) fn find_resource(&self, runner: &str, name: &str) -> Option<Key> {
         let table = &self.tables.resources;
         (0..table.used())
-            .filter(|index| table.word(*index).is_open())
-            .filter(|index| {
-                let texts = &self.tables.resource_texts[*index];
+            // Before its texts, and looked for again after: a record may come to be
+            // another's meanwhile.
+            .map(|index| table.key(index))
+            .filter(|key| {
+                let texts = &self.tables.resource_texts[key.index];
                 texts.name.is(name) && texts.runner.is(runner)
             })
-            .map(|index| table.key(index))
+            .filter(|key| table.find(*key).is_some_and(|word| word.is_open()))
             .max_by_key(|key| table.entered(*key, State::Active))
     }
 }

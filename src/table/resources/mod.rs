@@ -299,8 +299,10 @@ impl<M: Mem, const N: usize> Resources<M, N> {
                     self.mark_to_reclaim(key);
                     self.orphan(key, env.now());
                 }
-                Ok(State::Failed | State::TimedOut | State::Orphaned) => self.mark_to_reclaim(key),
-                Ok(State::Free | State::Closed | State::Dropped) | Err(_) => {}
+                Ok(State::Failed | State::TimedOut | State::Orphaned | State::Dropped) => {
+                    self.mark_to_reclaim(key);
+                }
+                Ok(State::Free | State::Closed) | Err(_) => {}
             }
         }
     }

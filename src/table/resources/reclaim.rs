@@ -110,7 +110,16 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         is_gone: impl Fn(Claimant) -> bool,
     ) -> Option<Key> {
         let record = self.records.get(index)?;
-        let key = self.key(index);
+        let word = self.word(index);
+        let key = self.key_of(index, word);
+        // The sweep orphans what it marks; a mark on what is open or closed is not its.
+        let has_ended = matches!(
+            word.state(),
+            Ok(State::Failed | State::TimedOut | State::Orphaned | State::Dropped)
+        );
+        if !has_ended {
+            return None;
+        }
         record.reclaim.update(|raw| {
             let free = match raw & STATE {
                 PENDING => true,
@@ -141,6 +150,19 @@ impl<M: Mem, const N: usize> Resources<M, N> {
                 )
                 .is_ok()
         })
+    }
+
+    /// The claimant cannot judge: another one may.
+    pub(crate) fn postpone_reclaim(&self, key: Key, me: Claimant) {
+        let pending = PENDING | u64::from(key.generation) << GENERATION_SHIFT;
+        if let Some(record) = self.records.get(key.index) {
+            let _ = record.reclaim.compare_exchange(
+                claimed(key.generation, me),
+                pending,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+        }
     }
 
     /// Nothing is to be reclaimed of a registration: its owner detaches in order, and may
@@ -202,7 +224,7 @@ impl<M: Mem> Resource<M> {
     /// Whether nothing is left to reclaim of an ended record, nor ever will be.
     pub(super) fn is_settled(&self, word: ResourceWord) -> bool {
         match word.state() {
-            Ok(State::Free | State::Closed | State::Dropped) => true,
+            Ok(State::Free | State::Closed) => true,
             Ok(_) => {
                 let reclaim = self.reclaim.load(Ordering::Acquire);
                 let is_done = reclaim & STATE == DONE && tagged(reclaim, word.generation());

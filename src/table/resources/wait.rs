@@ -10,10 +10,11 @@ pub(crate) enum Dependents<'a, M: Mem> {
     /// Nobody depends on it (any more).
     None,
     /// This one still does; look again when one of the words moves: its own, the
-    /// resource's, and the third, if its owner has one, the owner's life.
+    /// resource's, and its owner's life word, if it has one.
     Alive {
         key: Key,
-        cells: Vec<(M::Cell<'a>, u32)>,
+        cells: [(M::Cell<'a>, u32); 2],
+        life: Option<(&'a M::U32, u32)>,
     },
     /// The resource itself has moved meanwhile.
     Moved,
@@ -81,19 +82,20 @@ impl<M: Mem, const N: usize> Resources<M, N> {
             if !seen.is_open() {
                 continue;
             }
-            let mut cells = vec![
+            let cells = [
                 (M::low_cell(&record.word), seen.futex_half()),
                 (M::low_cell(&mine.word), own.futex_half()),
             ];
-            match life.map(|word| (word, life::arm::<M>(word))) {
-                Some((word, Some(armed))) => cells.push((M::cell(word), armed)),
-                Some((_, None)) if !arm_failed => {
-                    arm_failed = true;
-                    continue;
-                }
-                _ => {}
+            let armed = life.and_then(|word| Some((word, life::arm::<M>(word)?)));
+            if life.is_some() && armed.is_none() && !arm_failed {
+                arm_failed = true;
+                continue;
             }
-            return Dependents::Alive { key, cells };
+            return Dependents::Alive {
+                key,
+                cells,
+                life: armed,
+            };
         }
     }
 
@@ -101,14 +103,17 @@ impl<M: Mem, const N: usize> Resources<M, N> {
     #[cfg(test)]
     pub(crate) fn wait_dependents(&self, on: Key, env: &impl Env<M>) -> bool {
         loop {
-            let cells = match self.look_at_dependents(on, env) {
+            let (cells, life) = match self.look_at_dependents(on, env) {
                 Dependents::None => return true,
                 Dependents::Moved => return false,
-                Dependents::Alive { cells, .. } => cells,
+                Dependents::Alive { cells, life, .. } => (cells, life),
             };
-            let poll = match cells.len() {
-                3 => crate::limits::WAIT_BOUND_MICROS,
-                _ => crate::limits::PORTABLE_POLL_MICROS,
+            let (cells, poll) = match life {
+                Some((word, armed)) => (
+                    [&cells[..], &[(M::cell(word), armed)]].concat(),
+                    crate::limits::WAIT_BOUND_MICROS,
+                ),
+                None => (cells.to_vec(), crate::limits::PORTABLE_POLL_MICROS),
             };
             let _ = M::wait_any(&cells, env.now().saturating_add(poll));
         }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 
 use ebbtide::{Liveness, Segment, SegmentOptions, ShutdownReport};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, raise};
+use nix::sys::signal::{SigHandler, Signal, raise, signal};
 
 use super::{Role, orders};
 
@@ -44,6 +44,9 @@ impl Child {
         if std::os::unix::process::parent_id().to_string() != parent {
             std::process::exit(1);
         }
+        // A shell starts what it runs in the background with interrupts ignored.
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.unwrap();
         let (order, orders) = mpsc::channel();
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().lines().map_while(Result::ok) {
