@@ -20,6 +20,11 @@ impl CrossProcessLock {
     /// exclude each other, too, and a thread that took the lock with
     /// [`lock`](Self::lock) excludes all tasks. Dropping the future takes nothing.
     ///
+    /// The waiting thread of the attachment waits and holds for all tasks, so such a wait
+    /// is no member of a deadlock that [`DeadlockDetector`](crate::DeadlockDetector) finds,
+    /// and makes no lock order: a task that holds one lock while it awaits another should
+    /// bound that with its runtime's timeout.
+    ///
     /// # Errors
     /// [`SegmentError::Full`] (threads), [`SegmentError::ForkedHandle`], `Corrupt`.
     pub fn acquire(&self) -> Wait<ProcessLockGuard> {

@@ -62,7 +62,9 @@ fn warn(core: &Arc<Core>, held: usize, wanted: usize, culprit: &Culprit) {
     };
     let (held, wanted) = (lock_name(tables, held), lock_name(tables, wanted));
     let mut text = format!("{who} takes {wanted:?} while it holds {held:?}");
-    text.truncate(text.floor_char_boundary(EVENT_PAYLOAD_BYTES));
+    while text.len() > EVENT_PAYLOAD_BYTES {
+        text.pop();
+    }
     let _ = log.fix(Reset::Manual.raw()).is_ok().then(|| {
         log.set(
             EventKind::Error.raw(),

@@ -13,6 +13,9 @@ use crate::table::store::{Found, Watched};
 /// Watches one key. Every write and deletion of it since the last look is a change;
 /// several in a row are told as one, with the newest value.
 ///
+/// It tells of states, not of every step: of several changes between two looks it shows the
+/// last, and a key that was set and deleted again between two looks is as it was.
+///
 /// # Examples
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -66,7 +69,7 @@ impl StateWatch {
     }
 
     /// The key as it is now, which counts as seen; `None` if it is not there. Does not
-    /// block.
+    /// block, unless writers are so fast that it takes their lock after many tries.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).

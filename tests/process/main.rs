@@ -42,6 +42,7 @@ mod outcomes;
 mod resources;
 mod resources_across;
 mod resources_closing;
+mod resources_left;
 mod resources_told;
 mod segment_refusals;
 mod semaphore;
