@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::core::{Core, deadline, pid_of};
+use crate::api::core::{Tables, deadline, pid_of};
 use crate::api::names::index_of;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
@@ -125,7 +125,7 @@ impl CrossProcessBarrier {
         let core = self.session.core();
         core.check()?;
         let broken = self.table().broken().map_err(|what| core.corrupt(what))?;
-        Ok(broken.map(|broken| named(core, broken)))
+        Ok(broken.map(|broken| named(core.tables(), broken)))
     }
 
     /// Arrives, and waits for the others as long as it takes. Woken by the last to arrive,
@@ -156,7 +156,7 @@ impl CrossProcessBarrier {
             Passed::Through { leads } => Ok(BarrierPassed { leads }),
             Passed::Broken(broken) => Err(BarrierError::BrokenBarrier {
                 name: self.name.clone(),
-                by: named(core, broken),
+                by: named(core.tables(), broken),
             }),
             Passed::TimedOut { arrived } => Err(BarrierError::TimedOut {
                 name: self.name.clone(),
@@ -210,8 +210,8 @@ impl fmt::Debug for CrossProcessBarrier {
     }
 }
 
-fn named(core: &Core, broken: Broken) -> BrokenBy {
-    let who = broken.process.map(|process| who(core, process));
+pub(super) fn named(tables: &Tables, broken: Broken) -> BrokenBy {
+    let who = broken.process.map(|process| who(tables, process));
     let unknown = || "a process that has gone".into();
     match broken.cause {
         Cause::Died => BrokenBy::Death {
@@ -228,11 +228,13 @@ fn named(core: &Core, broken: Broken) -> BrokenBy {
 }
 
 /// The name of a process slot, also of one that was reaped and has no new holder yet.
-fn who(core: &Core, process: usize) -> String {
-    let tables = core.tables();
+fn who(tables: &Tables, process: usize) -> String {
     let pid = pid_of(tables, process);
     let group = &tables.group;
-    let runner = (0..group.used()).find(|slot| group.member(*slot).process() == Some(process));
+    let of_it = || (0..group.used()).filter(|slot| group.member(*slot).process() == Some(process));
+    // Who lives in the slot, else who was there last.
+    let living = of_it().find(|slot| group.member(*slot).is_counted());
+    let runner = living.or_else(|| of_it().next());
     match runner {
         Some(slot) => format!("runner {:?} (pid {pid})", tables.texts[slot].id.read().0),
         None => format!("process {process} (pid {pid})"),

@@ -50,6 +50,7 @@ pub(crate) mod transaction;
 pub(crate) mod view;
 pub(crate) mod view_events;
 pub(crate) mod view_locks;
+pub(crate) mod view_rendezvous;
 pub(crate) mod waiting;
 
 pub use barrier::{BarrierPassed, CrossProcessBarrier};
@@ -87,4 +88,5 @@ pub use status::{Laggard, Status};
 pub use subscription::{Delivery, Subscription};
 pub use transaction::StateTransaction;
 pub use view_events::EventStatus;
+pub use view_rendezvous::{BarrierStatus, SemaphoreStatus};
 pub use waiting::{Notifier, Wait};

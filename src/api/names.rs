@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::core::{Core, deadline};
+use crate::api::core::{Core, Tables, deadline};
 use crate::api::threads;
 use crate::error::{CoordinationError, Holder, LockError, SegmentError};
 use crate::limits;
@@ -74,7 +74,10 @@ pub(crate) fn index_of<const N: usize>(
 }
 
 pub(crate) fn describe(core: &Core, owner: Owner) -> String {
-    let tables = core.tables();
+    describe_in(core.tables(), owner)
+}
+
+pub(crate) fn describe_in(tables: &Tables, owner: Owner) -> String {
     let process = tables.threads.word(usize::from(owner.slot)).process();
     match process {
         Some(process) => {

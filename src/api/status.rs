@@ -6,6 +6,7 @@ use crate::api::report::{Activity, Reason, RunnerReport};
 use crate::api::resource::ResourceReport;
 use crate::api::state::StateKey;
 use crate::api::view_events::EventStatus;
+use crate::api::view_rendezvous::{BarrierStatus, SemaphoreStatus};
 use crate::phase::{Mode, Phase};
 
 /// Who holds the present phase up, and what it is doing.
@@ -95,4 +96,8 @@ pub struct Status {
     /// Every event, in the order of their first openings; none if their table is corrupt
     /// ([`Observer::events`](crate::Observer::events) says so).
     pub events: Vec<EventStatus>,
+    /// Every semaphore, in the order of their first openings.
+    pub semaphores: Vec<SemaphoreStatus>,
+    /// Every barrier, likewise.
+    pub barriers: Vec<BarrierStatus>,
 }

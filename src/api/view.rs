@@ -99,6 +99,8 @@ impl<E: Env<Real>> View<'_, E> {
                 .count(),
             keys: crate::api::state_keys::seen_keys(self.tables),
             events: self.events().unwrap_or_default(),
+            semaphores: self.semaphores(),
+            barriers: self.barriers(),
             resources: self.resources_of(Target::All),
         })
     }

@@ -73,6 +73,11 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         }
     }
 
+    /// How many pass together; none before that is fixed.
+    pub(crate) fn parties(&self) -> usize {
+        (self.parties.load(Ordering::Acquire) as usize).min(N)
+    }
+
     fn control(&self) -> Control {
         Control(self.control.load(Ordering::Acquire))
     }

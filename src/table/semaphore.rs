@@ -59,6 +59,11 @@ impl<M: Mem, const N: usize> Semaphore<M, N> {
         &self.held[..permits.min(N)]
     }
 
+    /// How many permits there are; none before they are fixed.
+    pub(crate) fn permits(&self) -> usize {
+        self.slots().len()
+    }
+
     /// Takes a permit if one is free (or its holder dead); answers which.
     pub(crate) fn try_acquire(
         &self,

@@ -49,6 +49,8 @@ pub struct Wait {
     /// How long to wait
     #[arg(long, default_value = "30s", value_parser = duration::parse)]
     pub timeout: Duration,
+    #[command(flatten)]
+    pub json: Json,
 }
 
 impl Event {
@@ -59,7 +61,8 @@ impl Event {
                 json: Json { json },
                 ..
             }) => *json,
-            Action::Set(_) | Action::Wait(_) => false,
+            Action::Wait(args) => args.json.json,
+            Action::Set(_) => false,
         }
     }
 }

@@ -43,10 +43,11 @@ pub fn emit_line(line: &str) -> Result<bool, Failure> {
     }
 }
 
-/// Writes the JSON document of a command that failed.
+/// Writes the JSON document of a command that failed, in one line: it may follow others.
 pub fn emit_error(failure: &Failure) {
     // There is nowhere left to complain to.
-    let _ = emit_json(&json::Error::of(failure));
+    let text = serde_json::to_string(&json::Error::of(failure)).unwrap_or_default();
+    let _ = emit_line(&text);
 }
 
 /// Tells people, on standard error, and never fails.

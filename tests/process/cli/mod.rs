@@ -6,5 +6,6 @@ mod event;
 mod exec;
 mod locks;
 mod refusals;
+mod rendezvous;
 mod state;
 mod support;

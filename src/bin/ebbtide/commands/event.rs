@@ -36,7 +36,11 @@ fn wait(options: &SegmentOptions, args: &Wait) -> Result<Code, Failure> {
     let found = CrossProcessEvent::wait_any(&all, Some(args.timeout))?;
     match found.and_then(|index| args.names.get(index)) {
         Some(name) => {
-            output::emit(&format!("{}\n", output::plain(name)))?;
+            if args.json.json {
+                output::emit_json(&events::Found { event: name })?;
+            } else {
+                output::emit(&format!("{}\n", output::plain(name)))?;
+            }
             Ok(Code::Done)
         }
         None => Err(Failure::new(

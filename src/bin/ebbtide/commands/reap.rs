@@ -20,7 +20,9 @@ pub fn run(options: &SegmentOptions, args: &Reap) -> Result<Code, Failure> {
             Err(error) => {
                 let failure = Failure::from(error);
                 output::complain(&format!("{name}: {}", failure.message));
-                worst = failure.code;
+                if failure.code as u8 > worst as u8 {
+                    worst = failure.code;
+                }
             }
         }
     }

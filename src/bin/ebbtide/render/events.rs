@@ -84,3 +84,9 @@ impl<'a> Event<'a> {
         }
     }
 }
+
+/// `event wait`: the first of those waited for that is set.
+#[derive(Debug, Serialize)]
+pub struct Found<'a> {
+    pub event: &'a str,
+}

@@ -5,8 +5,8 @@ use std::time::Duration;
 use ebbtide::{Outcome, RunnerReport, ShutdownReport};
 use serde::Serialize;
 
-use super::events;
 use super::json_resource::{Resource, resources};
+use super::{events, rendezvous};
 use crate::exit::Failure;
 
 fn micros(duration: Duration) -> u64 {
@@ -232,6 +232,8 @@ pub struct Status<'a> {
     keys: Vec<super::state::Key<'a>>,
     resources: Vec<Resource<'a>>,
     events: Vec<events::Event<'a>>,
+    semaphores: Vec<rendezvous::Semaphore<'a>>,
+    barriers: Vec<rendezvous::Barrier<'a>>,
 }
 
 impl<'a> Status<'a> {
@@ -261,6 +263,8 @@ impl<'a> Status<'a> {
             keys: super::state::keys(&status.keys),
             resources: resources(&status.resources),
             events: events::list(&status.events),
+            semaphores: rendezvous::semaphores(&status.semaphores),
+            barriers: rendezvous::barriers(&status.barriers),
         }
     }
 }

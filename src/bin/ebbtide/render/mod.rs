@@ -4,6 +4,7 @@ pub mod events;
 pub mod json;
 mod json_resource;
 pub mod locks;
+pub mod rendezvous;
 pub mod report;
 pub mod resources;
 pub mod state;
