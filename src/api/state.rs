@@ -95,17 +95,20 @@ impl SharedStateManager {
         self
     }
 
-    /// The value of a key, if there is one. Does not block.
+    /// The value of a key, if there is one. Takes no lock, so no writer that is slow,
+    /// stopped or dead makes it wait. Only when commits overtake its copy again and again
+    /// it takes the writers' lock, which it waits for as a write does.
     ///
     /// # Errors
-    /// [`StateError::InvalidKey`], [`SegmentError::ForkedHandle`], `Corrupt`.
+    /// [`StateError::InvalidKey`], [`SegmentError::ForkedHandle`], `Corrupt`; of that lock
+    /// [`StateError::TimedOut`] and [`SegmentError::Full`] (threads).
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
         let mut value = Vec::new();
         Ok(self.get_into(key, &mut value)?.then_some(value))
     }
 
     /// Copies the value of a key into `value`, whose room is used again. False, and
-    /// `value` empty, if there is none. Does not block.
+    /// `value` empty, if there is none. Blocks no more than [`get`](Self::get).
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -217,7 +220,8 @@ impl SharedStateManager {
         Ok(answer)
     }
 
-    /// The values of some keys as they were together at one moment. Does not block.
+    /// The values of some keys as they were together at one moment. Blocks no more than
+    /// [`get`](Self::get).
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -237,7 +241,7 @@ impl SharedStateManager {
         })
     }
 
-    /// All keys of one moment, sorted. Does not block.
+    /// All keys of one moment, sorted. Blocks no more than [`get`](Self::get).
     ///
     /// # Errors
     /// As [`get`](Self::get).
