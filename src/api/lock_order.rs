@@ -28,8 +28,9 @@ pub(super) fn check(core: &Arc<Core>, wanted: usize, denies: bool) -> Result<(),
                 at: core.now(),
                 runner: runner_of(tables, core.process()).unwrap_or_default(),
             };
-            tables.order.record(held, wanted, &culprit);
-            warn(core, held, wanted, &culprit);
+            if tables.order.record(held, wanted, &culprit) {
+                warn(core, held, wanted, &culprit);
+            }
         }
         if denies && refused.is_ok() {
             refused = Err(LockError::OrderViolation {

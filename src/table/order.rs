@@ -133,8 +133,8 @@ impl<M: Mem> Order<M> {
         }
     }
 
-    /// Writes down who closed a circle for the first time.
-    pub(crate) fn record(&self, held: usize, wanted: usize, culprit: &Culprit) {
+    /// Writes down who closed a circle. True for the first: of several at once, one.
+    pub(crate) fn record(&self, held: usize, wanted: usize, culprit: &Culprit) -> bool {
         let begun = self.begun.fetch_add(1, Ordering::Relaxed);
         if let Some(record) = usize::try_from(begun)
             .ok()
@@ -146,7 +146,7 @@ impl<M: Mem> Order<M> {
             let word = VALID | (held as u64) << 16 | wanted as u64;
             record.word.store(word, Ordering::Release);
         }
-        self.violated.add((held, wanted));
+        self.violated.add((held, wanted))
     }
 
     /// Who closed a circle with this pair first, if that is on record.

@@ -145,9 +145,9 @@ pub(super) fn take_away(wanted: Identity, path: &str) -> Option<Fate> {
     match kind_of(wanted) {
         kind @ (FILE | SOCKET | SHARED_MEMORY) if path.starts_with('/') => {
             let is_same = |found: Identity| found[1..] == wanted[1..];
-            // In another mount namespace the path says nothing about what it does not
-            // lead to.
-            let elsewhere = || tag(kind) != wanted[0];
+            // In another mount namespace (if it is known) the path says nothing about what
+            // it does not lead to.
+            let elsewhere = || wanted[0] != kind && wanted[0] != tag(kind);
             match fs::symlink_metadata(path) {
                 Ok(metadata) if identity(kind, &metadata).is_some_and(is_same) => {
                     told(fs::remove_file(path))
