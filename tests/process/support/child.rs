@@ -24,7 +24,7 @@ pub struct Child {
 }
 
 /// Plays the role that the environment names. False in a process that has none.
-pub(super) fn play(roles: &[(&str, Role)]) -> bool {
+pub fn play(roles: &[(&str, Role)]) -> bool {
     let Ok(role) = std::env::var(ROLE) else {
         return false;
     };

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use ebbtide::Liveness;
 
 pub use agent::Agent;
-pub use child::{Child, answer, die, event, reply, summary};
+pub use child::{Child, answer, die, event, play, reply, summary};
 pub use place::{Place, Shutdown, outcome};
 pub use users::{NOBODY, become_nobody, give_away, take_back};
 
@@ -64,7 +64,8 @@ pub fn once_with(name: &'static str, roles: &[(&str, Role)], body: impl Fn(&Plac
     }
 }
 
-fn on(name: &'static str, liveness: Liveness, body: &impl Fn(&Place)) {
+/// Runs the body once on one back end. Not in a child process: see [`play`].
+pub fn on(name: &'static str, liveness: Liveness, body: &impl Fn(&Place)) {
     // Shown when the test fails.
     println!("--- {name} with {liveness:?}");
     watched(name, || {
