@@ -82,7 +82,8 @@ where
         if let Some(record) = core.tables().processes.get(slot) {
             let pid = std::process::id();
             record.pid.store(u64::from(pid), Ordering::Relaxed);
-            let start = process::start_time(pid).unwrap_or(0);
+            // Zero: not known, and then nobody signals it.
+            let start = process::own_start_time().unwrap_or(0);
             record.start_time.store(start, Ordering::Relaxed);
             let namespace = process::pid_namespace().unwrap_or(0);
             record.pid_namespace.store(namespace, Ordering::Relaxed);

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use ebbtide::Liveness;
 
-pub use agent::Agent;
-pub use child::{Child, answer, die, event, play, reply, summary};
+pub use agent::{Agent, until_asleep};
+pub use child::{Child, PARENT, answer, die, event, play, reply, summary};
 pub use place::{Place, Shutdown, outcome};
 pub use users::{NOBODY, become_nobody, give_away, take_back};
 
