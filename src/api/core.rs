@@ -50,6 +50,8 @@ where
         liveness: Liveness,
     ) -> Result<Arc<Self>, SegmentError> {
         fork::watch().map_err(|source| refused("watch forks of", opened.path(), source))?;
+        // Now, not in the middle of a wait: it starts a thread.
+        life::learn().map_err(|source| refused("start a thread for", opened.path(), source))?;
         let mut core = Self {
             opened,
             process: usize::MAX,
@@ -57,8 +59,6 @@ where
             forks: fork::fork_count(),
             reaping: Mutex::new(()),
         };
-        // Now, not in the middle of a wait: it starts a thread.
-        let _ = life::self_test();
         // `claim` reaps what it needs: a dead holder's slot is taken over.
         let processes = &core.tables().processes;
         let claim = || processes.claim(&core, |dead| core.sweep(dead));

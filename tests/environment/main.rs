@@ -10,8 +10,12 @@
 #[path = "../process/support/mod.rs"]
 mod support;
 
+mod clocks;
 mod filter;
 mod hands;
 mod launch;
+mod limits;
+mod missing;
 mod namespaces;
+mod recycled;
 mod untested;

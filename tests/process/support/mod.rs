@@ -23,10 +23,16 @@ use std::time::{Duration, Instant};
 
 use ebbtide::Liveness;
 
-pub use agent::{Agent, until_asleep};
-pub use child::{Child, PARENT, answer, die, event, play, reply, summary};
+pub use agent::Agent;
+pub use child::{Child, answer, die, event, reply, summary};
+// For the storm and the strange surroundings, which are binaries of their own.
 pub use place::{Place, Shutdown, outcome};
 pub use users::{NOBODY, become_nobody, give_away, take_back};
+#[allow(unused_imports)]
+pub use {
+    agent::until_asleep,
+    child::{PARENT, play},
+};
 
 /// How long anything is waited for before it counts as hung. No test is about speed.
 pub const HANG: Duration = Duration::from_secs(30);
