@@ -10,12 +10,17 @@
 #[path = "../process/support/mod.rs"]
 mod support;
 
+mod cgroups;
 mod clocks;
+mod disks;
 mod filter;
 mod hands;
+mod large;
 mod launch;
 mod limits;
 mod missing;
 mod namespaces;
 mod recycled;
+mod spawning;
+mod tables;
 mod untested;
