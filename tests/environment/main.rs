@@ -14,6 +14,7 @@ mod cgroups;
 mod clocks;
 mod disks;
 mod filter;
+mod forking;
 mod hands;
 mod large;
 mod launch;

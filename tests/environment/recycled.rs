@@ -104,16 +104,15 @@ fn owner(_: &Child) {
     let segment = from_env();
     let runner = Runner::join(&segment, "owner").unwrap();
     let manager = ResourceManager::new(&runner);
-    let process = sleep();
+    let mut process = sleep();
     let system = SystemResource::process(&process).unwrap();
     let options = ResourceOptions::new().system(system);
     manager
         .register_resource("child", ResourceType::Process, options)
         .unwrap();
     reply(&process.id().to_string());
-    loop {
-        std::thread::park();
-    }
+    // Until it is killed.
+    process.wait().unwrap();
 }
 
 fn from_env() -> Segment {

@@ -36,9 +36,10 @@ fn starter(child: &Child) {
     for thread in (0..3).map(busy).collect::<Vec<_>>() {
         thread.join().unwrap();
     }
-    let program = Command::new("sleep").arg("600").spawn().unwrap();
+    let mut program = Command::new("sleep").arg("600").spawn().unwrap();
     reply(&program.id().to_string());
-    child.order();
+    // Until it is killed.
+    program.wait().unwrap();
 }
 
 #[test]
