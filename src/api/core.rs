@@ -238,10 +238,11 @@ where
     }
 
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, M> {
-        let pulse = self
-            .tables()
+        let tables = self.tables();
+        let keeper = |process| tables.processes.word(process).keeper();
+        let pulse = tables
             .threads
-            .pulse_of_thread(owner, |process| self.is_held(process));
+            .pulse_of_thread(owner, keeper, |process| self.is_held(process));
         match pulse {
             Pulse::Alive(Some(_)) if self.portable => {
                 let word = self.tables().threads.word(usize::from(owner.slot));

@@ -1,14 +1,22 @@
 //! Programs started by a runner (vfork and exec), and threads that end while others live.
 
+use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
-use crate::support::{self, Agent, Child, HANG, Role, Shutdown, both_with, event, reply};
-use ebbtide::{CrossProcessLock, CrossProcessSemaphore, Runner, ShutdownCoordinator};
+use crate::support::{
+    self, Agent, Child, HANG, Place, Role, Shutdown, both_with, event, outcome, reply,
+};
+use ebbtide::{CrossProcessLock, CrossProcessSemaphore, Outcome, Runner, ShutdownCoordinator};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-const ROLES: [(&str, Role); 2] = [("starter", starter), ("threads", threads)];
+const ROLES: [(&str, Role); 3] = [
+    ("starter", starter),
+    ("threads", threads),
+    ("changeling", changeling),
+];
 
 /// Starts programs as most do, by `posix_spawn`, in whatever state it is.
 fn starter(child: &Child) {
@@ -78,6 +86,82 @@ fn a_program_that_a_dead_runner_started_keeps_nothing_of_it() {
         assert_eq!(place.status().attached, 1);
         kill(program, Signal::SIGKILL).unwrap();
         nix::sys::wait::waitpid(program, None).unwrap();
+    });
+}
+
+/// Becomes another program, with all it has: by the thread that holds it, or by another
+/// while that one waits. None of them is the first of the process.
+fn changeling(child: &Child) {
+    let segment = child.open();
+    let runner = Arc::new(Runner::join(&segment, "changeling").unwrap());
+    let by_holder = child.order() == "holder";
+    let (ready, is_ready) = mpsc::channel();
+    let (held, go) = (Arc::clone(&runner), Arc::new(Barrier::new(2)));
+    let told = Arc::clone(&go);
+    std::thread::spawn(move || {
+        let lock = CrossProcessLock::open(&segment, "device").unwrap();
+        let _guard = lock.lock().unwrap();
+        let _item = held.begin().unwrap();
+        ready.send(()).unwrap();
+        told.wait();
+        if by_holder {
+            become_another();
+        }
+        loop {
+            std::thread::park();
+        }
+    });
+    is_ready.recv().unwrap();
+    reply("ok");
+    child.order();
+    go.wait();
+    if !by_holder {
+        std::thread::spawn(become_another);
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
+fn become_another() {
+    let error = Command::new("sleep").arg("600").exec();
+    panic!("{error}");
+}
+
+/// The pid goes on, the runner does not.
+#[test]
+fn a_runner_that_becomes_another_program_has_died() {
+    both_with(here!(), &ROLES, |place| {
+        for by in ["holder", "other"] {
+            let segment = place.options.open_or_create(Place::NAME).unwrap();
+            let coordinator = ShutdownCoordinator::new(&segment);
+            let mut child = Agent::spawn(place, "changeling", Some(&segment));
+            child.tell(by);
+            assert_eq!(child.reply("join"), "ok");
+            let mut waiter = place.runner(&segment, "waiter");
+            waiter.tell("lock device 30000");
+            waiter.until_asleep();
+            waiter.tell("run");
+            child.tell("exec");
+            // Also where the kernel marks nothing.
+            assert_eq!(waiter.event("lock"), "died=true", "by {by}");
+            waiter.tell("consistent device");
+            waiter.event("consistent");
+            coordinator.begin(Duration::from_secs(3600));
+            let told = "Died changeling=Died waiter=Completed";
+            assert_eq!(waiter.event("run"), told, "by {by}");
+            let report = coordinator.complete();
+            assert_eq!(outcome(&report, "changeling"), &Outcome::Died);
+            coordinator.wait_gone(1, HANG).unwrap();
+            let comm = std::fs::read_to_string(format!("/proc/{}/comm", child.pid())).unwrap();
+            assert_eq!(comm.trim(), "sleep", "it lives");
+            segment.reap().unwrap();
+            child.kill();
+            waiter.quit();
+            assert_eq!(place.status().attached, 1);
+            drop((coordinator, segment));
+            place.options.remove(Place::NAME, false).unwrap();
+        }
     });
 }
 

@@ -28,7 +28,10 @@ fn ends<T, E: Debug>(table: &str, capacity: usize, open: impl Fn(&str) -> Result
         error.contains(&format!("Full {{ table: {table:?}, capacity: {capacity}")),
         "{error}"
     );
-    open(&format!("{table} {}", capacity - 1)).unwrap();
+    // With all who are in it.
+    let last = format!("{table} {}", capacity - 1);
+    assert!(error.contains(&format!("{last:?}")), "{error}");
+    open(&last).unwrap();
 }
 
 #[test]
