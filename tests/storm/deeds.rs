@@ -201,6 +201,8 @@ impl<'a> Deeds<'a> {
         while word.load(Ordering::Acquire) != 0 {
             std::thread::yield_now();
         }
+        // Wide open, so that it is caught on any machine.
+        std::thread::yield_now();
         word.store(1, Ordering::Release);
         let me = self.name();
         let before = self.ledger.guarded(which, 0).swap(me, Ordering::AcqRel);
@@ -208,6 +210,7 @@ impl<'a> Deeds<'a> {
             let text = format!("lock {which}: {me} is in, and so is {before}");
             self.ledger.violate(&text);
         }
+        std::thread::yield_now();
         self.leave(which);
         word.store(0, Ordering::Release);
     }
