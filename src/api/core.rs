@@ -50,6 +50,8 @@ where
         liveness: Liveness,
     ) -> Result<Arc<Self>, SegmentError> {
         fork::watch().map_err(|source| refused("watch forks of", opened.path(), source))?;
+        // Now, not in the middle of a wait: it starts a thread.
+        life::learn().map_err(|source| refused("start a thread for", opened.path(), source))?;
         let mut core = Self {
             opened,
             process: usize::MAX,
@@ -57,8 +59,6 @@ where
             forks: fork::fork_count(),
             reaping: Mutex::new(()),
         };
-        // Now, not in the middle of a wait: it starts a thread.
-        let _ = life::self_test();
         // `claim` reaps what it needs: a dead holder's slot is taken over.
         let processes = &core.tables().processes;
         let claim = || processes.claim(&core, |dead| core.sweep(dead));
@@ -82,7 +82,8 @@ where
         if let Some(record) = core.tables().processes.get(slot) {
             let pid = std::process::id();
             record.pid.store(u64::from(pid), Ordering::Relaxed);
-            let start = process::start_time(pid).unwrap_or(0);
+            // Zero: not known, and then nobody signals it.
+            let start = process::own_start_time().unwrap_or(0);
             record.start_time.store(start, Ordering::Relaxed);
             let namespace = process::pid_namespace().unwrap_or(0);
             record.pid_namespace.store(namespace, Ordering::Relaxed);
@@ -237,10 +238,11 @@ where
     }
 
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, M> {
-        let pulse = self
-            .tables()
+        let tables = self.tables();
+        let keeper = |process| tables.processes.word(process).keeper();
+        let pulse = tables
             .threads
-            .pulse_of_thread(owner, |process| self.is_held(process));
+            .pulse_of_thread(owner, keeper, |process| self.is_held(process));
         match pulse {
             Pulse::Alive(Some(_)) if self.portable => {
                 let word = self.tables().threads.word(usize::from(owner.slot));

@@ -56,7 +56,6 @@ pub(crate) fn index_of<const N: usize>(
                 capacity: N,
                 held_by: names
                     .all()
-                    .take(limits::SEGMENT_NAME_BYTES)
                     .map(|(_, name)| Holder { name, pid: 0 })
                     .collect(),
             }

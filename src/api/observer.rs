@@ -136,9 +136,10 @@ impl Env<Real> for Observer {
     }
 
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Real> {
-        self.observed
-            .body()
+        let tables = self.observed.body();
+        let keeper = |process| tables.processes.word(process).keeper();
+        tables
             .threads
-            .pulse_of_thread(owner, |process| self.is_held(process))
+            .pulse_of_thread(owner, keeper, |process| self.is_held(process))
     }
 }

@@ -40,10 +40,11 @@ impl ProcessHandle {
     /// The handle of a child of this process that has not been waited for.
     ///
     /// # Errors
-    /// No descriptor is left, or the kernel has no pidfds (before 5.3).
+    /// No descriptor is left, the kernel has no pidfds (before 5.3), or `/proc` is missing
+    /// or that of another pid namespace.
     pub fn of_child(child: &Child) -> io::Result<Self> {
         // A child keeps its pid until it is waited for, so its start time is its own.
-        match start_time(child.id()) {
+        match start_time(child.id())? {
             Some(started) => Self::open(child.id(), started),
             None => Ok(Self { pidfd: None }),
         }
@@ -79,7 +80,8 @@ impl ShutdownCoordinator {
     ///
     /// # Errors
     /// [`CoordinationError::NoSuchRunner`] when no living runner has the id, `System`
-    /// when it lives in another pid namespace or the kernel has no pidfds.
+    /// when it lives in another pid namespace, `/proc` shows another one than ours, or the
+    /// kernel has no pidfds.
     pub fn process(&self, id: &str) -> Result<ProcessHandle, CoordinationError> {
         let core = self.checked()?;
         let absent = || CoordinationError::NoSuchRunner { id: id.into() };
@@ -99,6 +101,11 @@ impl ShutdownCoordinator {
         }
         let pid = record.pid.load(Ordering::Relaxed) as u32;
         let started = record.start_time.load(Ordering::Relaxed);
+        if started == 0 {
+            return Err(system(std::io::Error::other(
+                "it could not tell when it was started",
+            )));
+        }
         ProcessHandle::open(pid, started).map_err(system)
     }
 }

@@ -194,7 +194,13 @@ impl SegmentOptions {
     /// segment is allocated now, so that no access fails later), `Permission`, `Clock`.
     pub fn create(&self, name: &str) -> Result<Segment, SegmentError> {
         let name = SegmentName::new(name)?;
-        Segment::attach(segment::create(&name, &self.files)?, self)
+        let created = segment::create(&name, &self.files)?;
+        let made = created.identity();
+        let attached = Segment::attach(created, self);
+        if attached.is_err() {
+            segment::take_back(&name, &self.files, made);
+        }
+        attached
     }
 
     /// Opens a segment and attaches to it.

@@ -21,7 +21,10 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// Local time minus initial-namespace time, in nanoseconds. Zero until [`init`].
 static OFFSET: AtomicI64 = AtomicI64::new(0);
 
-/// The fork count for which `OFFSET` is right, plus one; zero before the first
+/// The same of `CLOCK_BOOTTIME`, which start times of processes are counted in.
+static BOOT_OFFSET: AtomicI64 = AtomicI64::new(0);
+
+/// The fork count for which the offsets are right, plus one; zero before the first
 /// [`init`]. A child may live in another time namespace than its parent.
 static KNOWN_FOR: AtomicU64 = AtomicU64::new(0);
 
@@ -38,9 +41,10 @@ pub(crate) fn init() -> Result<(), SegmentError> {
     if KNOWN_FOR.load(Ordering::Acquire) == process {
         return Ok(());
     }
-    let offset =
-        read_offset(Path::new("/proc/self")).map_err(|problem| SegmentError::Clock { problem })?;
-    OFFSET.store(offset, Ordering::Relaxed);
+    let [monotonic, boot] =
+        read_offsets(Path::new("/proc/self")).map_err(|problem| SegmentError::Clock { problem })?;
+    OFFSET.store(monotonic, Ordering::Relaxed);
+    BOOT_OFFSET.store(boot, Ordering::Relaxed);
     // Threads that race here store the same value twice.
     KNOWN_FOR.store(process, Ordering::Release);
     Ok(())
@@ -59,6 +63,12 @@ pub(crate) fn now() -> u64 {
     normalise(local, OFFSET.load(Ordering::Relaxed))
 }
 
+/// How far this process's `CLOCK_BOOTTIME` is ahead of that of the initial time namespace,
+/// in nanoseconds. Zero until [`init`].
+pub(crate) fn boot_offset() -> i64 {
+    BOOT_OFFSET.load(Ordering::Relaxed)
+}
+
 /// The local `CLOCK_MONOTONIC` value of a normalised instant, saturating.
 pub(crate) fn local(until_micros: u64) -> TimeSpec {
     localise(until_micros, OFFSET.load(Ordering::Relaxed))
@@ -74,14 +84,15 @@ fn localise(until_micros: u64, offset: i64) -> TimeSpec {
     TimeSpec::new(nanos / NANOS_PER_SECOND, nanos % NANOS_PER_SECOND)
 }
 
-fn read_offset(process: &Path) -> Result<i64, String> {
+/// Of the monotonic and the boot clock.
+fn read_offsets(process: &Path) -> Result<[i64; 2], String> {
     let offsets = process.join("timens_offsets");
     let text = match std::fs::read_to_string(&offsets) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // A kernel without time namespaces has the directory but not the file.
             return if process.join("ns").is_dir() {
-                Ok(0)
+                Ok([0; 2])
             } else {
                 Err(format!(
                     "{} does not exist (is /proc mounted?)",
@@ -101,15 +112,18 @@ fn read_offset(process: &Path) -> Result<i64, String> {
              fork once before using the segment",
         ));
     }
-    parse_offset(&text)
-        .ok_or_else(|| format!("{} has no usable line \"monotonic\"", offsets.display()))
+    let parsed = |clock| {
+        parse_offset(&text, clock)
+            .ok_or_else(|| format!("{} has no usable line {clock:?}", offsets.display()))
+    };
+    Ok([parsed("monotonic")?, parsed("boottime")?])
 }
 
-/// Parses `monotonic <seconds> <nanoseconds>`: the offset in nanoseconds.
-fn parse_offset(text: &str) -> Option<i64> {
+/// Parses `<clock> <seconds> <nanoseconds>`: the offset in nanoseconds.
+fn parse_offset(text: &str, clock: &str) -> Option<i64> {
     let mut fields = text.lines().find_map(|line| {
         let mut fields = line.split_ascii_whitespace();
-        (fields.next() == Some("monotonic")).then_some(fields)
+        (fields.next() == Some(clock)).then_some(fields)
     })?;
     let seconds: i64 = fields.next()?.parse().ok()?;
     let nanos: i64 = fields.next()?.parse().ok()?;
@@ -126,10 +140,12 @@ mod tests {
     #[test]
     fn offset_lines_are_parsed_strictly() {
         let kernel = "monotonic           0         0\nboottime            0         0\n";
-        assert_eq!(parse_offset(kernel), Some(0));
+        let monotonic = |text| parse_offset(text, "monotonic");
+        assert_eq!(monotonic(kernel), Some(0));
+        assert_eq!(monotonic("monotonic -5 250000000\n"), Some(-4_750_000_000));
         assert_eq!(
-            parse_offset("monotonic -5 250000000\n"),
-            Some(-4_750_000_000)
+            parse_offset("monotonic 1 0\nboottime 2 5", "boottime"),
+            Some(2_000_000_005)
         );
         for bad in [
             "",
@@ -142,31 +158,33 @@ mod tests {
             "monotonic 1 1000000000",
             "monotonic 9223372036854775807 0",
         ] {
-            assert_eq!(parse_offset(bad), None, "{bad:?}");
+            assert_eq!(monotonic(bad), None, "{bad:?}");
         }
     }
 
     #[test]
     fn missing_file_is_zero_only_where_the_kernel_has_no_time_namespaces() {
         let process = tempfile::tempdir().unwrap();
-        assert!(read_offset(process.path()).is_err());
+        assert!(read_offsets(process.path()).is_err());
         std::fs::create_dir(process.path().join("ns")).unwrap();
-        assert_eq!(read_offset(process.path()), Ok(0));
-        std::fs::write(process.path().join("timens_offsets"), "monotonic 1 0").unwrap();
-        assert!(read_offset(process.path()).is_err(), "unknown namespace");
+        assert_eq!(read_offsets(process.path()), Ok([0; 2]));
+        let text = "monotonic 1 0\nboottime 2 0";
+        std::fs::write(process.path().join("timens_offsets"), text).unwrap();
+        assert!(read_offsets(process.path()).is_err(), "unknown namespace");
         let link = |target: &str, name: &str| {
             std::os::unix::fs::symlink(target, process.path().join("ns").join(name)).unwrap();
         };
         link("time:[1]", "time");
         link("time:[2]", "time_for_children");
         assert!(
-            read_offset(process.path())
+            read_offsets(process.path())
                 .unwrap_err()
                 .contains("unshared")
         );
         std::fs::remove_file(process.path().join("ns/time_for_children")).unwrap();
         link("time:[1]", "time_for_children");
-        assert_eq!(read_offset(process.path()), Ok(NANOS_PER_SECOND));
+        let known = [NANOS_PER_SECOND, 2 * NANOS_PER_SECOND];
+        assert_eq!(read_offsets(process.path()), Ok(known));
     }
 
     #[test]

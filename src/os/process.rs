@@ -6,8 +6,9 @@ use std::os::unix::fs::MetadataExt;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use nix::unistd::SysconfVar;
 
-use crate::os::signal;
+use crate::os::{clock, signal};
 
 /// The random number of this boot of the host, the same in all containers.
 ///
@@ -19,10 +20,62 @@ pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "boot_id is not a UUID"))
 }
 
-/// The start time of a process in clock ticks since boot, as its own mount of
-/// `/proc` shows it; `None` when there is no such process (or no `/proc`).
-pub(crate) fn start_time(pid: u32) -> Option<u64> {
-    parse_start_time(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+/// The start time of a process of this pid namespace, in clock ticks since boot as the
+/// initial time namespace counts them; `None` when there is no such process.
+///
+/// # Errors
+/// It cannot be told: there is no `/proc`, it shows another pid namespace than ours (the
+/// number would be that of a stranger), or our clock's offset is not known.
+pub(crate) fn start_time(pid: u32) -> io::Result<Option<u64>> {
+    if !shows_our_namespace(&std::fs::read_to_string("/proc/self/status")?) {
+        return Err(io::Error::other(
+            "/proc shows the processes of another pid namespace; mount one of this namespace",
+        ));
+    }
+    match std::fs::read(format!("/proc/{pid}/stat")) {
+        Ok(stat) => normalised(parse_start_time(&stat)),
+        // ESRCH: it was waited for between the opening and the reading.
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The start time of this process, whatever `/proc` shows besides.
+///
+/// # Errors
+/// As [`start_time`], but for the namespace.
+pub(crate) fn own_start_time() -> io::Result<u64> {
+    let stat = std::fs::read("/proc/self/stat")?;
+    normalised(parse_start_time(&stat))?.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+}
+
+/// Start times are shown with the reader's own offset, so that of a process is another
+/// number in each time namespace.
+fn normalised(ticks: Option<u64>) -> io::Result<Option<u64>> {
+    let Some(ticks) = ticks else { return Ok(None) };
+    clock::init().map_err(io::Error::other)?;
+    let per_second = nix::unistd::sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100);
+    let tick = 1_000_000_000 / per_second.max(1);
+    let ahead = clock::boot_offset();
+    if ahead % tick != 0 {
+        // It is rounded after the offset is added: the number is not exact.
+        return Err(io::Error::other(
+            "the offset of this time namespace is no whole number of clock ticks",
+        ));
+    }
+    Ok(Some(ticks.wrapping_add_signed(-(ahead / tick))))
+}
+
+/// Whether this `/proc` is of our own pid namespace: `NSpid` lists our pid in each
+/// namespace from the one shown down to our own.
+fn shows_our_namespace(status: &str) -> bool {
+    let mut lines = status.lines();
+    let pids = lines.find_map(|line| line.strip_prefix("NSpid:"));
+    pids.is_some_and(|pids| pids.split_ascii_whitespace().count() == 1)
 }
 
 /// The inode of this process's pid namespace: equal numbers mean comparable pids.
@@ -77,7 +130,7 @@ impl Pidfd {
     /// `start_time`. `None` when that very process is gone.
     ///
     /// # Errors
-    /// The kernel has no pidfds, or no descriptor is left.
+    /// The kernel has no pidfds, no descriptor is left, or [`start_time`] cannot tell.
     pub(crate) fn open(pid: u32, expected_start_time: u64) -> io::Result<Option<Self>> {
         let Ok(number) = libc::pid_t::try_from(pid) else {
             return Ok(None);
@@ -94,7 +147,7 @@ impl Pidfd {
         // Identity after opening: if it fits now, then the expected process lives
         // now; it lived already when the caller learned its start time, that is
         // before the opening; so it had the pid at the opening, too.
-        Ok((start_time(pid) == Some(expected_start_time)).then_some(Self { descriptor }))
+        Ok((start_time(pid)? == Some(expected_start_time)).then_some(Self { descriptor }))
     }
 
     /// Sends a signal. `false` when the process is gone.
@@ -127,8 +180,19 @@ mod tests {
         assert_eq!(parse_start_time(stat), Some(777));
         assert_eq!(parse_start_time(b"12 (a) S 1"), None);
         assert_eq!(parse_start_time(b"no parenthesis"), None);
-        assert!(start_time(std::process::id()).is_some());
-        assert_eq!(start_time(u32::MAX), None);
+        let own = start_time(std::process::id()).unwrap();
+        assert_eq!(own, Some(own_start_time().unwrap()));
+        assert_eq!(start_time(u32::MAX).unwrap(), None);
+    }
+
+    #[test]
+    fn a_proc_of_another_namespace_is_known_by_its_list_of_pids() {
+        assert!(shows_our_namespace("Pid:\t7\nNSpid:\t7\nNSpgid:\t7 1"));
+        assert!(!shows_our_namespace("Pid:\t7\nNSpid:\t7\t1\n"));
+        assert!(
+            !shows_our_namespace("Pid:\t7\n"),
+            "a kernel that does not say"
+        );
     }
 
     #[test]
@@ -150,7 +214,7 @@ mod tests {
             .arg("60")
             .spawn()
             .unwrap();
-        let start = start_time(child.id()).unwrap();
+        let start = start_time(child.id()).unwrap().unwrap();
         assert!(Pidfd::open(child.id(), start + 1).unwrap().is_none());
         assert!(Pidfd::open(0, 0).unwrap().is_none());
         assert!(Pidfd::open(u32::MAX, 0).unwrap().is_none());

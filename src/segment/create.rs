@@ -12,13 +12,14 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
 use crate::error::SegmentError;
+use crate::os::fork::PrivateFile;
 use crate::os::{clock, process};
 use crate::segment::directory::Directory;
 use crate::segment::header::{Birth, Body, Identity};
 use crate::segment::inode::{Inode, allocate, no_space_or};
 use crate::segment::map::{Unverified, total_bytes};
 use crate::segment::name::SegmentName;
-use crate::segment::open::{Opened, Options, boot_id, open_in, stale};
+use crate::segment::open::{Opened, Options, boot_id, open_in};
 use crate::segment::refused;
 use crate::segment::remove::remove_leftover;
 
@@ -39,7 +40,7 @@ const TEMPORARY: &str = ".tmp-";
 ///
 /// # Errors
 /// `Exists`; `NoSpace` when the file system has no room for all of it; `Clock`,
-/// `Directory`, `Permission`, `Io`; `Stale` when it was removed at once.
+/// `Directory`, `Permission`, `Io`.
 pub(crate) fn create<B: Body>(
     name: &SegmentName,
     options: &Options,
@@ -89,26 +90,18 @@ fn create_in<B: Body>(
     if Inode::look_up(directory, name).is_ok() && !remove_leftover(directory, name)? {
         return Err(exists(directory, name));
     }
-    let identity = build::<B>(
-        directory,
-        name,
-        options,
-        Blank::new(directory, total_bytes::<B>())?,
-    )?;
-    match open_in(directory, name, options) {
-        Ok(opened) if opened.identity() == identity => Ok(opened),
-        Ok(_) | Err(SegmentError::NotFound { .. }) => Err(stale(name)),
-        Err(error) => Err(error),
-    }
+    let blank = Blank::new(directory, total_bytes::<B>())?;
+    build::<B>(directory, name, options, blank)
 }
 
-/// Fills the blank file and gives it its name.
+/// Fills the blank file, opens it, and gives it its name last: whatever is refused, no
+/// name is left of it.
 pub(super) fn build<B: Body>(
     directory: &Directory,
     name: &SegmentName,
     options: &Options,
     blank: Blank<'_>,
-) -> Result<Identity, SegmentError> {
+) -> Result<Opened<B>, SegmentError> {
     let path = directory.path_of(name);
     let fail = |operation| {
         let path = &path;
@@ -120,11 +113,11 @@ pub(super) fn build<B: Body>(
     allocate(&blank.file, bytes)
         .map_err(|error| no_space_or(error, directory.path().to_path_buf(), bytes))?;
 
-    let identity = random(&path)?;
+    let (identity, boot) = (random(&path)?, boot_id()?);
     let unverified =
         Unverified::<B>::map(&blank.file).map_err(|error| refused("map", &path, error))?;
     unverified.initialise(&Birth {
-        boot: boot_id()?,
+        boot,
         identity,
         created_at: clock::now(),
         pid: std::process::id(),
@@ -133,7 +126,12 @@ pub(super) fn build<B: Body>(
             .map_err(|error| refused("read", Path::new("/proc/self/ns/pid"), error))?,
     });
 
+    let map = unverified.verify(boot, &path)?;
     let source = format!("/proc/self/fd/{}", blank.file.as_raw_fd());
+    // Another open file description than the mapped one.
+    let locks = PrivateFile::open(|| File::options().read(true).write(true).open(&source))
+        .map_err(|error| refused("open", &path, error))?;
+    let opened = Opened::new(map, locks, name, directory.path());
     match linkat(
         AT_FDCWD,
         source.as_str(),
@@ -141,7 +139,7 @@ pub(super) fn build<B: Body>(
         name.as_str(),
         AtFlags::AT_SYMLINK_FOLLOW,
     ) {
-        Ok(()) => Ok(identity),
+        Ok(()) => Ok(opened),
         Err(Errno::EEXIST) => Err(exists(directory, name)),
         Err(error) => Err(refused("give its name to", &path, error)),
     }

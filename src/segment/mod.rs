@@ -21,7 +21,7 @@ pub(crate) use directory::Directory;
 pub(crate) use header::{Body, fingerprint};
 pub(crate) use name::SegmentName;
 pub(crate) use open::{Observed, Opened, Options, observe, open, open_token};
-pub(crate) use remove::remove;
+pub(crate) use remove::{remove, take_back};
 pub(crate) use shared::{Shared, shared};
 pub use token::Token;
 

@@ -64,6 +64,23 @@ pub(crate) struct Opened<B> {
 }
 
 impl<B: Body> Opened<B> {
+    /// `locks` must be of the mapped inode, by another open file description.
+    pub(crate) fn new(
+        map: Map<B>,
+        locks: PrivateFile,
+        name: &SegmentName,
+        directory: &Path,
+    ) -> Self {
+        Self {
+            identity: map.header().identity(),
+            map,
+            locks,
+            name: name.clone(),
+            path: directory.join(name.as_str()),
+            directory: directory.to_path_buf(),
+        }
+    }
+
     /// The verified header.
     #[inline]
     pub(crate) fn header(&self) -> &Header {
@@ -281,14 +298,7 @@ pub(crate) fn open_in<B: Body>(
     inode.fill_holes(&file)?;
     let locks = PrivateFile::open(|| inode.reopen(true))
         .map_err(|error| refused("open", inode.path(), error))?;
-    Ok(Opened {
-        identity: map.header().identity(),
-        map,
-        locks,
-        name: name.clone(),
-        directory: directory.path().to_path_buf(),
-        path: inode.path().to_path_buf(),
-    })
+    Ok(Opened::new(map, locks, name, directory.path()))
 }
 
 /// All checks that need no byte of the file.

@@ -8,7 +8,7 @@ use crate::limits::MAX_PROCESSES;
 use crate::os::file::{PROCESS_LOCKS, try_lock_range};
 use crate::os::fork::PrivateFile;
 use crate::segment::directory::Directory;
-use crate::segment::header::HEADER_BYTES;
+use crate::segment::header::{HEADER_BYTES, Identity};
 use crate::segment::inode::{Inode, not_found};
 use crate::segment::map::{Nothing, Unverified};
 use crate::segment::name::SegmentName;
@@ -41,6 +41,23 @@ pub(crate) fn remove(
     };
     let inode = Inode::look_up(&directory, name)?;
     remove_inode(&directory, name, &inode, force)
+}
+
+/// Removes a segment again that its creator could not attach to, unless somebody else has
+/// by now. As far as that can be done: it is nothing but an empty segment.
+pub(crate) fn take_back(name: &SegmentName, options: &Options, made: Identity) {
+    let remove = || {
+        let directory = Directory::existing(&options.path()?)?;
+        let Some(directory) = directory else {
+            return Ok(());
+        };
+        let inode = Inode::look_up(&directory, name)?;
+        if with_header(&inode, |header| header.identity())? == Some(made) {
+            remove_inode(&directory, name, &inode, false)?;
+        }
+        Ok::<_, SegmentError>(())
+    };
+    let _ = remove();
 }
 
 /// Finishes the removal of a segment that is marked as removed but still has its

@@ -143,14 +143,32 @@ pub(crate) fn release(life: &RealLife) -> io::Result<()> {
     imp::release(life)
 }
 
+static FOUND: OnceLock<Option<usize>> = OnceLock::new();
+
+/// Lets [`self_test`] look, once per process. Before anything is concluded from it: a
+/// process that could not look now must not be portable for ever, nor become so halfway.
+///
+/// # Errors
+/// There is no thread to look with; nothing is known.
+pub(crate) fn learn() -> io::Result<()> {
+    if FOUND.get().is_none() {
+        let found = match imp::locate() {
+            Some(index) => imp::is_marked_at_exit(index)?.then_some(index),
+            None => None,
+        };
+        // Threads that look at once find the same.
+        let _ = FOUND.set(found);
+    }
+    Ok(())
+}
+
 /// At which index of the area the libc keeps the futex word; `None` if it could not
 /// be found or the kernel does not mark it: use portable liveness. Looks once.
 pub(crate) fn self_test() -> Option<usize> {
-    static FOUND: OnceLock<Option<usize>> = OnceLock::new();
-    *FOUND.get_or_init(|| {
-        let index = imp::locate()?;
-        imp::is_marked_at_exit(index).then_some(index)
-    })
+    if FOUND.get().is_none() {
+        let _ = learn();
+    }
+    FOUND.get().copied().flatten()
 }
 
 #[cfg(target_os = "linux")]
@@ -258,7 +276,7 @@ mod imp {
 
     /// Lets a thread end while it holds a scratch word. The kernel walks the robust
     /// list before it reports the thread as joinable.
-    pub(super) fn is_marked_at_exit(index: usize) -> bool {
+    pub(super) fn is_marked_at_exit(index: usize) -> io::Result<bool> {
         let scratch = Arc::new(RealLife::default());
         let held = Arc::clone(&scratch);
         let joined = thread::Builder::new()
@@ -269,10 +287,10 @@ mod imp {
                 // The list outlives this closure: whoever joins drops the last reference.
                 drop(held);
                 answer
-            })
-            .map(thread::JoinHandle::join);
-        let held = matches!(joined, Ok(Ok(true)));
-        held && scratch.words[index].load(Ordering::Acquire) & OWNER_DIED != 0
+            })?
+            .join();
+        let held = matches!(joined, Ok(true));
+        Ok(held && scratch.words[index].load(Ordering::Acquire) & OWNER_DIED != 0)
     }
 }
 
@@ -293,8 +311,8 @@ mod imp {
         None
     }
 
-    pub(super) fn is_marked_at_exit(_: usize) -> bool {
-        false
+    pub(super) fn is_marked_at_exit(_: usize) -> io::Result<bool> {
+        Ok(false)
     }
 }
 

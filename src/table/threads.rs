@@ -168,7 +168,13 @@ impl<M: Mem, const N: usize> Threads<M, N> {
     }
 
     /// The life of a process by its threads: `keeper` speaks for it while it lives, then
-    /// any other thread. `fallback` (the byte lock) decides where no life word speaks.
+    /// any other thread. `fallback` (the byte lock) decides where no life word speaks, and
+    /// where the keeper is dead and another word is not marked.
+    ///
+    /// The latter is how a process dies, for microseconds; and how it stays when a thread
+    /// that is not its first has called `exec`: the kernel gives that thread the first
+    /// one's id before it walks the list of held words, and does not know its own again.
+    /// The byte lock is free only after all threads have been through that walk.
     pub(crate) fn pulse_of_process(
         &self,
         process: usize,
@@ -179,12 +185,15 @@ impl<M: Mem, const N: usize> Threads<M, N> {
         match keeper.map(|slot| self.life_of(slot)) {
             Some(LifeSign::Beats(word)) => return Pulse::Alive(Some(word)),
             Some(LifeSign::Marked) => {
-                for slot in self.of_process(process) {
-                    if let LifeSign::Beats(word) = self.life_of(slot) {
-                        return Pulse::Alive(Some(word));
-                    }
-                }
-                return Pulse::Dead;
+                let mut others = self.of_process(process);
+                let beats = others.find_map(|slot| match self.life_of(slot) {
+                    LifeSign::Beats(word) => Some(word),
+                    LifeSign::Marked | LifeSign::Silent => None,
+                });
+                return match beats {
+                    Some(word) if fallback() => Pulse::Alive(Some(word)),
+                    Some(_) | None => Pulse::Dead,
+                };
             }
             Some(LifeSign::Silent) | None => {}
         }
@@ -195,11 +204,13 @@ impl<M: Mem, const N: usize> Threads<M, N> {
         }
     }
 
-    /// The life of one thread, for locks.
+    /// The life of one thread, for locks. `keeper` is that of a process; `fallback` as for
+    /// [`pulse_of_process`](Self::pulse_of_process).
     pub(crate) fn pulse_of_thread(
         &self,
         owner: Owner,
-        fallback: impl FnOnce(usize) -> bool,
+        keeper: impl FnOnce(usize) -> Option<usize>,
+        fallback: impl Fn(usize) -> bool,
     ) -> Pulse<'_, M> {
         let slot = usize::from(owner.slot);
         let word = self.word(slot);
@@ -210,11 +221,22 @@ impl<M: Mem, const N: usize> Threads<M, N> {
             return Pulse::Dead;
         }
         match self.life_of(slot) {
+            LifeSign::Beats(_) if self.is_dead(keeper(process), process) && !fallback(process) => {
+                Pulse::Dead
+            }
             LifeSign::Beats(life) => Pulse::Alive(Some(life)),
             LifeSign::Marked => Pulse::Dead,
             LifeSign::Silent if fallback(process) => Pulse::Alive(None),
             LifeSign::Silent => Pulse::Dead,
         }
+    }
+
+    /// Whether the kernel has marked the keeper of a process.
+    fn is_dead(&self, keeper: Option<usize>, process: usize) -> bool {
+        keeper.is_some_and(|slot| {
+            self.word(slot).process() == Some(process)
+                && matches!(self.life_of(slot), LifeSign::Marked)
+        })
     }
 }
 

@@ -71,9 +71,9 @@ impl SystemResource {
     /// A child process that has not been waited for.
     ///
     /// # Errors
-    /// `NotFound` when it is gone, or there is no `/proc`.
+    /// `NotFound` when it is gone; there is no `/proc`, or that of another pid namespace.
     pub fn process(child: &Child) -> io::Result<Self> {
-        let started = start_time(child.id()).ok_or(io::ErrorKind::NotFound)?;
+        let started = start_time(child.id())?.ok_or(io::ErrorKind::NotFound)?;
         Ok(Self {
             path: String::new(),
             identity: [

@@ -195,7 +195,7 @@ fn file_systems_without_unnamed_files_leave_no_temporary_name() {
         let blank = Blank::named(&directory, 1).unwrap();
         build::<Words>(&directory, &place.name, &place.options, blank)
     };
-    let identity = build().unwrap();
+    let identity = build().unwrap().identity();
     assert_eq!(place.open().unwrap().identity(), identity);
     assert!(matches!(build(), Err(SegmentError::Exists { .. })));
     assert!(fresh.exists() && !abandoned.exists());

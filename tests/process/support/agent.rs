@@ -66,9 +66,14 @@ impl Agent {
         command
     }
 
-    pub fn start(role: &str, mut command: Command) -> Self {
+    pub fn start(role: &str, command: Command) -> Self {
+        Self::try_start(role, command).unwrap()
+    }
+
+    /// The same where the system may refuse what the command asks for.
+    pub fn try_start(role: &str, mut command: Command) -> std::io::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap();
+        let mut process = command.spawn()?;
         let (reply, replies) = mpsc::channel();
         let (event, events) = mpsc::channel();
         let output = BufReader::new(process.stdout.take().unwrap());
@@ -84,14 +89,14 @@ impl Agent {
                 };
             }
         });
-        Self {
+        Ok(Self {
             role: role.into(),
             orders: process.stdin.take(),
             process,
             replies,
             events,
             seen: VecDeque::new(),
-        }
+        })
     }
 
     pub fn pid(&self) -> u32 {
@@ -167,25 +172,10 @@ impl Agent {
             .any(|event| event.split(' ').next() == Some(kind))
     }
 
-    /// Waits until a thread of it sleeps on a word of the segment, which is how every
-    /// wait of the library waits: then an order to wait for something is under way.
+    /// Waits until a thread of it sleeps on a word of the segment: see [`until_asleep`].
     #[track_caller]
     pub fn until_asleep(&self) {
-        // The standard library's own waits have the private flag.
-        const SHARED_WAIT: &str = "0x9";
-        let calls = |call: &str| {
-            let mut words = call.split(' ');
-            let number: Option<i64> = words.next().and_then(|number| number.parse().ok());
-            number == Some(libc::SYS_futex_waitv)
-                || number == Some(libc::SYS_futex) && words.nth(1) == Some(SHARED_WAIT)
-        };
-        super::until_true("it sleeps on the segment", || {
-            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
-            tasks
-                .flatten()
-                .filter_map(|task| std::fs::read_to_string(task.path().join("syscall")).ok())
-                .any(|call| calls(&call))
-        });
+        until_asleep(self.pid());
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -241,4 +231,25 @@ impl Drop for Agent {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Waits until a thread of a process sleeps on a word of the segment, which is how every
+/// wait of the library waits: then an order to wait for something is under way.
+#[track_caller]
+pub fn until_asleep(pid: u32) {
+    // The standard library's own waits have the private flag.
+    const SHARED_WAIT: &str = "0x9";
+    let calls = |call: &str| {
+        let mut words = call.split(' ');
+        let number: Option<i64> = words.next().and_then(|number| number.parse().ok());
+        number == Some(libc::SYS_futex_waitv)
+            || number == Some(libc::SYS_futex) && words.nth(1) == Some(SHARED_WAIT)
+    };
+    super::until_true("it sleeps on the segment", || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        tasks
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("syscall")).ok())
+            .any(|call| calls(&call))
+    });
 }

@@ -25,8 +25,14 @@ use ebbtide::Liveness;
 
 pub use agent::Agent;
 pub use child::{Child, answer, die, event, reply, summary};
+// For the storm and the strange surroundings, which are binaries of their own.
 pub use place::{Place, Shutdown, outcome};
 pub use users::{NOBODY, become_nobody, give_away, take_back};
+#[allow(unused_imports)]
+pub use {
+    agent::until_asleep,
+    child::{PARENT, play},
+};
 
 /// How long anything is waited for before it counts as hung. No test is about speed.
 pub const HANG: Duration = Duration::from_secs(30);
@@ -64,7 +70,8 @@ pub fn once_with(name: &'static str, roles: &[(&str, Role)], body: impl Fn(&Plac
     }
 }
 
-fn on(name: &'static str, liveness: Liveness, body: &impl Fn(&Place)) {
+/// Runs the body once on one back end. Not in a child process: see [`play`].
+pub fn on(name: &'static str, liveness: Liveness, body: &impl Fn(&Place)) {
     // Shown when the test fails.
     println!("--- {name} with {liveness:?}");
     watched(name, || {
