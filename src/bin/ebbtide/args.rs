@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use ebbtide::{Mode, Scope};
 
 use crate::event_args::Event;
+use crate::status_args::StatusArgs;
 use crate::{duration, signal};
 
 const EXIT_CODES: &str = "\
@@ -56,7 +57,8 @@ pub enum Command {
     /// List the segments
     Ls(Json),
     /// Show phase, time left, who blocks, and all runners
-    Status(Status),
+    #[command(after_help = crate::status_args::HELP)]
+    Status(StatusArgs),
     /// Shut all runners down, or one, and wait for the outcome
     Shutdown(Shutdown),
     /// Call a shutdown off; possible until Closing begins
@@ -215,8 +217,11 @@ pub struct Shutdown {
     /// Why, for everybody to read; the first reason given stands
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub reason: String,
+    /// Wait for the outcome, which is the exit code; the default
+    #[arg(long, overrides_with = "no_wait")]
+    pub wait: bool,
     /// Return at once
-    #[arg(long)]
+    #[arg(long, overrides_with = "wait")]
     pub no_wait: bool,
     #[command(flatten)]
     pub json: Json,
