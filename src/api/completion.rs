@@ -38,6 +38,7 @@ impl ShutdownCoordinator {
         let until = deadline(core, Some(timeout));
         let mut completion = Completion::new(self, scope)?;
         loop {
+            core.deaths.tell(core.tables());
             if let Some(report) = completion.look()? {
                 return Ok(report);
             }
@@ -215,6 +216,7 @@ impl Completion {
         sleep: &mut Sleep<'c>,
     ) -> Result<Option<ShutdownReport>, CoordinationError> {
         loop {
+            core.deaths.tell(core.tables());
             if let Some(report) = self.look()? {
                 return Ok(Some(report));
             }

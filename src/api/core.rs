@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::api::options::Liveness;
+use crate::api::trace;
 use crate::error::{Holder, SegmentError};
 use crate::layout::Layout;
 use crate::limits::MAX_PROCESSES;
@@ -38,6 +39,7 @@ where
     forks: u32,
     /// A byte lock excludes other processes, not other threads of this attachment.
     reaping: Mutex<()>,
+    pub(crate) deaths: trace::Deaths,
 }
 
 impl<M: Mem> Core<M>
@@ -56,6 +58,7 @@ where
             portable: liveness.is_portable()?,
             forks: fork::fork_count(),
             reaping: Mutex::new(()),
+            deaths: Default::default(),
         };
         // Now, not in the middle of a wait: it starts a thread.
         let _ = life::self_test();
@@ -231,9 +234,15 @@ where
             return Pulse::Dead;
         }
         let keeper = word.keeper().filter(|_| word.is_live() && !self.portable);
-        tables
+        let pulse = tables
             .threads
-            .pulse_of_process(process, keeper, || self.is_held(process))
+            .pulse_of_process(process, keeper, || self.is_held(process));
+        // One that has freed its slot meanwhile has left in order.
+        if matches!(pulse, Pulse::Dead) && tables.processes.word(process) == word {
+            let pid = self.pid_of(process);
+            self.deaths.saw(process, word.generation(), pid);
+        }
+        pulse
     }
 
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, M> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::api::coordinator::{Aim, ShutdownCoordinator};
 use crate::api::request::Scope;
+use crate::api::trace;
 use crate::api::view::corrupt;
 use crate::error::CoordinationError;
 use crate::phase::{Mode, Phase};
@@ -29,6 +30,7 @@ impl ShutdownCoordinator {
             Some(before) => {
                 // A runner that is shut down with the group sleeps on the group's word.
                 group.scope.wake_all();
+                trace::escalated(scope, before, mode);
                 Ok(before)
             }
         }
@@ -57,7 +59,11 @@ impl ShutdownCoordinator {
         let more = u64::try_from(more.as_micros()).unwrap_or(u64::MAX);
         match record.extend(control, more, core.now()) {
             0 => Err(CoordinationError::CapReached),
-            granted => Ok(Duration::from_micros(granted)),
+            granted => {
+                let granted = Duration::from_micros(granted);
+                trace::extended(scope, granted);
+                Ok(granted)
+            }
         }
     }
 
@@ -78,6 +84,7 @@ impl ShutdownCoordinator {
                 if matches!(scope, Scope::Runner(_)) {
                     group.scope.wake_all();
                 }
+                trace::cancelled(scope);
                 Ok(())
             }
             Cancelled::TooLate(phase) => Err(CoordinationError::TooLate { phase }),

@@ -12,6 +12,7 @@ use crate::api::names::{describe, index_of};
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::threads;
+use crate::api::trace;
 use crate::error::{LockError, SegmentError};
 use crate::sync::mutex::{Acquired, Busy, Mutex, NotLocked};
 use crate::sync::{Env, Owner, Real};
@@ -167,6 +168,9 @@ impl CrossProcessLock {
 
     fn guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
         threads::took(self.session.core(), self.index);
+        if acquired.previous_owner_died {
+            trace::owner_died(&self.name);
+        }
         LockGuard {
             lock: self,
             me,

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use crate::api::core::Core;
 use crate::api::lock::CrossProcessLock;
+use crate::api::lock_wait::lock_name;
 use crate::api::reactor::Sleep;
 use crate::api::session::Session;
 use crate::api::threads;
+use crate::api::trace;
 use crate::api::waiting::{Look, Wait};
 use crate::error::{CoordinationError, SegmentError};
 use crate::sync::mem::ALL;
@@ -69,6 +71,9 @@ impl Asking {
                 {
                     // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
                     Real::wake(Real::cell(crate::sync::LifeArea::word(&thread.life)), ALL);
+                }
+                if acquired.previous_owner_died {
+                    trace::owner_died(&lock_name(core.tables(), self.index));
                 }
                 Ok(Some(ProcessLockGuard {
                     session: Arc::clone(&self.session),

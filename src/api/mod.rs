@@ -48,6 +48,7 @@ pub(crate) mod subscription;
 pub(crate) mod systemd;
 mod systemd_words;
 pub(crate) mod threads;
+mod trace;
 pub(crate) mod transaction;
 pub(crate) mod view;
 pub(crate) mod view_events;

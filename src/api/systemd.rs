@@ -11,6 +11,7 @@ use crate::api::systemd_words::{Feeding, Seen, Words};
 use crate::api::view::{Target, View};
 use crate::error::{CoordinationError, SegmentError};
 use crate::limits::WAIT_BOUND_MICROS;
+use crate::os::fork::fork_count;
 use crate::os::notify::{NotifySocket, variable};
 use crate::phase::Phase;
 use crate::sync::mem::ALL;
@@ -66,7 +67,8 @@ pub enum Watchdog {
 /// ```
 #[must_use = "nothing is told once it is dropped"]
 pub struct SystemdNotifier {
-    core: Arc<Core>,
+    /// Of this process when it was made.
+    forks: u32,
     stop: Arc<AtomicU32>,
     thread: Option<JoinHandle<()>>,
 }
@@ -85,10 +87,10 @@ impl SystemdNotifier {
             return Ok(None);
         };
         let socket = NotifySocket::open(&address).map_err(|error| unusable(SOCKET, &error))?;
-        let (core, stop) = (Arc::clone(runner.core()), Arc::new(AtomicU32::new(0)));
+        let stop = Arc::new(AtomicU32::new(0));
         let (slot, generation) = runner.key();
         let mut teller = Teller {
-            core: Arc::clone(&core),
+            core: Arc::clone(runner.core()),
             slot,
             generation,
             socket,
@@ -106,7 +108,7 @@ impl SystemdNotifier {
                 source,
             })?;
         Ok(Some(Self {
-            core,
+            forks: fork_count(),
             stop,
             thread: Some(thread),
         }))
@@ -116,7 +118,7 @@ impl SystemdNotifier {
 impl Drop for SystemdNotifier {
     fn drop(&mut self) {
         let thread = self.thread.take();
-        if self.core.is_forked() {
+        if fork_count() != self.forks {
             // It is a thread of the parent.
             std::mem::forget(thread);
             return;
@@ -144,6 +146,9 @@ fn unusable(variable: &'static str, problem: &impl fmt::Display) -> Coordination
     SegmentError::Environment { variable, problem }.into()
 }
 
+/// Shortest time between two feedings, in microseconds: no manager means less.
+const SHORTEST: u64 = 1_000;
+
 /// What the manager wants of its watchdog, if it watches this process.
 fn feeding(watchdog: Watchdog) -> Result<Option<Feeding>, CoordinationError> {
     let number = |name: &'static str| {
@@ -156,7 +161,7 @@ fn feeding(watchdog: Watchdog) -> Result<Option<Feeding>, CoordinationError> {
     let is_ours = number(WATCHED)?.is_none_or(|pid| pid == u64::from(std::process::id()));
     let period = number(WATCHDOG)?.filter(|micros| is_ours && *micros > 0);
     Ok(period.map(|micros| Feeding {
-        period: micros / 2,
+        period: (micros / 2).max(SHORTEST),
         needs_progress: watchdog == Watchdog::WhileWorking,
     }))
 }

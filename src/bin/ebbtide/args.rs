@@ -155,6 +155,9 @@ pub struct Exec {
     /// How long it may take after that before a shutdown with mode `immediate` kills it
     #[arg(long, default_value = "10s", value_parser = duration::parse)]
     pub grace: Duration,
+    /// Tell a service manager (systemd) how it stands, if NOTIFY_SOCKET is set
+    #[arg(long)]
+    pub notify: bool,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

@@ -24,7 +24,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ebbtide::{Observer, SegmentOptions, Status};
+use ebbtide::{DeadlockDetector, Observer, SegmentError, SegmentOptions, Status};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use signal_hook::consts::SIGTSTP;
@@ -46,12 +46,18 @@ const QUIET: Duration = Duration::from_secs(1);
 
 pub fn run(options: &SegmentOptions, segment: &str) -> Result<Code, Failure> {
     let observer = Arc::new(options.observe(segment)?);
+    let locks = options.observe(segment)?;
+    if locks.token() != observer.token() {
+        // Removed and made anew between the two.
+        let name = segment.into();
+        return Err(SegmentError::Stale { name }.into());
+    }
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         let message = "--watch needs a terminal for input and output; see --json for scripts";
         return Err(Failure::new(Code::Usage, message));
     }
     let failed = |error: io::Error| Failure::because("the terminal fails", &error);
-    let end = View::new(options, observer)
+    let end = View::new(options, observer, DeadlockDetector::observing(locks))
         .map_err(failed)
         .and_then(|mut view| view.run().map_err(failed)?);
     // Now the terminal is as it was.
@@ -73,6 +79,8 @@ enum End {
 
 struct View<'a> {
     observer: Arc<Observer>,
+    /// Also a mere observer.
+    locks: DeadlockDetector,
     hand: Hand<'a>,
     signals: Signals,
     /// Rung by the segment.
@@ -82,12 +90,17 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(options: &'a SegmentOptions, observer: Arc<Observer>) -> io::Result<Self> {
+    fn new(
+        options: &'a SegmentOptions,
+        observer: Arc<Observer>,
+        locks: DeadlockDetector,
+    ) -> io::Result<Self> {
         let bell = Bell::new()?;
         wake::listen(&observer, bell.ringer()?)?;
         Ok(Self {
             hand: Hand::new(options, observer.token(), bell.ringer()?),
             observer,
+            locks,
             signals: Signals::install()?,
             bell,
             look: Look::from_env(),
@@ -164,7 +177,8 @@ impl<'a> View<'a> {
 
     fn observe(&self) -> Result<(Status, Scene), Failure> {
         let status = self.observer.status()?;
-        let scene = Scene::of(&status, &self.observer.report()?);
+        let locks = scene::locks(&self.locks.owners()?, &self.locks.waiters()?);
+        let scene = Scene::of(&status, &self.observer.report()?, locks);
         Ok((status, scene))
     }
 

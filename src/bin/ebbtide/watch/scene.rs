@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ebbtide::{Laggard, Mode, Outcome, Phase, RunnerReport, ShutdownReport, Status};
+use ebbtide::{
+    HeldLock, Laggard, LockThread, Mode, Outcome, Phase, RunnerReport, ShutdownReport, Status,
+    WantedLock,
+};
 
 use crate::output::plain;
 use crate::render::status::{blocker, doing};
@@ -108,7 +111,7 @@ pub struct Lock {
 }
 
 impl Scene {
-    pub fn of(status: &Status, report: &ShutdownReport) -> Self {
+    pub fn of(status: &Status, report: &ShutdownReport, locks: Vec<Lock>) -> Self {
         let lags = |id: &str| status.laggards.iter().any(|laggard| laggard.id == id);
         let is_on = status.phase != Phase::Running;
         let runners = status.runners.iter();
@@ -134,7 +137,7 @@ impl Scene {
                 .map(|one| runner(one, is_on, lags(&one.id)))
                 .collect(),
             resources: status.resources.iter().map(resource).collect(),
-            locks: locks(&status.runners),
+            locks,
             attached: status.attached,
         }
     }
@@ -270,25 +273,25 @@ fn resource(report: &ebbtide::ResourceReport) -> Resource {
     }
 }
 
-/// The locks that runners hold or wait for, by name.
-fn locks(runners: &[RunnerReport]) -> Vec<Lock> {
+/// The locks that somebody holds or waits for, by name.
+pub fn locks(held: &[HeldLock], wanted: &[WantedLock]) -> Vec<Lock> {
     let mut all: BTreeMap<String, Lock> = BTreeMap::new();
-    for runner in runners {
-        let mut of = |name: &str, is_held: bool| {
-            let lock = all.entry(plain(name)).or_default();
-            let who = match is_held {
-                true => &mut lock.held_by,
-                false => &mut lock.wanted_by,
-            };
-            who.push(plain(&runner.id));
-        };
-        for name in &runner.locks_held {
-            of(name, true);
-        }
-        if let Some(name) = &runner.lock_wanted {
-            of(name, false);
-        }
+    for one in held {
+        let dead = if one.alive { "" } else { ", dead" };
+        let who = format!("{}{dead}", who(&one.owner));
+        all.entry(plain(&one.lock)).or_default().held_by.push(who);
+    }
+    for one in wanted {
+        let who = format!("{} for {}", who(&one.waiter), time(one.since));
+        all.entry(plain(&one.lock)).or_default().wanted_by.push(who);
     }
     let named = all.into_iter().map(|(name, lock)| Lock { name, ..lock });
     named.collect()
+}
+
+fn who(thread: &LockThread) -> String {
+    match &thread.runner {
+        Some(runner) => plain(runner),
+        None => format!("pid {}", thread.pid),
+    }
 }

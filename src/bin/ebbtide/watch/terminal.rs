@@ -29,9 +29,9 @@ impl Terminal {
                 before(panic);
             }));
         });
-        enter()?;
-        // From here on it is given back also if the next line fails.
+        // Gives it back also if one of the next lines fails half-way.
         let guard = Guard;
+        enter()?;
         let terminal = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
         std::mem::forget(guard);
         Ok(Self(terminal))
@@ -91,4 +91,77 @@ pub fn give_back() {
 /// Whether this process may use its terminal (and has one).
 pub fn is_in_front() -> bool {
     tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// What makes this test the process in the terminal.
+    const INSIDE: &str = "EBBTIDE_TEST_TERMINAL";
+
+    fn tmux(socket: &std::path::Path, args: &[&str]) -> String {
+        let mut command = Command::new("tmux");
+        command.arg("-S").arg(socket).args(["-f", "/dev/null"]);
+        let output = command.args(args).env_remove("TMUX").output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn a_panic_in_any_thread_leaves_the_terminal_clean() {
+        if std::env::var_os(INSIDE).is_some() {
+            let _terminal = Terminal::take().unwrap();
+            let other = std::thread::spawn(|| panic!("words of the panic"));
+            let _ = other.join();
+            // As after a kill: nothing else gives the terminal back.
+            std::process::exit(7);
+        }
+        if Command::new("tmux").arg("-V").output().is_err() {
+            println!("skipped: tmux is not installed");
+            return;
+        }
+        let scratch = tempfile::tempdir().unwrap();
+        let socket = scratch.path().join("tmux");
+        let test = std::env::current_exe().unwrap();
+        let name = "watch::terminal::tests::a_panic_in_any_thread_leaves_the_terminal_clean";
+        let line = format!(
+            "{INSIDE}=1 '{}' --exact {name} --nocapture; echo code=$?; stty -a",
+            test.display()
+        );
+        tmux(
+            &socket,
+            &["new-session", "-d", "-x", "200", "-y", "50", "sh", "-i"],
+        );
+        tmux(&socket, &["send-keys", "-l", &line]);
+        tmux(&socket, &["send-keys", "Enter"]);
+        let until = Instant::now() + Duration::from_secs(60);
+        let page = loop {
+            let page = tmux(&socket, &["capture-pane", "-p"]);
+            let is_over = page.lines().any(|line| line.trim() == "code=7");
+            if is_over && page.contains("isig") {
+                break page;
+            }
+            assert!(Instant::now() < until, "{page}");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let modes = tmux(
+            &socket,
+            &["display-message", "-p", "#{alternate_on} #{cursor_flag}"],
+        );
+        let _ = Command::new("tmux")
+            .arg("-S")
+            .arg(&socket)
+            .arg("kill-server")
+            .output();
+        assert_eq!(modes.trim(), "0 1", "{page}");
+        assert!(page.contains("words of the panic"), "{page}");
+        for mode in ["isig", "icanon", "echo"] {
+            let is_on = page.split([' ', '\n', ';']).any(|word| word == mode);
+            assert!(is_on, "no {mode}: {page}");
+        }
+    }
 }

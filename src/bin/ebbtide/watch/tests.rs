@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use ebbtide::{CrossProcessLock, ResourceManager, ResourceOptions, ResourceType, ShutdownRequest};
+use ebbtide::{
+    CrossProcessLock, DeadlockDetector, ResourceManager, ResourceOptions, ResourceType,
+    ShutdownRequest,
+};
 use ebbtide::{Mode, Phase, Runner as Joined, Scope, SegmentOptions, ShutdownCoordinator};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -364,7 +367,15 @@ fn a_scene_is_taken_from_a_real_segment() {
     let guard = lock.lock().unwrap();
     runner.set_activity("counting\u{1b}[2J");
     let observer = options.observe("job").unwrap();
-    let look = || Scene::of(&observer.status().unwrap(), &observer.report().unwrap());
+    let detector = DeadlockDetector::observing(options.observe("job").unwrap());
+    let look = || {
+        let locks = super::scene::locks(&detector.owners().unwrap(), &detector.waiters().unwrap());
+        Scene::of(
+            &observer.status().unwrap(),
+            &observer.report().unwrap(),
+            locks,
+        )
+    };
     let idle = look();
     assert_eq!(
         (idle.phase, idle.runners[0].state),
