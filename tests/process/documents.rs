@@ -231,8 +231,8 @@ mod guide {
             }
         }
         assert!(commands.len() >= 5, "{commands:#?}");
-        let home = tempfile::tempdir().unwrap();
         for argv in commands {
+            let home = tempfile::tempdir().unwrap();
             assert!(argv[0].ends_with("ebbtide"), "{argv:?}");
             let mut tried = command(env!("CARGO_BIN_EXE_ebbtide"), home.path());
             tried.args(&argv[1..]);

@@ -16,7 +16,7 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_core::span::Current;
 
 thread_local! {
-    /// The spans that this thread is within, outermost first.
+    /// The spans that this thread has entered, outermost first.
     static WITHIN: std::cell::RefCell<Vec<u64>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
@@ -30,8 +30,23 @@ struct Collector {
 
 struct Known {
     id: u64,
+    /// With those it is within.
     name: String,
     metadata: &'static Metadata<'static>,
+}
+
+/// The innermost span that this thread is within.
+fn within() -> Option<u64> {
+    WITHIN.with_borrow(|within| within.last().copied())
+}
+
+impl Collector {
+    /// A span after those it was made within; each ends with a colon.
+    fn path(&self, of: Option<u64>) -> String {
+        let spans = self.spans.lock().unwrap();
+        let span = spans.iter().find(|span| Some(span.id) == of);
+        span.map(|span| span.name.clone()).unwrap_or_default()
+    }
 }
 
 struct Fields(String);
@@ -57,7 +72,12 @@ impl Subscriber for Collector {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let mut fields = Fields(String::new());
         span.record(&mut fields);
-        let name = format!("{}{{{}}}", span.metadata().name(), fields.0.trim());
+        let parent = self.path(within());
+        let name = format!(
+            "{parent}{}{{{}}}: ",
+            span.metadata().name(),
+            fields.0.trim()
+        );
         let metadata = span.metadata();
         self.spans
             .lock()
@@ -70,14 +90,7 @@ impl Subscriber for Collector {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields(String::new());
         event.record(&mut fields);
-        let spans = self.spans.lock().unwrap();
-        let mut line = String::new();
-        WITHIN.with_borrow(|within| {
-            for id in within {
-                let span = spans.iter().find(|span| span.id == *id).unwrap();
-                write!(line, "{}: ", span.name).unwrap();
-            }
-        });
+        let line = self.path(within());
         let level = event.metadata().level();
         self.lines
             .lock()
@@ -97,7 +110,7 @@ impl Subscriber for Collector {
         });
     }
     fn current_span(&self) -> Current {
-        let within = WITHIN.with_borrow(|within| within.last().copied());
+        let within = within();
         let spans = self.spans.lock().unwrap();
         match spans.iter().find(|span| Some(span.id) == within) {
             Some(span) => Current::new(Id::from_u64(span.id), span.metadata),

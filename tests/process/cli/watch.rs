@@ -39,6 +39,11 @@ fn is_clean(tmux: &Tmux, code: i32) -> String {
     page
 }
 
+/// Without the breaks, which depend on how long a pid is.
+fn in_one_line(page: &str) -> String {
+    page.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn terminal(place: &Place, width: u16, height: u16) -> Option<Tmux> {
     let tmux = Tmux::start(place, width, height)?;
     std::fs::create_dir_all(place.directory()).unwrap();
@@ -71,7 +76,7 @@ fn a_shutdown_is_begun_hardened_extended_and_called_off_by_keys() {
     let page = tmux.until("who blocks", |page| {
         page.starts_with("job: draining, ")
             && page.contains("bad (pid ")
-            && page.contains("waiting for\n    sh (pid ")
+            && in_one_line(page).contains("waiting for sh (pid ")
     });
     assert!(page.contains("Blocked by"), "{page}");
     let before = place.status("job", |_| true)["remaining_us"]
@@ -141,7 +146,7 @@ fn one_runner_is_shut_down_and_a_frozen_one_is_named() {
         .run(&["shutdown", "job", "--no-wait", "--timeout", "10m"])
         .code(0);
     tmux.until("who blocks", |page| {
-        page.contains("two (pid ") && page.contains("has not done signaling for")
+        page.contains("two (pid ") && in_one_line(page).contains("has not done signaling for")
     });
     two.signal(Signal::SIGKILL);
     tmux.until("its death", |page| page.contains("two dead"));

@@ -200,7 +200,8 @@ fn what_is_over_has_no_time_left_and_late_ones_are_marked() {
         "{page:#?}"
     );
     let (buffer, _) = buffer(&complete(), &Ui::default(), RICH, 40, 16);
-    let b = (0..16).find(|y| buffer[(2, *y)].symbol() == "b").unwrap();
+    let is_b = |y: &u16| buffer[(2, *y)].symbol() == "b" && buffer[(3, *y)].symbol() == " ";
+    let b = (0..16).find(is_b).unwrap();
     assert_eq!(buffer[(2, b)].fg, Color::Red);
     assert_eq!(buffer[(2, b - 1)].fg, Color::Green);
 }
