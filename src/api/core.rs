@@ -237,10 +237,11 @@ where
         let pulse = tables
             .threads
             .pulse_of_process(process, keeper, || self.is_held(process));
-        // One that has freed its slot meanwhile has left in order.
-        if matches!(pulse, Pulse::Dead) && tables.processes.word(process) == word {
-            let pid = self.pid_of(process);
-            self.deaths.saw(process, word.generation(), pid);
+        if matches!(pulse, Pulse::Dead) {
+            // One that has freed its slot meanwhile has left in order.
+            let is_same = || tables.processes.word(process) == word;
+            let whose = || is_same().then(|| (word.generation(), self.pid_of(process)));
+            self.deaths.saw(process, whose);
         }
         pulse
     }

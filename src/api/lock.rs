@@ -169,7 +169,7 @@ impl CrossProcessLock {
     fn guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
         threads::took(self.session.core(), self.index);
         if acquired.previous_owner_died {
-            trace::owner_died(&self.name);
+            trace::owner_died(|| self.name.clone());
         }
         LockGuard {
             lock: self,

@@ -73,7 +73,7 @@ impl Asking {
                     Real::wake(Real::cell(crate::sync::LifeArea::word(&thread.life)), ALL);
                 }
                 if acquired.previous_owner_died {
-                    trace::owner_died(&lock_name(core.tables(), self.index));
+                    trace::owner_died(|| lock_name(core.tables(), self.index));
                 }
                 Ok(Some(ProcessLockGuard {
                     session: Arc::clone(&self.session),

@@ -79,7 +79,7 @@ fn every_error_is_in_the_faq_with_when_and_what_to_do() {
     assert!(count > 70, "{count}");
     for row in faq.values().flatten() {
         assert!(
-            row.iter().all(|cell| cell.len() >= 1) && row[2].ends_with('.'),
+            row.iter().all(|cell| !cell.is_empty()) && row[2].ends_with('.'),
             "{row:?}"
         );
     }

@@ -286,8 +286,7 @@ impl Shared {
             return None;
         }
         self.note(key, why.into());
-        let full_name = self.view().full_name(key);
-        trace::resource_given_up(&full_name, why);
+        trace::resource_given_up(|| self.view().full_name(key), why);
         let force = self.take(key, |entry| entry.force.take())?;
         let (name, time) = self.plan_of(key)?;
         let left = self.left_for_threads();

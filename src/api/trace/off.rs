@@ -44,12 +44,12 @@ nothing! {
     handler_ended(&HandlerOutcome);
     resource(&str) -> Entered;
     resource_ended(&Result<(), String>);
-    resource_given_up(&str, &str);
+    resource_given_up(impl FnOnce() -> String, &str);
     initiated(&Scope, Initiation, &ShutdownRequest);
     escalated(&Scope, Mode, Mode);
     extended(&Scope, Duration);
     cancelled(&Scope);
-    owner_died(&str);
+    owner_died(impl FnOnce() -> String);
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ pub(crate) struct Deaths;
 
 impl Deaths {
     #[inline(always)]
-    pub(crate) fn saw(&self, _: usize, _: impl Into<u32>, _: u32) {}
+    pub(crate) fn saw(&self, _: usize, _: impl FnOnce() -> Option<(u16, u32)>) {}
 
     #[inline(always)]
     pub(crate) fn tell(&self, _: &Tables) {}

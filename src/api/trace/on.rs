@@ -84,7 +84,9 @@ pub(crate) fn resource_ended(result: &Result<(), String>) {
     }
 }
 
-pub(crate) fn resource_given_up(name: &str, why: &str) {
+pub(crate) fn resource_given_up(name: impl FnOnce() -> String, why: &str) {
+    let name = name();
+    let name = name.as_str();
     event!(target: "ebbtide", Level::WARN, name, why, "resource given up");
 }
 
@@ -118,7 +120,9 @@ pub(crate) fn cancelled(scope: &Scope) {
     event!(target: "ebbtide", Level::INFO, runner, "shutdown cancelled");
 }
 
-pub(crate) fn owner_died(lock: &str) {
+pub(crate) fn owner_died(lock: impl FnOnce() -> String) {
+    let lock = lock();
+    let lock = lock.as_str();
     event!(target: "ebbtide", Level::WARN, lock, "lock taken over: its owner died");
 }
 
@@ -166,9 +170,9 @@ impl std::fmt::Debug for Deaths {
 }
 
 impl Deaths {
-    /// A look found the holder of a process slot dead.
-    pub(crate) fn saw(&self, process: usize, generation: impl Into<u32>, pid: u32) {
-        let Some(slot) = self.slots.get(process) else {
+    /// A look found the holder of a process slot dead; `whose` tells its generation and pid.
+    pub(crate) fn saw(&self, process: usize, whose: impl FnOnce() -> Option<(u16, u32)>) {
+        let (Some(slot), Some((generation, pid))) = (self.slots.get(process), whose()) else {
             return;
         };
         let holder = holder(generation.into());

@@ -118,7 +118,7 @@ fn foot(ui: &Ui, look: Look, width: usize) -> Vec<Line<'static>> {
 }
 
 fn head(scene: &Scene, look: Look, width: usize, height: usize) -> Vec<Line<'static>> {
-    let mut lines = vec![title(scene, look)];
+    let mut lines = vec![title(scene, look, width)];
     if !scene.reason.is_empty() && height >= 8 {
         lines.push(Line::raw(format!("{}, {}", scene.mode, scene.reason)));
     }
@@ -134,7 +134,7 @@ fn head(scene: &Scene, look: Look, width: usize, height: usize) -> Vec<Line<'sta
     lines
 }
 
-fn title(scene: &Scene, look: Look) -> Line<'static> {
+fn title(scene: &Scene, look: Look, width: usize) -> Line<'static> {
     let mut rest = String::new();
     // Writing to a string cannot fail.
     let _ = match scene.phase {
@@ -151,7 +151,11 @@ fn title(scene: &Scene, look: Look) -> Line<'static> {
     let _ = write!(rest, ", {runners} of generation {}", scene.generation);
     let _ = write!(rest, ", {} attached", scene.attached);
     Line::from(vec![
-        Span::styled(format!("{}: ", scene.segment), look.heading()),
+        // A long name must not hide the phase.
+        Span::styled(
+            format!("{}: ", cut(&scene.segment, (width / 3).max(1))),
+            look.heading(),
+        ),
         Span::styled(
             scene.phase.to_string(),
             look.phase(scene.phase).patch(look.heading()),
@@ -271,7 +275,15 @@ fn runners(scene: &Scene, ui: &Ui, look: Look, width: usize, rows: &mut Vec<Row>
 
 /// A text cut or filled up to so many columns.
 fn fit(text: &str, columns: usize) -> String {
-    let mut fitted = String::new();
+    let mut fitted = cut(text, columns);
+    let used = Span::raw(&fitted).width();
+    fitted.push_str(&" ".repeat(columns.saturating_sub(used)));
+    fitted
+}
+
+/// What of a text is within so many columns.
+fn cut(text: &str, columns: usize) -> String {
+    let mut kept = String::new();
     let mut used = 0;
     for letter in text.chars() {
         let mut buffer = [0; 4];
@@ -280,8 +292,7 @@ fn fit(text: &str, columns: usize) -> String {
             break;
         }
         used += wide;
-        fitted.push(letter);
+        kept.push(letter);
     }
-    fitted.push_str(&" ".repeat(columns - used));
-    fitted
+    kept
 }
