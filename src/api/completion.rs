@@ -216,7 +216,6 @@ impl Completion {
         sleep: &mut Sleep<'c>,
     ) -> Result<Option<ShutdownReport>, CoordinationError> {
         loop {
-            core.deaths.tell(core.tables());
             if let Some(report) = self.look()? {
                 return Ok(Some(report));
             }

@@ -168,15 +168,16 @@ impl CrossProcessLock {
 
     fn guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
         threads::took(self.session.core(), self.index);
-        if acquired.previous_owner_died {
-            trace::owner_died(|| self.name.clone());
-        }
-        LockGuard {
+        let guard = LockGuard {
             lock: self,
             me,
             previous_owner_died: acquired.previous_owner_died,
             not_send: PhantomData,
+        };
+        if acquired.previous_owner_died {
+            trace::owner_died(|| self.name.clone());
         }
+        guard
     }
 
     pub(crate) fn word(&self) -> &Mutex<Real> {

@@ -37,7 +37,12 @@ impl CrossProcessLock {
             enlisted: false,
         };
         let look: Look<_> = Box::new(move |core, sleep| asking.look(core, sleep).transpose());
-        Wait::new(self.session(), look)
+        Wait::new(self.session(), look).telling(|guard| {
+            if guard.previous_owner_died {
+                let tables = guard.session.core().tables();
+                trace::owner_died(|| lock_name(tables, guard.index));
+            }
+        })
     }
 }
 
@@ -71,9 +76,6 @@ impl Asking {
                 {
                     // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
                     Real::wake(Real::cell(crate::sync::LifeArea::word(&thread.life)), ALL);
-                }
-                if acquired.previous_owner_died {
-                    trace::owner_died(|| lock_name(core.tables(), self.index));
                 }
                 Ok(Some(ProcessLockGuard {
                     session: Arc::clone(&self.session),

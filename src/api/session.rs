@@ -189,7 +189,6 @@ fn keep(core: &Core, inbox: &mpsc::Receiver<Order>, stop: &AtomicBool) {
         let mut slots = vec![slot];
         // A corrupt table ends the watching; who looks at it by a call gets the error.
         while watch_once(core, &slots) == Some(true) {
-            core.deaths.tell(core.tables());
             if stop.load(Ordering::Acquire) {
                 return;
             }

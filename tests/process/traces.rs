@@ -133,6 +133,8 @@ fn traced(child: &Child) {
     assert_eq!(child.order(), "lock");
     let lock = CrossProcessLock::open(&segment, "device").unwrap();
     lock.lock_timeout(HANG).unwrap().mark_consistent();
+    let spare = CrossProcessLock::open(&segment, "spare").unwrap();
+    smol::block_on(spare.acquire()).unwrap().mark_consistent();
     reply("locked");
 
     let register = |phase, priority, name: &str, body: fn()| {
@@ -188,12 +190,13 @@ fn a_subscriber_gets_spans_and_events_of_all_there_is() {
         let segment = place.create();
         let mut victim = place.runner(&segment, "victim");
         victim.tell("lock device 60000");
+        victim.tell("lock spare 60000");
         crate::support::until_true("it holds the lock", || {
             let status = place.status();
             status
                 .runners
                 .iter()
-                .any(|runner| runner.locks_held == ["device"])
+                .any(|runner| runner.locks_held.len() == 2)
         });
         let mut traced = crate::support::Agent::spawn(place, "traced", Some(&segment));
         assert_eq!(traced.reply("join"), "joined");
@@ -218,6 +221,7 @@ fn a_subscriber_gets_spans_and_events_of_all_there_is() {
         let terms = "mode=\"graceful\" budget_ms=60000 reason=\"v2\"";
         let expected = [
             "WARN lock taken over: its owner died lock=\"device\"".into(),
+            "WARN lock taken over: its owner died lock=\"spare\"".into(),
             format!("{initiated} part=\"drives\" {terms}"),
             "INFO shutdown extended granted_us".into(),
             "INFO shutdown cancelled".into(),

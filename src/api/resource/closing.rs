@@ -233,12 +233,14 @@ impl Shared {
         let (weak, news) = (Arc::downgrade(self), Arc::clone(&self.news));
         let around = trace::Carried::here();
         let started = spawn(&name, move || {
-            let result = around.within(|| {
+            let run = || {
                 let _span = trace::resource(&context.name);
                 let result = caught(|| cleanup(&context));
                 trace::resource_ended(&result);
                 result
-            });
+            };
+            // Whatever is told of it, its end must be.
+            let result = caught(|| around.within(run));
             if let Some(shared) = weak.upgrade() {
                 shared.closed(key, result);
             }
