@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fmt --check
-cargo clippy --all-targets --features loom -- -D warnings
+cargo clippy --all-targets --features loom,tracing -- -D warnings
+cargo clippy --bin ebbtide --no-default-features --features cli -- -D warnings
 cargo clippy --lib --no-default-features -- -D warnings
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --all-features --document-private-items

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The tests a newcomer runs (most run on both liveness back ends by themselves), some
-# with the portable one forced on everything, the models, the examples, and the benches in test mode.
+# with the portable one forced on everything (and with tracing), the models, the examples, and the benches in test mode.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test
-EBBTIDE_LIVENESS=portable cargo test --test process
+EBBTIDE_LIVENESS=portable cargo test --test process --features tracing
 cargo test --features loom --lib loom_tests -- --nocapture
 for example in quick_start two_processes coordination; do
     cargo run --quiet --example "$example"

@@ -38,6 +38,7 @@ impl ShutdownCoordinator {
         let until = deadline(core, Some(timeout));
         let mut completion = Completion::new(self, scope)?;
         loop {
+            core.deaths.tell(core.tables());
             if let Some(report) = completion.look()? {
                 return Ok(report);
             }

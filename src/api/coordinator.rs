@@ -9,6 +9,7 @@ use crate::api::handlers::register;
 use crate::api::request::{Scope, ShutdownRequest};
 use crate::api::segment::Segment;
 use crate::api::session::Session;
+use crate::api::trace;
 use crate::api::view::{View, corrupt};
 use crate::error::{CoordinationError, SegmentError};
 use crate::phase::Phase;
@@ -83,6 +84,16 @@ impl ShutdownCoordinator {
     /// # Errors
     /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`], `Corrupt`.
     pub fn initiate_shutdown(
+        &self,
+        scope: &Scope,
+        request: &ShutdownRequest,
+    ) -> Result<Initiation, CoordinationError> {
+        let initiation = self.initiate(scope, request)?;
+        trace::initiated(scope, initiation, request);
+        Ok(initiation)
+    }
+
+    fn initiate(
         &self,
         scope: &Scope,
         request: &ShutdownRequest,

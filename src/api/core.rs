@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::api::options::Liveness;
+use crate::api::trace;
 use crate::error::{Holder, SegmentError};
 use crate::layout::Layout;
 use crate::limits::MAX_PROCESSES;
@@ -38,6 +39,7 @@ where
     forks: u32,
     /// A byte lock excludes other processes, not other threads of this attachment.
     reaping: Mutex<()>,
+    pub(crate) deaths: trace::Deaths,
 }
 
 impl<M: Mem> Core<M>
@@ -58,6 +60,7 @@ where
             portable: liveness.is_portable()?,
             forks: fork::fork_count(),
             reaping: Mutex::new(()),
+            deaths: Default::default(),
         };
         // `claim` reaps what it needs: a dead holder's slot is taken over.
         let processes = &core.tables().processes;
@@ -232,9 +235,16 @@ where
             return Pulse::Dead;
         }
         let keeper = word.keeper().filter(|_| word.is_live() && !self.portable);
-        tables
+        let pulse = tables
             .threads
-            .pulse_of_process(process, keeper, || self.is_held(process))
+            .pulse_of_process(process, keeper, || self.is_held(process));
+        if matches!(pulse, Pulse::Dead) {
+            // One that has freed its slot meanwhile has left in order.
+            let is_same = || tables.processes.word(process) == word;
+            let whose = || is_same().then(|| (word.generation(), self.pid_of(process)));
+            self.deaths.saw(process, whose);
+        }
+        pulse
     }
 
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, M> {

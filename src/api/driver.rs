@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::api::report::{HandlerOutcome, HandlerReport, ShutdownOutcome, ShutdownReport};
 use crate::api::resource::{ResourceReport, ResourceState};
 use crate::api::runner::Runner;
+use crate::api::trace;
 use crate::api::view::{Target, corrupt};
 use crate::error::CoordinationError;
 use crate::limits;
@@ -42,6 +43,8 @@ impl<'a> Driver<'a> {
         // Each turn acts on a phase, or follows a move of a control word or a sleep.
         loop {
             self.runner.check()?;
+            let core = self.runner.core();
+            core.deaths.tell(core.tables());
             let (group, own) = self.runner.controls();
             if (group.epoch(), own.epoch()) != self.epochs {
                 self.call_off(group, own)?;
@@ -65,6 +68,7 @@ impl<'a> Driver<'a> {
                 if self.act(next)? {
                     self.done = next;
                     self.settle()?;
+                    trace::phase_done(next, self.tardy);
                 }
             } else if target == Phase::Complete {
                 let which = if own_phase == Phase::Complete {
@@ -114,6 +118,7 @@ impl<'a> Driver<'a> {
 
     /// Acts on a phase. False if the shutdown was called off meanwhile.
     fn act(&mut self, phase: Phase) -> Result<bool, CoordinationError> {
+        let _span = trace::phase(phase);
         if phase == Phase::Draining {
             self.runner.record().gate.close();
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::api::names::check_name;
 use crate::api::report::{HandlerOutcome, HandlerReport};
 use crate::api::session::Session;
+use crate::api::trace;
 use crate::error::CoordinationError;
 use crate::limits;
 use crate::phase::Phase;
@@ -121,7 +122,10 @@ impl Handlers {
         for handler in due {
             let began = Instant::now();
             announce(Some(&handler.name));
+            let span = trace::handler(&handler.name, phase);
             let outcome = run_one(&handler, runner, &left);
+            trace::handler_ended(&outcome);
+            drop(span);
             reports.push(HandlerReport {
                 name: handler.name,
                 phase,
@@ -149,10 +153,12 @@ fn run_one(handler: &Handler, runner: &str, left: &impl Fn() -> Duration) -> Han
     };
     let body = Arc::clone(&handler.body);
     let (done, outcome) = mpsc::channel();
+    let span = trace::Carried::here();
     let spawned = std::thread::Builder::new()
         .name(format!("ebbtide-{}", handler.name))
         .spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| lock(&body)(&context)));
+            let run = || span.within(|| lock(&body)(&context));
+            let result = catch_unwind(AssertUnwindSafe(run));
             let _ = done.send(match result {
                 Ok(()) => HandlerOutcome::Finished,
                 Err(panic) => HandlerOutcome::Panicked(message(&*panic)),

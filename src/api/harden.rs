@@ -1,10 +1,14 @@
-//! Hardening a shutdown, and calling it off.
+//! Hardening a shutdown, giving it more time, and calling it off.
+
+use std::time::Duration;
 
 use crate::api::coordinator::{Aim, ShutdownCoordinator};
 use crate::api::request::Scope;
+use crate::api::trace;
 use crate::api::view::corrupt;
 use crate::error::CoordinationError;
-use crate::phase::Mode;
+use crate::phase::{Mode, Phase};
+use crate::sync::Env;
 use crate::table::scope::Cancelled;
 
 impl ShutdownCoordinator {
@@ -26,7 +30,39 @@ impl ShutdownCoordinator {
             Some(before) => {
                 // A runner that is shut down with the group sleeps on the group's word.
                 group.scope.wake_all();
+                trace::escalated(scope, before, mode);
                 Ok(before)
+            }
+        }
+    }
+
+    /// Gives the present phase of the shutdown under way more time; returns what was
+    /// granted, which may be less. Later phases move with it, up to the cap of the request.
+    ///
+    /// No proof of progress is asked for, unlike by [`Runner::extend`](crate::Runner::extend):
+    /// this is the word of whoever is responsible for the whole, not of one that is late.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NotShuttingDown`], `CapReached` when the cap leaves nothing,
+    /// `NoSuchRunner`.
+    pub fn extend(&self, scope: &Scope, more: Duration) -> Result<Duration, CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        let record = match self.target(scope)? {
+            Aim::All => &group.scope,
+            Aim::Runner { slot, .. } => &group.runners[slot].own,
+        };
+        let control = record.control();
+        if !control.is_shutting_down() || control.phase().map_err(corrupt)? == Phase::Complete {
+            return Err(CoordinationError::NotShuttingDown);
+        }
+        let more = u64::try_from(more.as_micros()).unwrap_or(u64::MAX);
+        match record.extend(control, more, core.now()) {
+            0 => Err(CoordinationError::CapReached),
+            granted => {
+                let granted = Duration::from_micros(granted);
+                trace::extended(scope, granted);
+                Ok(granted)
             }
         }
     }
@@ -48,6 +84,7 @@ impl ShutdownCoordinator {
                 if matches!(scope, Scope::Runner(_)) {
                     group.scope.wake_all();
                 }
+                trace::cancelled(scope);
                 Ok(())
             }
             Cancelled::TooLate(phase) => Err(CoordinationError::TooLate { phase }),

@@ -6,6 +6,7 @@ use crate::api::driver::Driver;
 use crate::api::handlers::{HandlerContext, register};
 use crate::api::report::{ShutdownOutcome, ShutdownReport};
 use crate::api::runner::Runner;
+use crate::api::trace;
 use crate::error::CoordinationError;
 use crate::phase::Phase;
 use crate::table::group::Acked;
@@ -123,7 +124,10 @@ impl Runner {
             return Ok(report.clone());
         }
         self.check()?;
+        let segment = self.core().opened().name().as_str();
+        let _span = trace::run_shutdown(segment, self.id(), self.generation());
         let report = Driver::new(self).run()?;
+        trace::shutdown_ended(&report);
         if report.outcome != ShutdownOutcome::Cancelled {
             *finished = Some(report.clone());
         }

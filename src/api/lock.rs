@@ -12,6 +12,7 @@ use crate::api::names::{describe, index_of};
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::threads;
+use crate::api::trace;
 use crate::error::{LockError, SegmentError};
 use crate::sync::mutex::{Acquired, Busy, Mutex, NotLocked};
 use crate::sync::{Env, Owner, Real};
@@ -167,12 +168,16 @@ impl CrossProcessLock {
 
     fn guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
         threads::took(self.session.core(), self.index);
-        LockGuard {
+        let guard = LockGuard {
             lock: self,
             me,
             previous_owner_died: acquired.previous_owner_died,
             not_send: PhantomData,
+        };
+        if acquired.previous_owner_died {
+            trace::owner_died(|| self.name.clone());
         }
+        guard
     }
 
     pub(crate) fn word(&self) -> &Mutex<Real> {

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use crate::api::core::Core;
 use crate::api::lock::CrossProcessLock;
+use crate::api::lock_wait::lock_name;
 use crate::api::reactor::Sleep;
 use crate::api::session::Session;
 use crate::api::threads;
+use crate::api::trace;
 use crate::api::waiting::{Look, Wait};
 use crate::error::{CoordinationError, SegmentError};
 use crate::sync::mem::ALL;
@@ -35,7 +37,12 @@ impl CrossProcessLock {
             enlisted: false,
         };
         let look: Look<_> = Box::new(move |core, sleep| asking.look(core, sleep).transpose());
-        Wait::new(self.session(), look)
+        Wait::new(self.session(), look).telling(|guard| {
+            if guard.previous_owner_died {
+                let tables = guard.session.core().tables();
+                trace::owner_died(|| lock_name(tables, guard.index));
+            }
+        })
     }
 }
 

@@ -3,17 +3,19 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::api::core::Tables;
+use crate::api::core::{Tables, deadline};
 use crate::api::report::ShutdownReport;
 use crate::api::state::StateKey;
 use crate::api::state_keys::seen_keys;
 use crate::api::status::Status;
-use crate::api::view::{Target, View};
+use crate::api::view::{Target, View, corrupt};
 use crate::api::view_events::EventStatus;
 use crate::error::SegmentError;
+use crate::limits;
 use crate::os::{clock, file};
+use crate::phase::{Mode, Phase};
 use crate::segment::{Observed, Token};
-use crate::sync::{Env, Owner, Pulse, Real};
+use crate::sync::{Env, Mem, Owner, Pulse, Real};
 
 /// A look from outside: attached to nothing, holding nothing, writing nothing. The
 /// mapping is read-only, so even a mistake could not disturb the runners.
@@ -79,6 +81,34 @@ impl Observer {
     /// As [`status`](Self::status).
     pub fn report(&self) -> Result<ShutdownReport, SegmentError> {
         self.view().report(Target::All)
+    }
+
+    /// Blocks until the group's phase or mode is another than these, or the timeout
+    /// passes. True if one is. Woken at once by whoever changes one of them; nothing is
+    /// written, so this is one more sleeper on the group's word and no more than that.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub fn wait_for_change(
+        &self,
+        phase: Phase,
+        mode: Mode,
+        timeout: Duration,
+    ) -> Result<bool, SegmentError> {
+        let scope = &self.tables().group.scope;
+        let until = deadline(self, Some(timeout));
+        loop {
+            let control = scope.control();
+            if control.phase().map_err(corrupt)? != phase || control.mode() != mode {
+                return Ok(true);
+            }
+            let now = clock::now();
+            if now >= until {
+                return Ok(false);
+            }
+            let bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));
+            let _ = Real::wait(scope.cell(), control.futex_half(), bound);
+        }
     }
 
     /// The keys of the shared state of one moment, sorted. Never blocks; empty, too, if

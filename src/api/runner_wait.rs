@@ -100,6 +100,7 @@ impl Runner {
         let until = deadline(core.as_ref(), timeout);
         loop {
             self.check()?;
+            core.deaths.tell(core.tables());
             let (group, own) = self.controls();
             if holds() {
                 return Ok(true);

@@ -144,6 +144,7 @@ impl Segment {
     pub fn reclaim(&self) -> Result<Reaped, SegmentError> {
         self.core().check()?;
         let (processes, taken) = self.core().reap_all();
+        self.core().deaths.tell(self.core().tables());
         let view = View {
             name: self.name(),
             tables: self.core().tables(),

@@ -106,6 +106,8 @@ impl<T: Send> Interest for Arc<Shared<T>> {
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Wait<T: Send + 'static> {
     session: Arc<Session>,
+    /// Called with the answer, by the task that gets it: the waiting thread is everybody's.
+    tell: fn(&T),
     shared: Arc<Shared<Result<T, CoordinationError>>>,
 }
 
@@ -113,8 +115,15 @@ impl<T: Send + 'static> Wait<T> {
     pub(crate) fn new(session: &Arc<Session>, look: Look<Result<T, CoordinationError>>) -> Self {
         Self {
             session: Arc::clone(session),
+            tell: |_| {},
             shared: Shared::new(State::New(look)),
         }
+    }
+
+    /// The same, with something to be told of the answer.
+    pub(crate) fn telling(mut self, tell: fn(&T)) -> Self {
+        self.tell = tell;
+        self
     }
 }
 
@@ -146,7 +155,15 @@ impl<T: Send + 'static> Future for Wait<T> {
                 *state = State::Waiting(look, tell);
                 Poll::Pending
             }
-            State::Ready(answer) => Poll::Ready(answer),
+            State::Ready(answer) => {
+                drop(state);
+                let core = self.session.core();
+                core.deaths.tell(core.tables());
+                if let Ok(answer) = &answer {
+                    (self.tell)(answer);
+                }
+                Poll::Ready(answer)
+            }
             // Polled again after its answer: what futures may do is never to answer.
             State::Gone => Poll::Pending,
         }

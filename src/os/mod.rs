@@ -5,6 +5,7 @@ pub(crate) mod file;
 pub(crate) mod fork;
 #[allow(unsafe_code)]
 pub(crate) mod futex;
+pub(crate) mod notify;
 pub(crate) mod process;
 #[allow(unsafe_code)]
 pub(crate) mod signal;

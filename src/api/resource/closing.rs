@@ -13,6 +13,7 @@ use crate::api::resource::entries::Shared;
 use crate::api::resource::news::Ended;
 use crate::api::resource::options::Once;
 use crate::api::resource::run_one::{caught, spawn};
+use crate::api::trace;
 use crate::limits::{MAX_WAIT_WORDS, PORTABLE_POLL_MICROS, WAIT_BOUND_MICROS};
 use crate::sync::{Mem, Real, life};
 use crate::table::resources::{Dependents, Key, Moved, State};
@@ -230,8 +231,16 @@ impl Shared {
         let context = self.context(&name, time.unwrap_or(left));
         // Weak: a cleanup that never ends must not keep this process attached.
         let (weak, news) = (Arc::downgrade(self), Arc::clone(&self.news));
+        let around = trace::Carried::here();
         let started = spawn(&name, move || {
-            let result = caught(|| cleanup(&context));
+            let run = || {
+                let _span = trace::resource(&context.name);
+                let result = caught(|| cleanup(&context));
+                trace::resource_ended(&result);
+                result
+            };
+            // Whatever is told of it, its end must be.
+            let result = caught(|| around.within(run));
             if let Some(shared) = weak.upgrade() {
                 shared.closed(key, result);
             }
@@ -279,6 +288,7 @@ impl Shared {
             return None;
         }
         self.note(key, why.into());
+        trace::resource_given_up(|| self.view().full_name(key), why);
         let force = self.take(key, |entry| entry.force.take())?;
         let (name, time) = self.plan_of(key)?;
         let left = self.left_for_threads();

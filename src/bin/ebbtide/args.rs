@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use ebbtide::{Mode, Scope};
 
 use crate::event_args::Event;
+use crate::status_args::StatusArgs;
 use crate::{duration, signal};
 
 const EXIT_CODES: &str = "\
@@ -56,7 +57,8 @@ pub enum Command {
     /// List the segments
     Ls(Json),
     /// Show phase, time left, who blocks, and all runners
-    Status(Status),
+    #[command(after_help = crate::status_args::HELP)]
+    Status(StatusArgs),
     /// Shut all runners down, or one, and wait for the outcome
     Shutdown(Shutdown),
     /// Call a shutdown off; possible until Closing begins
@@ -153,6 +155,9 @@ pub struct Exec {
     /// How long it may take after that before a shutdown with mode `immediate` kills it
     #[arg(long, default_value = "10s", value_parser = duration::parse)]
     pub grace: Duration,
+    /// Tell a service manager (systemd) how it stands, if NOTIFY_SOCKET is set
+    #[arg(long)]
+    pub notify: bool,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -215,8 +220,11 @@ pub struct Shutdown {
     /// Why, for everybody to read; the first reason given stands
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub reason: String,
+    /// Wait for the outcome, which is the exit code; the default
+    #[arg(long, overrides_with = "no_wait")]
+    pub wait: bool,
     /// Return at once
-    #[arg(long)]
+    #[arg(long, overrides_with = "wait")]
     pub no_wait: bool,
     #[command(flatten)]
     pub json: Json,

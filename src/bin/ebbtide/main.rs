@@ -11,6 +11,9 @@ mod exit;
 mod output;
 mod render;
 mod signal;
+mod status_args;
+#[cfg(feature = "tui")]
+mod watch;
 
 use std::process::ExitCode;
 

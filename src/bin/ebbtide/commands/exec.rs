@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ebbtide::{
     CoordinationError, InFlight, Mode, Phase, ProcessHandle, Runner, Segment, SegmentOptions,
-    ShutdownRequest, SignalPolicy,
+    ShutdownRequest, SignalPolicy, SystemdNotifier, Watchdog,
 };
 use nix::sys::signal::Signal;
 
@@ -48,15 +48,11 @@ pub fn run(options: &SegmentOptions, args: &Exec) -> Result<u8, Failure> {
         };
         Failure::new(code, message)
     })?;
-    let process = match ProcessHandle::of_child(&child) {
-        Ok(process) => process,
-        Err(error) => {
-            let _ = child.kill();
-            let _ = child.wait();
-            runner.fail("no descriptor of the program");
-            return Err(Failure::because("no descriptor of the program", &error));
-        }
-    };
+    let (process, _notifier) = watch_over(&runner, &child, args).inspect_err(|failure| {
+        let _ = child.kill();
+        let _ = child.wait();
+        runner.fail(&failure.message);
+    })?;
     let told = format!(
         "waiting for {name} (pid {}) since {}",
         child.id(),
@@ -76,8 +72,31 @@ pub fn run(options: &SegmentOptions, args: &Exec) -> Result<u8, Failure> {
     Ok(code_of(status))
 }
 
+/// A hand on the program, and who tells the service manager of it (until it is dropped): of
+/// a foreign program nothing is seen but that it lives.
+fn watch_over(
+    runner: &Runner,
+    child: &Child,
+    args: &Exec,
+) -> Result<(ProcessHandle, Option<SystemdNotifier>), Failure> {
+    let process = ProcessHandle::of_child(child)
+        .map_err(|error| Failure::because("no descriptor of the program", &error))?;
+    let notifier = match args.notify {
+        true => SystemdNotifier::start(runner, Watchdog::WhileAlive)?,
+        false => None,
+    };
+    Ok((process, notifier))
+}
+
 fn spawn(segment: &Segment, program: &OsStr, args: &Exec) -> io::Result<Child> {
-    Command::new(program)
+    let mut command = Command::new(program);
+    if args.notify {
+        // One voice.
+        for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+            command.env_remove(variable);
+        }
+    }
+    command
         .args(args.command.iter().skip(1))
         .env(Segment::VARIABLE, segment.token().to_string())
         // It must not join under somebody's id by itself.

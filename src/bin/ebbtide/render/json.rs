@@ -62,6 +62,14 @@ pub struct Begun<'a> {
     pub initiation: &'static str,
 }
 
+/// `status --ready`, when it is.
+#[derive(Debug, Serialize)]
+pub struct Ready<'a> {
+    pub segment: &'a str,
+    pub ready: bool,
+    pub runners: usize,
+}
+
 #[derive(Debug, Serialize)]
 pub struct Phase {
     pub phase: &'static str,

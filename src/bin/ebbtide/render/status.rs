@@ -94,7 +94,7 @@ fn blockers(laggards: &[Laggard]) -> String {
     text
 }
 
-fn blocker(laggard: &Laggard) -> String {
+pub fn blocker(laggard: &Laggard) -> String {
     let mut line = format!(
         "{} (pid {}) has not done {} for {}",
         plain(&laggard.id),
@@ -117,7 +117,7 @@ fn blocker(laggard: &Laggard) -> String {
     line
 }
 
-fn doing(text: &str, since: Duration) -> String {
+pub fn doing(text: &str, since: Duration) -> String {
     format!("{}, for {}", plain(text), time(since))
 }
 
