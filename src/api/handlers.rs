@@ -12,6 +12,7 @@ use crate::api::report::{HandlerOutcome, HandlerReport};
 use crate::api::session::Session;
 use crate::error::CoordinationError;
 use crate::limits;
+use crate::note::{Kind, Note};
 use crate::phase::Phase;
 
 /// What a handler is given.
@@ -103,7 +104,7 @@ impl Handlers {
 
     /// Runs the handlers of a phase for one runner, one after another. `announce` says
     /// what is being run; `left`, how long the phase may still take, is asked again and
-    /// again, as it may be extended.
+    /// again, as it may be extended; `note`, for the journal.
     pub(crate) fn run(
         &self,
         of: (usize, u16),
@@ -111,6 +112,7 @@ impl Handlers {
         phase: Phase,
         announce: impl Fn(Option<&str>),
         left: impl Fn() -> Duration,
+        note: impl Fn(Note) -> u64,
     ) -> Vec<HandlerReport> {
         let due: Vec<Handler> = lock(&self.0)
             .iter()
@@ -121,7 +123,11 @@ impl Handlers {
         for handler in due {
             let began = Instant::now();
             announce(Some(&handler.name));
+            let about = |kind| Note::new(kind).detail(phase as u8).text(&handler.name);
+            let start = note(about(Kind::HandlerStarted));
             let outcome = run_one(&handler, runner, &left);
+            let detail = phase as u8 | outcome.bits() << 3;
+            note(about(Kind::HandlerEnded).detail(detail).argument(start));
             reports.push(HandlerReport {
                 name: handler.name,
                 phase,

@@ -17,6 +17,7 @@ mod word;
 use core::sync::atomic::Ordering;
 
 use crate::limits::MAX_DEPENDENCIES;
+use crate::note::{Kind, Note};
 use crate::segment::shared;
 use crate::sync::latch::Text;
 use crate::sync::mem::ALL;
@@ -297,7 +298,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
                 }
                 Ok(State::Active | State::Draining | State::Closing) => {
                     self.mark_to_reclaim(key);
-                    self.orphan(key, env.now());
+                    self.orphan(key, env);
                 }
                 Ok(State::Failed | State::TimedOut | State::Orphaned | State::Dropped) => {
                     self.mark_to_reclaim(key);
@@ -308,9 +309,24 @@ impl<M: Mem, const N: usize> Resources<M, N> {
     }
 
     /// The owner of an open resource is dead.
-    pub(crate) fn orphan(&self, key: Key, now: u64) {
+    pub(crate) fn orphan(&self, key: Key, env: &impl Env<M>) {
         let open = [State::Active, State::Draining, State::Closing];
-        let _ = self.move_to(key, &open, State::Orphaned, now);
+        let now = env.now();
+        if self.move_to(key, &open, State::Orphaned, now) == Moved::Done {
+            env.note(now, || self.became(key, State::Orphaned));
+        }
+    }
+
+    /// That a registration is in this state now.
+    pub(crate) fn became(&self, key: Key, state: State) -> Note {
+        let argument = key.index as u64 | u64::from(key.generation) << 32;
+        let note = Note::new(Kind::Resource)
+            .detail(state as u8)
+            .argument(argument);
+        match self.word(key.index).runner() {
+            Some(slot) => note.runner(slot, self.about(key.index).runner_generation),
+            None => note,
+        }
     }
 }
 
