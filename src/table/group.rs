@@ -164,15 +164,15 @@ impl<M: Mem, const N: usize> Group<M, N> {
         runner.ended.set_once(u32::from(generation), now);
         let done = self.swap_member(slot, member, member.with_state(state));
         if done {
+            // The kernel woke one sleeper for this death; the others learn it from us.
+            self.scope.wake_all();
+            runner.own.wake_all();
             if state == State::Dead {
                 env.note(now, || {
                     let note = Note::new(Kind::Died).runner(slot, generation);
                     note.epoch(self.scope.control().epoch())
                 });
             }
-            // The kernel woke one sleeper for this death; the others learn it from us.
-            self.scope.wake_all();
-            runner.own.wake_all();
         }
         done
     }

@@ -100,7 +100,8 @@ impl<'t> Walk<'t> {
             self.step(Some(runner), describe(span, self.phase), span.from, end);
             until = span.from;
             if let Some((other, ended, name)) = self.awaited(runner, span) {
-                if let Some(step) = self.steps.last_mut() {
+                let last = self.steps.last_mut();
+                if let Some(step) = last.filter(|step| step.runner.as_ref() == Some(&runner.id)) {
                     step.waited_for = Some(name);
                 }
                 (runner, until) = (other, ended.min(until));

@@ -42,7 +42,8 @@ pub struct Timeline {
     /// What the time was spent on, in order: each step ends where the next one begins or
     /// a phase ended.
     pub critical_path: Vec<CriticalStep>,
-    /// Records of it that the journal does not have (any more).
+    /// How many records the journal has lost that may be of it; then handlers, resources and
+    /// marks may be missing.
     pub lost: u64,
 }
 

@@ -221,9 +221,14 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
                 self.last_record(slot);
             }
             _ => {
+                let own = self.view.tables.group.runners[slot].own.control();
                 let done = Phase::ACKNOWLEDGED.into_iter().zip(report.acknowledged);
                 let last = done.filter_map(|(phase, at)| Some((phase, at?))).last();
                 self.say(match last {
+                    _ if self.view.lags(Target::Slot(slot), slot, own) => format!(
+                        "{who} is shut down alone, and has not acknowledged {}.",
+                        report.own_phase
+                    ),
                     Some((phase, at)) => format!(
                         "Nobody waits for {who}: it acknowledged {phase} {} after the start.",
                         time(at)

@@ -10,6 +10,7 @@
 //! Draining, fences, and reads the words of all who depend on it. Of two such parties at
 //! least one sees the other: either the registration is refused or its end is awaited.
 
+mod death;
 mod reclaim;
 mod wait;
 mod word;
@@ -17,11 +18,10 @@ mod word;
 use core::sync::atomic::Ordering;
 
 use crate::limits::MAX_DEPENDENCIES;
-use crate::note::{Kind, Note};
 use crate::segment::shared;
 use crate::sync::latch::Text;
 use crate::sync::mem::ALL;
-use crate::sync::{Env, Mem, Next, Word};
+use crate::sync::{Mem, Next, Word};
 use crate::table::stamp::Stamp;
 
 pub(crate) use reclaim::{Claimant, Fate};
@@ -279,53 +279,6 @@ impl<M: Mem, const N: usize> Resources<M, N> {
             .find(|word| word.load(Ordering::Acquire) == pack(on));
         if let Some(word) = last {
             word.store(0, Ordering::Release);
-        }
-    }
-
-    /// Clears what a gone process left: frees its claimed records, marks its system
-    /// resources to be reclaimed, orphans its open ones. Under its byte lock; may be done
-    /// again. The mark comes first: an orphaned record without it might be used again.
-    pub(crate) fn sweep(&self, dead: usize, env: &impl Env<M>) {
-        for index in 0..self.used() {
-            let word = self.word(index);
-            if word.process() != Some(dead) {
-                continue;
-            }
-            let key = self.key_of(index, word);
-            match word.state() {
-                Ok(State::Claimed) => {
-                    let _ = self.move_to(key, &[State::Claimed], State::Free, env.now());
-                }
-                Ok(State::Active | State::Draining | State::Closing) => {
-                    self.mark_to_reclaim(key);
-                    self.orphan(key, env);
-                }
-                Ok(State::Failed | State::TimedOut | State::Orphaned | State::Dropped) => {
-                    self.mark_to_reclaim(key);
-                }
-                Ok(State::Free | State::Closed) | Err(_) => {}
-            }
-        }
-    }
-
-    /// The owner of an open resource is dead.
-    pub(crate) fn orphan(&self, key: Key, env: &impl Env<M>) {
-        let open = [State::Active, State::Draining, State::Closing];
-        let now = env.now();
-        if self.move_to(key, &open, State::Orphaned, now) == Moved::Done {
-            env.note(now, || self.became(key, State::Orphaned));
-        }
-    }
-
-    /// That a registration is in this state now.
-    pub(crate) fn became(&self, key: Key, state: State) -> Note {
-        let argument = key.index as u64 | u64::from(key.generation) << 32;
-        let note = Note::new(Kind::Resource)
-            .detail(state as u8)
-            .argument(argument);
-        match self.word(key.index).runner() {
-            Some(slot) => note.runner(slot, self.about(key.index).runner_generation),
-            None => note,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod resources;
 pub mod state;
 pub mod status;
 pub mod table;
+pub mod timeline;
 
 use std::time::Duration;
 
