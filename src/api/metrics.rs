@@ -342,7 +342,7 @@ impl Page<'_, '_> {
 
 /// One of each name: two samples of one name and labels are no page. A name is there twice
 /// when a runner of an older generation still lives, or when somebody wrote strange bytes.
-fn unique<'s, T>(all: &'s [T], name: impl Fn(&T) -> &String) -> impl Iterator<Item = &'s T> {
+fn unique<T>(all: &[T], name: impl Fn(&T) -> &String) -> impl Iterator<Item = &T> {
     let mut seen = std::collections::BTreeSet::new();
     all.iter().filter(move |one| seen.insert(name(one).clone()))
 }

@@ -40,10 +40,10 @@ impl Entry {
     pub(crate) fn pack(&self) -> Words {
         let note = &self.note;
         let runner = note.runner.map_or(0, |(slot, generation)| {
-            (u64::from(slot) + 1 & RUNNER) << RUNNER_SHIFT
+            ((u64::from(slot) + 1) & RUNNER) << RUNNER_SHIFT
                 | u64::from(generation) << GENERATION_SHIFT
         });
-        let thread = note.thread.map_or(0, |slot| u64::from(slot) + 1 & THREAD);
+        let thread = note.thread.map_or(0, |slot| (u64::from(slot) + 1) & THREAD);
         let [first, second, third] = note.text.words;
         [
             self.at & MICROS | (note.kind as u64) << 48 | u64::from(note.detail) << 56,

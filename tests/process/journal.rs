@@ -18,10 +18,7 @@ fn about(journal: &Journal, id: &str) -> Vec<&'static str> {
     records.map(|record| record.event.name()).collect()
 }
 
-fn find<'j>(
-    journal: &'j Journal,
-    wanted: impl Fn(&JournalEvent) -> bool,
-) -> Option<&'j JournalRecord> {
+fn find(journal: &Journal, wanted: impl Fn(&JournalEvent) -> bool) -> Option<&JournalRecord> {
     journal.records.iter().find(|record| wanted(&record.event))
 }
 

@@ -223,7 +223,8 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
             _ => {
                 let own = self.view.tables.group.runners[slot].own.control();
                 let done = Phase::ACKNOWLEDGED.into_iter().zip(report.acknowledged);
-                let last = done.filter_map(|(phase, at)| Some((phase, at?))).last();
+                let mut done = done.filter_map(|(phase, at)| Some((phase, at?)));
+                let last = done.next_back();
                 self.say(match last {
                     _ if self.view.lags(Target::Slot(slot), slot, own) => format!(
                         "{who} is shut down alone, and has not acknowledged {}.",

@@ -14,7 +14,9 @@ const OBEDIENT: [&str; 3] = ["sh", "-c", "echo up; exec cat"];
 /// A program that does not care about signals and ends with its standard input.
 const STUBBORN: [&str; 3] = ["sh", "-c", "trap '' TERM INT; echo up; read line; :"];
 
-/// One sample: labels (sorted) and value.
+/// Bounds and counts.
+type Buckets = Vec<(f64, f64)>;
+/// Name and labels (sorted), and the value.
 type Samples = BTreeMap<(String, BTreeMap<String, String>), f64>;
 
 /// Reads a page by the grammar of the text format 0.0.4, and by what scrapers insist on.
@@ -119,7 +121,7 @@ fn sample(line: &str) -> (String, BTreeMap<String, String>, f64) {
 fn histograms_add_up(samples: &Samples, types: &BTreeMap<String, String>) {
     for (base, _) in types.iter().filter(|(_, kind)| *kind == "histogram") {
         let bucket = format!("{base}_bucket");
-        let mut series: BTreeMap<Vec<(String, String)>, Vec<(f64, f64)>> = BTreeMap::new();
+        let mut series = BTreeMap::<Vec<(String, String)>, Buckets>::new();
         for ((_, labels), value) in samples.iter().filter(|((name, _), _)| *name == bucket) {
             let mut labels = labels.clone();
             let bound = labels.remove("le").unwrap().parse().unwrap();
