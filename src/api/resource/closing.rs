@@ -88,7 +88,7 @@ impl<'s> Closing<'s> {
             if self.running.is_empty() && self.waiting.is_empty() {
                 break;
             }
-            self.announce(sleep.blocker);
+            self.announce(None, sleep.blocker);
             for limit in self.running.iter().filter_map(|one| one.limit) {
                 sleep.until = sleep.until.min(limit);
             }
@@ -140,6 +140,8 @@ impl<'s> Closing<'s> {
                 }
                 Dependents::None => {
                     self.waiting.remove(at);
+                    // Before it runs: whoever looks meanwhile is told of it.
+                    self.announce(Some(key), None);
                     self.running.extend(shared.start(key));
                 }
                 // Given up or taken off the list meanwhile.
@@ -180,13 +182,16 @@ impl<'s> Closing<'s> {
         }
     }
 
-    fn announce(&mut self, blocker: Option<(Key, Key)>) {
+    /// Says what runs, with one that is about to, or what is waited for.
+    fn announce(&mut self, starting: Option<Key>, blocker: Option<(Key, Key)>) {
         let shared = self.shared;
         let name = |key| Some(shared.plan_of(key)?.0);
         let running: Vec<_> = self
             .running
             .iter()
-            .filter_map(|one| name(one.key))
+            .map(|one| one.key)
+            .chain(starting)
+            .filter_map(name)
             .collect();
         let text = match (running.is_empty(), blocker) {
             (true, Some((key, by))) => format!(
