@@ -60,6 +60,7 @@ mod drain;
 mod event;
 mod event_log;
 mod join;
+mod journal;
 mod latch;
 mod life;
 pub(crate) mod memory;

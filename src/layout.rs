@@ -3,9 +3,9 @@
 use core::mem::{offset_of, size_of};
 
 use crate::limits::{
-    EVENT_RING, KEY_BYTES, MAX_BARRIERS, MAX_CONDVARS, MAX_EVENTS, MAX_KEYS, MAX_LOCKS,
-    MAX_PERMITS, MAX_PLACES, MAX_PROCESSES, MAX_RESOURCES, MAX_RUNNERS, MAX_SEMAPHORES,
-    MAX_THREADS, VALUE_BYTES,
+    EVENT_RING, JOURNAL_RECORDS, KEY_BYTES, MAX_BARRIERS, MAX_CONDVARS, MAX_EVENTS, MAX_KEYS,
+    MAX_LOCKS, MAX_PERMITS, MAX_PLACES, MAX_PROCESSES, MAX_RESOURCES, MAX_RUNNERS, MAX_SEMAPHORES,
+    MAX_THREADS, TALLY_BOUNDS_MICROS, VALUE_BYTES,
 };
 use crate::segment::{Body, Shared, fingerprint, shared};
 use crate::sync::Mem;
@@ -15,6 +15,7 @@ use crate::sync::mutex::Mutex;
 use crate::table::barrier::Barrier;
 use crate::table::event_log::EventLog;
 use crate::table::group::Group;
+use crate::table::journal::{Journal, Record};
 use crate::table::names::Names;
 use crate::table::order::Order;
 use crate::table::resources::{Resource, ResourceTexts, Resources};
@@ -22,6 +23,7 @@ use crate::table::runner::{Runner, Texts};
 use crate::table::semaphore::Semaphore;
 use crate::table::slots::{Process, Processes};
 use crate::table::store::Store;
+use crate::table::tallies::Tallies;
 use crate::table::threads::{Thread, Threads};
 use crate::table::waits::Waits;
 
@@ -51,19 +53,22 @@ pub(crate) struct Layout<M: Mem> {
     pub(crate) barriers: [Barrier<M, MAX_PLACES>; MAX_BARRIERS],
     pub(crate) resources: Resources<M, MAX_RESOURCES>,
     pub(crate) resource_texts: [ResourceTexts<M>; MAX_RESOURCES],
+    /// What happened lately, and how often; advice.
+    pub(crate) tallies: Tallies<M>,
+    pub(crate) journal: Journal<M, JOURNAL_RECORDS>,
 }
 
 shared!(Layout<M> {
     group, texts, reason, processes, threads, lock_names, locks, condvar_names, condvars,
     event_names, events, store, waits, order, semaphore_names, semaphores, barrier_names,
-    barriers, resources, resource_texts
+    barriers, resources, resource_texts, tallies, journal
 });
 
 /// Words of a key and its value.
 pub(crate) const ENTRY_WORDS: usize = (KEY_BYTES + VALUE_BYTES) / size_of::<u64>();
 
 /// Meaning of the bytes; raised by hand with every change that the sizes do not show.
-const LAYOUT_VERSION: u32 = 1;
+const LAYOUT_VERSION: u32 = 2;
 
 impl<M: Mem> Body for Layout<M>
 where
@@ -91,12 +96,15 @@ where
         offset_of!(Self, barriers),
         offset_of!(Self, resources),
         offset_of!(Self, resource_texts),
+        offset_of!(Self, tallies),
+        offset_of!(Self, journal),
         size_of::<Runner<M>>(),
         size_of::<Texts<M>>(),
         size_of::<Process<M>>(),
         size_of::<Thread<M>>(),
         size_of::<Resource<M>>(),
         size_of::<ResourceTexts<M>>(),
+        size_of::<Record<M>>(),
         MAX_RUNNERS,
         MAX_PROCESSES,
         MAX_THREADS,
@@ -111,5 +119,7 @@ where
         MAX_BARRIERS,
         MAX_PLACES,
         MAX_RESOURCES,
+        JOURNAL_RECORDS,
+        TALLY_BOUNDS_MICROS.len(),
     ]);
 }

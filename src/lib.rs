@@ -22,6 +22,7 @@ mod error;
 mod graph;
 mod layout;
 pub mod limits;
+mod note;
 mod os;
 mod phase;
 mod segment;

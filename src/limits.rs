@@ -121,3 +121,14 @@ pub(crate) const MAX_WAIT_WORDS: usize = 128;
 
 /// Tries of a reader that keeps meeting a writer before it takes what it has as torn.
 pub const READ_TRIES: usize = 64;
+
+/// Latest records that the journal keeps, 64 bytes each: a shutdown of a hundred runners
+/// with a few handlers and resources each is some two thousand, so the last few are there.
+pub const JOURNAL_RECORDS: usize = 8192;
+
+/// Upper bounds of the histogram buckets, in microseconds: from a wake-up of an idle
+/// group to a shutdown that takes minutes.
+pub const TALLY_BOUNDS_MICROS: [u64; 15] = [
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 30_000_000, 60_000_000,
+];

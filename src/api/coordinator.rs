@@ -12,9 +12,10 @@ use crate::api::session::Session;
 use crate::api::trace;
 use crate::api::view::{View, corrupt};
 use crate::error::{CoordinationError, SegmentError};
+use crate::note::{Kind, Note, OWN};
 use crate::phase::Phase;
 use crate::sync::{Env, Pulse, Real};
-use crate::table::control::Control;
+use crate::table::control::{Ask, Control};
 use crate::table::member::Member;
 use crate::table::scope::{Initiated, Scope as Record};
 
@@ -105,13 +106,19 @@ impl ShutdownCoordinator {
                 self.propose(&group.scope, request, || {
                     core.tables().reason.write(request.text());
                 });
-                let initiated = group.scope.initiate(request.ask(), core.now());
+                let now = core.now();
+                let initiated = group.scope.initiate(request.ask(), now);
                 let initiation = match initiated.map_err(corrupt)? {
                     Initiated::Renewing => {
                         group.generation.help(&group.scope).map_err(corrupt)?;
                         continue;
                     }
-                    initiated => role(initiated),
+                    initiated => {
+                        if let Some(note) = begun(initiated, request) {
+                            core.write_note(now, note);
+                        }
+                        role(initiated)
+                    }
                 };
                 group.wake_own();
                 // With nobody to wait for, it is for us to go on.
@@ -128,12 +135,17 @@ impl ShutdownCoordinator {
                 if !member.is_counted() {
                     return Ok(Initiation::Over);
                 }
+                let now = core.now();
                 let initiated = record
-                    .initiate_in(own.epoch(), request.ask(), core.now())
+                    .initiate_in(own.epoch(), request.ask(), now)
                     .map_err(corrupt)?;
                 let Some(initiated) = initiated else {
                     return Ok(Initiation::Over);
                 };
+                if let Some(note) = begun(initiated, request) {
+                    let detail = note.detail | OWN;
+                    core.write_note(now, note.detail(detail).runner(slot, member.generation()));
+                }
                 if group.scope.control().is_shutting_down() {
                     // The runner may be asleep on the group's word.
                     group.scope.wake_all();
@@ -257,6 +269,22 @@ pub(super) enum Aim {
         member: Member,
         own: Control,
     },
+}
+
+/// The note of an initiation.
+fn begun(initiated: Initiated, request: &ShutdownRequest) -> Option<Note> {
+    Some(begun_by(initiated, request.ask())?.text(request.text()))
+}
+
+/// The same for who has no text to give.
+pub(super) fn begun_by(initiated: Initiated, ask: Ask) -> Option<Note> {
+    let (kind, epoch) = match initiated {
+        Initiated::Drives(epoch) => (Kind::Initiated, epoch),
+        Initiated::Merged(epoch) => (Kind::Merged, epoch),
+        Initiated::Over(_) | Initiated::Renewing => return None,
+    };
+    let note = Note::new(kind).detail(ask.mode as u8 | (ask.code as u8) << 2);
+    Some(note.epoch(epoch).argument(u64::from(ask.budget_millis)))
 }
 
 fn role(initiated: Initiated) -> Initiation {

@@ -9,6 +9,7 @@ use crate::api::trace;
 use crate::error::{Holder, SegmentError};
 use crate::layout::Layout;
 use crate::limits::MAX_PROCESSES;
+use crate::note::Note;
 use crate::os::{clock, file, fork, process};
 use crate::segment::{Body, Opened, refused};
 use crate::sync::life;
@@ -35,6 +36,8 @@ where
 {
     opened: Opened<Layout<M>>,
     process: usize,
+    /// Asked once: in some C libraries each question is a system call.
+    pid: u32,
     portable: bool,
     forks: u32,
     /// A byte lock excludes other processes, not other threads of this attachment.
@@ -57,6 +60,7 @@ where
         let mut core = Self {
             opened,
             process: usize::MAX,
+            pid: std::process::id(),
             portable: liveness.is_portable()?,
             forks: fork::fork_count(),
             reaping: Mutex::new(()),
@@ -83,7 +87,7 @@ where
         // From here on dropping `core` gives the slot back.
         core.opened.probe()?;
         if let Some(record) = core.tables().processes.get(slot) {
-            let pid = std::process::id();
+            let pid = core.pid;
             record.pid.store(u64::from(pid), Ordering::Relaxed);
             // Zero: not known, and then nobody signals it.
             let start = process::own_start_time().unwrap_or(0);
@@ -102,6 +106,9 @@ where
     }
     pub(crate) fn process(&self) -> usize {
         self.process
+    }
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
     }
     pub(crate) fn is_portable(&self) -> bool {
         self.portable
@@ -135,8 +142,10 @@ where
     pub(crate) fn hand_over_locks(&self, dead: Owner) {
         let tables = self.tables();
         tables.waits.clear_dead(dead);
-        for lock in &tables.locks {
-            lock.hand_over(dead);
+        for (index, lock) in tables.locks.iter().enumerate() {
+            if lock.hand_over(dead) {
+                self.note_owner_died(index, dead, false);
+            }
         }
         for adding in [
             tables.lock_names.adding(),
@@ -263,6 +272,10 @@ where
             }
             pulse => pulse,
         }
+    }
+
+    fn note(&self, at: u64, note: impl FnOnce() -> Note) -> u64 {
+        self.write_note(at, note())
     }
 }
 

@@ -143,16 +143,7 @@ impl DeadlockDetector {
     /// # Errors
     /// [`SegmentError::ForkedHandle`].
     pub fn owners(&self) -> Result<Vec<HeldLock>, SegmentError> {
-        self.look(|tables, env| {
-            let locks = tables.locks.iter().enumerate();
-            let held = locks.filter_map(|(index, lock)| Some((index, lock.owner()?)));
-            held.map(|(index, owner)| HeldLock {
-                lock: lock_name(tables, index),
-                owner: thread_of(tables, owner),
-                alive: lives(env, owner),
-            })
-            .collect()
-        })
+        self.look(held)
     }
 
     /// Which locks are waited for, by whom and how long; in the order of thread slots.
@@ -160,20 +151,7 @@ impl DeadlockDetector {
     /// # Errors
     /// [`SegmentError::ForkedHandle`].
     pub fn waiters(&self) -> Result<Vec<WantedLock>, SegmentError> {
-        self.look(|tables, env| {
-            let now = env.now();
-            let waiting = threads(tables).filter(|thread| lives(env, *thread));
-            waiting
-                .filter_map(|thread| {
-                    let (lock, since) = tables.waits.of(thread)?;
-                    Some(WantedLock {
-                        lock: lock_name(tables, lock),
-                        waiter: thread_of(tables, thread),
-                        since: Duration::from_micros(now.saturating_sub(since)),
-                    })
-                })
-                .collect()
-        })
+        self.look(wanted)
     }
 
     /// Who waits for whom: every living thread that waits for a lock which another holds.
@@ -267,6 +245,34 @@ impl fmt::Debug for DeadlockDetector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadlockDetector").finish_non_exhaustive()
     }
+}
+
+/// Which locks are held.
+pub(super) fn held(tables: &Tables, env: &dyn Env<Real>) -> Vec<HeldLock> {
+    let locks = tables.locks.iter().enumerate();
+    let held = locks.filter_map(|(index, lock)| Some((index, lock.owner()?)));
+    held.map(|(index, owner)| HeldLock {
+        lock: lock_name(tables, index),
+        owner: thread_of(tables, owner),
+        alive: lives(env, owner),
+    })
+    .collect()
+}
+
+/// Which locks are waited for.
+pub(super) fn wanted(tables: &Tables, env: &dyn Env<Real>) -> Vec<WantedLock> {
+    let now = env.now();
+    let waiting = threads(tables).filter(|thread| lives(env, *thread));
+    waiting
+        .filter_map(|thread| {
+            let (lock, since) = tables.waits.of(thread)?;
+            Some(WantedLock {
+                lock: lock_name(tables, lock),
+                waiter: thread_of(tables, thread),
+                since: Duration::from_micros(now.saturating_sub(since)),
+            })
+        })
+        .collect()
 }
 
 /// All attached threads.

@@ -9,6 +9,7 @@ use crate::api::trace;
 use crate::api::view::{Target, corrupt};
 use crate::error::CoordinationError;
 use crate::limits;
+use crate::note::Note;
 use crate::phase::{Mode, Phase};
 use crate::sync::{Env, Mem, Real};
 use crate::table::control::Control;
@@ -137,13 +138,14 @@ impl<'a> Driver<'a> {
             Some(name) => runner.set_activity(&format!("{phase} handler {name}")),
             None => runner.set_activity(""),
         };
-        let reports =
-            runner
-                .session()
-                .handlers
-                .run(runner.key(), runner.id(), phase, announce, || {
-                    self.left(phase)
-                });
+        let (slot, generation) = runner.key();
+        let note = |note: Note| {
+            let note = note.runner(slot, generation).epoch(self.epochs.0);
+            runner.core().note_now(note)
+        };
+        let handlers = &runner.session().handlers;
+        let left = || self.left(phase);
+        let reports = handlers.run(runner.key(), runner.id(), phase, announce, left, note);
         self.tardy |= reports.iter().any(|report| {
             matches!(
                 report.outcome,

@@ -8,6 +8,7 @@ use crate::api::core::deadline;
 use crate::api::view::corrupt;
 use crate::error::CoordinationError;
 use crate::limits;
+use crate::note::{Kind, Note};
 use crate::phase::Phase;
 use crate::sync::{Env, Mem, Pulse, Real};
 use crate::table::control::Stage;
@@ -47,7 +48,9 @@ impl ShutdownCoordinator {
                 .begin(&group.scope, control)
                 .map_err(corrupt)?
             {
-                return Ok(generation.wrapping_add(1));
+                let next = generation.wrapping_add(1);
+                core.note_now(Note::new(Kind::Renewed).argument(u64::from(next)));
+                return Ok(next);
             }
         }
     }

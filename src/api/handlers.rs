@@ -13,6 +13,7 @@ use crate::api::session::Session;
 use crate::api::trace;
 use crate::error::CoordinationError;
 use crate::limits;
+use crate::note::{Kind, Note};
 use crate::phase::Phase;
 
 /// What a handler is given.
@@ -104,7 +105,7 @@ impl Handlers {
 
     /// Runs the handlers of a phase for one runner, one after another. `announce` says
     /// what is being run; `left`, how long the phase may still take, is asked again and
-    /// again, as it may be extended.
+    /// again, as it may be extended; `note`, for the journal.
     pub(crate) fn run(
         &self,
         of: (usize, u16),
@@ -112,6 +113,7 @@ impl Handlers {
         phase: Phase,
         announce: impl Fn(Option<&str>),
         left: impl Fn() -> Duration,
+        note: impl Fn(Note) -> u64,
     ) -> Vec<HandlerReport> {
         let due: Vec<Handler> = lock(&self.0)
             .iter()
@@ -122,10 +124,14 @@ impl Handlers {
         for handler in due {
             let began = Instant::now();
             announce(Some(&handler.name));
+            let about = |kind| Note::new(kind).detail(phase as u8).text(&handler.name);
+            let start = note(about(Kind::HandlerStarted));
             let span = trace::handler(&handler.name, phase);
             let outcome = run_one(&handler, runner, &left);
             trace::handler_ended(&outcome);
             drop(span);
+            let detail = phase as u8 | outcome.bits() << 3;
+            note(about(Kind::HandlerEnded).detail(detail).argument(start));
             reports.push(HandlerReport {
                 name: handler.name,
                 phase,

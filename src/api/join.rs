@@ -12,6 +12,7 @@ use crate::api::session::Session;
 use crate::api::view::{Target, View, corrupt};
 use crate::error::{CoordinationError, SegmentError};
 use crate::limits;
+use crate::note::{Kind, Note};
 use crate::sync::Env;
 use crate::table::control::Control;
 use crate::table::join::Joined;
@@ -82,7 +83,11 @@ impl Runner {
             .publish(claim, core.as_ref(), same)
             .map_err(|c| core.corrupt(c))?;
         match joined {
-            Joined::Live(generation) => Ok(Some(Self::new(session, claim, generation, id))),
+            Joined::Live(generation) => {
+                let note = Note::new(Kind::Joined).runner(claim.slot, claim.generation);
+                core.note_now(note.argument(u64::from(core.pid())).text(id));
+                Ok(Some(Self::new(session, claim, generation, id)))
+            }
             Joined::Contended => Ok(None),
             Joined::Duplicate(other) => Err(CoordinationError::DuplicateRunner {
                 id: id.into(),

@@ -14,6 +14,7 @@ use crate::api::session::Session;
 use crate::api::threads;
 use crate::api::trace;
 use crate::error::{LockError, SegmentError};
+use crate::note::{Kind, Note};
 use crate::sync::mutex::{Acquired, Busy, Mutex, NotLocked};
 use crate::sync::{Env, Owner, Real};
 
@@ -138,6 +139,8 @@ impl CrossProcessLock {
         let until = deadline(core.as_ref(), timeout);
         let waiting = lock_wait::waiter(core, self.index, me);
         let result = self.word().lock_watched(me, core.as_ref(), until, &waiting);
+        let waited = core.now().saturating_sub(began);
+        core.tables().tallies.waited(self.index, waited);
         let acquired = self.taken(waiting, result, began)?;
         Ok(self.guard(me, acquired))
     }
@@ -150,12 +153,19 @@ impl CrossProcessLock {
         began: u64,
     ) -> Result<T, LockError> {
         let core = self.session.core();
+        let me = waiting.me;
         let deadlock = waiting.end();
         result.map_err(|why| match why {
-            NotLocked::CalledOff => LockError::Deadlock {
-                name: self.name.clone(),
-                cycle: lock_wait::told(core.tables(), &deadlock),
-            },
+            NotLocked::CalledOff => {
+                let members = u8::try_from(deadlock.len()).unwrap_or(u8::MAX);
+                let note = Note::new(Kind::Deadlock).detail(members).thread(me.slot);
+                let note = core.of_process(note, Some(core.process()));
+                core.note_now(core.of_lock(note, self.index));
+                LockError::Deadlock {
+                    name: self.name.clone(),
+                    cycle: lock_wait::told(core.tables(), &deadlock),
+                }
+            }
             NotLocked::TimedOut { waited_for } => LockError::TimedOut {
                 name: self.name.clone(),
                 waited: Duration::from_micros(core.now().saturating_sub(began)),
@@ -175,6 +185,7 @@ impl CrossProcessLock {
             not_send: PhantomData,
         };
         if acquired.previous_owner_died {
+            self.session.core().note_owner_died(self.index, me, true);
             trace::owner_died(|| self.name.clone());
         }
         guard
@@ -247,6 +258,10 @@ impl LockGuard<'_> {
     pub(crate) fn reacquired(&mut self, acquired: Acquired) {
         threads::took(self.lock.session.core(), self.lock.index);
         self.previous_owner_died = acquired.previous_owner_died;
+        if acquired.previous_owner_died {
+            let core = self.lock.session.core();
+            core.note_owner_died(self.lock.index, self.me, true);
+        }
     }
 }
 

@@ -77,6 +77,9 @@ impl Asking {
                     // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
                     Real::wake(Real::cell(crate::sync::LifeArea::word(&thread.life)), ALL);
                 }
+                if acquired.previous_owner_died {
+                    core.note_owner_died(self.index, me, true);
+                }
                 Ok(Some(ProcessLockGuard {
                     session: Arc::clone(&self.session),
                     index: self.index,

@@ -10,6 +10,7 @@ use crate::api::names::index_of;
 use crate::api::threads;
 use crate::error::LockError;
 use crate::limits::EVENT_PAYLOAD_BYTES;
+use crate::note::{Kind, Note};
 use crate::sync::Env;
 use crate::table::order::{Culprit, Step};
 
@@ -29,6 +30,11 @@ pub(super) fn check(core: &Arc<Core>, wanted: usize, denies: bool) -> Result<(),
                 runner: runner_of(tables, core.process()).unwrap_or_default(),
             };
             if tables.order.record(held, wanted, &culprit) {
+                let note = Note::new(Kind::LockOrder);
+                let note = core.of_process(note, Some(core.process()));
+                let both = held as u64 | (wanted as u64) << 32;
+                let note = core.of_lock(note, wanted).argument(both);
+                core.write_note(culprit.at, note);
                 warn(core, held, wanted, &culprit);
             }
         }

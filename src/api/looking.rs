@@ -5,6 +5,7 @@ use crate::api::report::ShutdownReport;
 use crate::api::request::Scope;
 use crate::api::status::{Laggard, Status};
 use crate::api::view::Target;
+use crate::api::why::Why;
 use crate::error::CoordinationError;
 
 impl ShutdownCoordinator {
@@ -15,6 +16,16 @@ impl ShutdownCoordinator {
     pub fn status(&self) -> Result<Status, CoordinationError> {
         self.checked()?;
         Ok(self.view().status()?)
+    }
+
+    /// Why the shutdown takes so long, in sentences; see
+    /// [`Observer::why`](crate::Observer::why). Never blocks.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`.
+    pub fn why(&self, runner: Option<&str>) -> Result<Why, CoordinationError> {
+        self.checked()?;
+        self.view().why(runner)
     }
 
     /// Who holds the scope's present phase up.

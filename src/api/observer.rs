@@ -4,13 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::api::core::{Tables, deadline};
+use crate::api::journal::Journal;
+use crate::api::metrics::Metrics;
 use crate::api::report::ShutdownReport;
 use crate::api::state::StateKey;
 use crate::api::state_keys::seen_keys;
 use crate::api::status::Status;
+use crate::api::timeline::Timeline;
 use crate::api::view::{Target, View, corrupt};
 use crate::api::view_events::EventStatus;
-use crate::error::SegmentError;
+use crate::api::why::Why;
+use crate::error::{CoordinationError, SegmentError};
 use crate::limits;
 use crate::os::{clock, file};
 use crate::phase::{Mode, Phase};
@@ -130,7 +134,49 @@ impl Observer {
             })
     }
 
-    fn view(&self) -> View<'_, Self> {
+    /// What happened lately: the latest records of the journal, also when everybody who
+    /// wrote them is dead. Never blocks.
+    #[must_use]
+    pub fn journal(&self) -> Journal {
+        self.view().journal(0)
+    }
+
+    /// The same, without what was read before: what follows a sequence, for instance
+    /// [`Journal::last`] of the reading before. Never blocks.
+    #[must_use]
+    pub fn journal_after(&self, sequence: u64) -> Journal {
+        self.view().journal(sequence)
+    }
+
+    /// The group's present or last shutdown from its start to its end; `None` if the
+    /// segment and its journal know of none. Never blocks.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub fn timeline(&self) -> Result<Option<Timeline>, SegmentError> {
+        self.view().timeline()
+    }
+
+    /// Why the shutdown takes so long, in sentences: from the phase to who holds it up, to
+    /// what that runner does or waits for, and on to whoever has that; and what the time was
+    /// spent on. With an id, what that runner is at, or how it ended. Works on runners that
+    /// are frozen or dead. Never blocks.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::Corrupt`].
+    pub fn why(&self, runner: Option<&str>) -> Result<Why, CoordinationError> {
+        self.view().why(runner)
+    }
+
+    /// Numbers for monitors, of this moment. Never blocks.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub fn metrics(&self) -> Result<Metrics, SegmentError> {
+        self.view().metrics()
+    }
+
+    pub(crate) fn view(&self) -> View<'_, Self> {
         View {
             name: self.name(),
             tables: self.observed.body(),

@@ -158,6 +158,17 @@ pub enum HandlerOutcome {
     Skipped,
 }
 
+impl HandlerOutcome {
+    pub(crate) const fn bits(&self) -> u8 {
+        match self {
+            Self::Finished => 0,
+            Self::Panicked(_) => 1,
+            Self::Abandoned => 2,
+            Self::Skipped => 3,
+        }
+    }
+}
+
 /// One handler run of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

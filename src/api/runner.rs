@@ -13,6 +13,7 @@ use crate::api::resource::Shared as Resources;
 use crate::api::session::Session;
 use crate::api::view::{Target, View};
 use crate::error::{CoordinationError, SegmentError};
+use crate::note::{Kind, Note, OWN};
 use crate::phase::{Mode, Phase};
 use crate::sync::{Env, Real};
 use crate::table::control::Control;
@@ -221,13 +222,14 @@ impl Runner {
         let record = self.record();
         let (group, own) = self.controls();
         let core = self.core();
-        let (scope, control) = if group.is_shutting_down() && group.phase() != Ok(Phase::Complete) {
-            (&core.tables().group.scope, group)
-        } else if own.is_shutting_down() && own.phase() != Ok(Phase::Complete) {
-            (&record.own, own)
-        } else {
-            return Err(CoordinationError::NotShuttingDown);
-        };
+        let (scope, control, of) =
+            if group.is_shutting_down() && group.phase() != Ok(Phase::Complete) {
+                (&core.tables().group.scope, group, 0)
+            } else if own.is_shutting_down() && own.phase() != Ok(Phase::Complete) {
+                (&record.own, own, OWN)
+            } else {
+                return Err(CoordinationError::NotShuttingDown);
+            };
         let _writing = self.writing();
         let progress = record.progress.load(Ordering::Relaxed);
         if progress == record.extended_at.load(Ordering::Relaxed) {
@@ -242,6 +244,11 @@ impl Runner {
             return Err(CoordinationError::CapReached);
         }
         record.extended_at.store(progress, Ordering::Relaxed);
+        let note = Note::new(Kind::Extended).detail(of).argument(granted);
+        core.note_now(
+            note.runner(self.slot, self.generation)
+                .epoch(control.epoch()),
+        );
         Ok(Duration::from_micros(granted))
     }
 

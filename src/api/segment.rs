@@ -6,10 +6,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::api::core::{Core, holders};
+use crate::api::journal::Journal;
+use crate::api::metrics::Metrics;
 use crate::api::observer::Observer;
 use crate::api::options::SegmentOptions;
 use crate::api::resource::Reaped;
 use crate::api::session::Session;
+use crate::api::timeline::Timeline;
 use crate::api::view::View;
 use crate::error::SegmentError;
 use crate::segment::{self, Directory, Opened, SegmentName, Token};
@@ -145,11 +148,7 @@ impl Segment {
         self.core().check()?;
         let (processes, taken) = self.core().reap_all();
         self.core().deaths.tell(self.core().tables());
-        let view = View {
-            name: self.name(),
-            tables: self.core().tables(),
-            env: self.core().as_ref(),
-        };
+        let view = self.view();
         Ok(Reaped {
             processes,
             resources: taken
@@ -157,6 +156,42 @@ impl Segment {
                 .filter_map(|key| view.resource(key))
                 .collect(),
         })
+    }
+
+    /// What happened lately: the latest records of the journal. Never blocks.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`].
+    pub fn journal(&self) -> Result<Journal, SegmentError> {
+        self.core().check()?;
+        Ok(self.view().journal(0))
+    }
+
+    /// The group's present or last shutdown from its start to its end; `None` if the
+    /// segment and its journal know of none. Never blocks.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`], `Corrupt`.
+    pub fn timeline(&self) -> Result<Option<Timeline>, SegmentError> {
+        self.core().check()?;
+        self.view().timeline()
+    }
+
+    /// Numbers for monitors, of this moment. Never blocks.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`], `Corrupt`.
+    pub fn metrics(&self) -> Result<Metrics, SegmentError> {
+        self.core().check()?;
+        self.view().metrics()
+    }
+
+    pub(crate) fn view(&self) -> View<'_, Core> {
+        View {
+            name: self.name(),
+            tables: self.core().tables(),
+            env: self.core().as_ref(),
+        }
     }
 
     pub(crate) fn session(&self) -> &Arc<Session> {

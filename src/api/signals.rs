@@ -6,11 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use nix::sys::signal::Signal;
 
+use crate::api::coordinator::begun_by;
 use crate::api::request::{Scope, ShutdownRequest};
 use crate::api::runner::Runner;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::error::CoordinationError;
+use crate::note::OWN;
 use crate::os::signal;
 use crate::phase::{Mode, ReasonCode};
 use crate::sync::Env;
@@ -180,9 +182,21 @@ impl Bound {
         let ask = Ask { mode, ..self.ask };
         let group = &core.tables().group;
         let Some((slot, generation)) = self.runner else {
-            while let Ok(Initiated::Renewing) = group.scope.initiate(ask, core.now()) {
-                if group.generation.help(&group.scope).is_err() {
-                    return;
+            loop {
+                let now = core.now();
+                match group.scope.initiate(ask, now) {
+                    Ok(Initiated::Renewing) => {
+                        if group.generation.help(&group.scope).is_err() {
+                            return;
+                        }
+                    }
+                    Ok(initiated) => {
+                        if let Some(note) = begun_by(initiated, ask) {
+                            core.write_note(now, note);
+                        }
+                        break;
+                    }
+                    Err(_) => break,
                 }
             }
             let _ = group.advance(core);
@@ -193,7 +207,14 @@ impl Bound {
         };
         let own = runner.own.control();
         if group.member(slot).is_live(generation) {
-            let _ = runner.own.initiate_in(own.epoch(), ask, core.now());
+            let now = core.now();
+            let initiated = runner.own.initiate_in(own.epoch(), ask, now);
+            if let Ok(Some(initiated)) = initiated
+                && let Some(note) = begun_by(initiated, ask)
+            {
+                let detail = note.detail | OWN;
+                core.write_note(now, note.detail(detail).runner(slot, generation));
+            }
             group.scope.wake_all();
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::api::detector::{HeldLock, WantedLock};
 use crate::api::report::{Activity, Reason, RunnerReport};
 use crate::api::resource::ResourceReport;
 use crate::api::state::StateKey;
@@ -93,6 +94,10 @@ pub struct Status {
     pub keys: Vec<StateKey>,
     /// Every registered resource.
     pub resources: Vec<ResourceReport>,
+    /// Every named lock that is held, in the order of their first openings.
+    pub locks: Vec<HeldLock>,
+    /// Every wait for a named lock, in the order of thread slots.
+    pub lock_waits: Vec<WantedLock>,
     /// Every event, in the order of their first openings; none if their table is corrupt
     /// ([`Observer::events`](crate::Observer::events) says so).
     pub events: Vec<EventStatus>,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::api::core::{Tables, pid_of};
+use crate::api::detector;
 use crate::api::outcome::whole;
 use crate::api::report::{
     Activity, PhaseReport, Reason, RunnerReport, ShutdownOutcome, ShutdownReport,
@@ -98,6 +99,8 @@ impl<E: Env<Real>> View<'_, E> {
                 .filter(|process| matches!(self.env.process_pulse(*process), Pulse::Alive(_)))
                 .count(),
             keys: crate::api::state_keys::seen_keys(self.tables),
+            locks: detector::held(self.tables, self.env),
+            lock_waits: detector::wanted(self.tables, self.env),
             events: self.events().unwrap_or_default(),
             semaphores: self.semaphores(),
             barriers: self.barriers(),
@@ -217,7 +220,7 @@ impl<E: Env<Real>> View<'_, E> {
 
     /// Slots of a generation (of the present one with living ones of older ones); with `since`,
     /// without those that left before that instant.
-    fn slots(&self, generation: u32, since: Option<u64>) -> Vec<usize> {
+    pub(super) fn slots(&self, generation: u32, since: Option<u64>) -> Vec<usize> {
         let group = &self.tables.group;
         let is_current = generation == group.generation.current();
         (0..group.used())
@@ -247,7 +250,7 @@ impl<E: Env<Real>> View<'_, E> {
         }
     }
 
-    fn lags(&self, target: Target, slot: usize, control: Control) -> bool {
+    pub(super) fn lags(&self, target: Target, slot: usize, control: Control) -> bool {
         let member = self.tables.group.member(slot);
         let Ok(phase) = control.phase() else {
             return false;
@@ -282,7 +285,7 @@ impl<E: Env<Real>> View<'_, E> {
         }
     }
 
-    fn runner(&self, target: Target, slot: usize, control: Control) -> RunnerReport {
+    pub(super) fn runner(&self, target: Target, slot: usize, control: Control) -> RunnerReport {
         let group = &self.tables.group;
         let (runner, texts) = (&group.runners[slot], &self.tables.texts[slot]);
         let member = group.member(slot);

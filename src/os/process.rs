@@ -78,6 +78,15 @@ fn shows_our_namespace(status: &str) -> bool {
     pids.is_some_and(|pids| pids.split_ascii_whitespace().count() == 1)
 }
 
+/// Whether the process of this pid and start time is stopped (by a signal, or by a
+/// debugger), as this process's own mount of `/proc` shows it.
+pub(crate) fn is_stopped(pid: u32, start_time: u64) -> bool {
+    let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    parse_start_time(&stat) == Some(start_time) && matches!(parse_state(&stat), Some(b'T' | b't'))
+}
+
 /// The inode of this process's pid namespace: equal numbers mean comparable pids.
 ///
 /// # Errors
@@ -109,6 +118,12 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
         *byte = pair[0] << 4 | pair[1];
     }
     Some(uuid)
+}
+
+/// Field 3, which follows the command in parentheses.
+fn parse_state(stat: &[u8]) -> Option<u8> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    stat.get(end + 2).copied()
 }
 
 /// Field 22. The second field is the command in parentheses and may itself hold

@@ -15,6 +15,7 @@ pub(crate) mod mutex_poll;
 #[cfg(test)]
 mod tests;
 
+use crate::note::Note;
 pub(crate) use life::Pulse;
 pub(crate) use mem::{LifeArea, Mem, Next, Real, Word};
 
@@ -36,4 +37,13 @@ pub(crate) trait Env<M: Mem> {
     fn process_pulse(&self, process: usize) -> Pulse<'_, M>;
     /// Whether that very thread (slot and generation) lives.
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, M>;
+    /// Hears what happened at `at`; advice for the journal. Without one (as in models)
+    /// nothing is even looked at. Answers the number of the record, 0 for none. Never blocks.
+    fn note(&self, at: u64, note: impl FnOnce() -> Note) -> u64
+    where
+        Self: Sized,
+    {
+        let _ = (at, note);
+        0
+    }
 }

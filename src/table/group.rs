@@ -10,6 +10,7 @@
 
 use core::sync::atomic::Ordering;
 
+use crate::note::{FORCED, Kind, LATE, Note};
 use crate::phase::Phase;
 use crate::segment::shared;
 use crate::sync::{Env, Mem, Pulse, Word};
@@ -159,13 +160,19 @@ impl<M: Mem, const N: usize> Group<M, N> {
         let Some(runner) = self.runners.get(slot) else {
             return false;
         };
-        let generation = u32::from(member.generation());
-        runner.ended.set_once(generation, env.now());
+        let (generation, now) = (member.generation(), env.now());
+        runner.ended.set_once(u32::from(generation), now);
         let done = self.swap_member(slot, member, member.with_state(state));
         if done {
             // The kernel woke one sleeper for this death; the others learn it from us.
             self.scope.wake_all();
             runner.own.wake_all();
+            if state == State::Dead {
+                env.note(now, || {
+                    let note = Note::new(Kind::Died).runner(slot, generation);
+                    note.epoch(self.scope.control().epoch())
+                });
+            }
         }
         done
     }
@@ -184,6 +191,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
             }
             // SYNC POINT membership: our own store is before the words we read now.
             M::fence(Ordering::SeqCst);
+            let mut how = 0;
             if let Some(laggard) = self.first_laggard(control, env, 0)? {
                 let now = env.now();
                 let until = self.scope.deadlines(control, now).phase;
@@ -194,6 +202,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
                         until,
                     });
                 }
+                how = FORCED;
                 // The phase is forced. Those who are dead are to be told from those
                 // who are late, so look at all the others too.
                 let mut from = laggard.slot + 1;
@@ -201,8 +210,10 @@ impl<M: Mem, const N: usize> Group<M, N> {
                     from = next.slot + 1;
                 }
             }
-            let next = control.phase()?.next();
-            self.scope.publish(control, next, env.now());
+            let (phase, now) = (control.phase()?, env.now());
+            if self.scope.publish(control, phase.next(), now) {
+                env.note(now, || self.scope.passed(phase, control.epoch(), now, how));
+            }
         }
     }
 
@@ -253,12 +264,18 @@ impl<M: Mem, const N: usize> Group<M, N> {
                 return Ok((Acked::OutOfOrder, false));
             }
             let late = tardy || current > phase;
-            runner.group_times.acked[index].set_once(epoch, env.now());
+            let now = env.now();
+            runner.group_times.acked[index].set_once(epoch, now);
             if late {
                 runner.group_times.missed.set_once(epoch, phase as u64);
             }
             let acked = member.with_acked(epoch, phase, late);
             if self.swap_member(slot, member, acked) {
+                env.note(now, || {
+                    let detail = phase as u8 | if late { LATE } else { 0 };
+                    let note = Note::new(Kind::Acknowledged).detail(detail);
+                    note.runner(slot, generation).epoch(epoch)
+                });
                 return Ok((verdict_of(late), true));
             }
         }
@@ -279,8 +296,15 @@ impl<M: Mem, const N: usize> Group<M, N> {
             if !member.is_live(generation) {
                 return Ok(false);
             }
-            runner.ended.set_once(u32::from(generation), env.now());
+            let now = env.now();
+            runner.ended.set_once(u32::from(generation), now);
             if self.swap_member(slot, member, member.with_state(State::Left)) {
+                env.note(now, || {
+                    let detail = runner.verdict(generation) as u8;
+                    let note = Note::new(Kind::Left).detail(detail);
+                    let epoch = self.scope.control().epoch();
+                    note.runner(slot, generation).epoch(epoch)
+                });
                 break;
             }
         }

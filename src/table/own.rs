@@ -2,6 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
+use crate::note::{FORCED, Kind, LATE, Note, OWN};
 use crate::phase::Phase;
 use crate::sync::{Env, Mem, Word};
 
@@ -55,6 +56,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
             M::fence(Ordering::SeqCst);
             let phase = control.phase()?;
             let member = self.member(slot);
+            let mut how = OWN;
             let waits = member.state()? == State::Live
                 && self.own_acked(slot, member, control.epoch()) < phase;
             if waits {
@@ -68,11 +70,18 @@ impl<M: Mem, const N: usize> Group<M, N> {
                             until,
                         });
                     }
+                    how |= FORCED;
                 } else {
                     continue;
                 }
             }
-            runner.own.publish(control, phase.next(), env.now());
+            let now = env.now();
+            if runner.own.publish(control, phase.next(), now) {
+                env.note(now, || {
+                    let note = runner.own.passed(phase, control.epoch(), now, how);
+                    note.runner(slot, member.generation())
+                });
+            }
         }
     }
 
@@ -114,7 +123,8 @@ impl<M: Mem, const N: usize> Group<M, N> {
                 return Ok(Acked::OutOfOrder);
             }
             let late = tardy || current > phase;
-            runner.own_times.acked[index].set_once(epoch, env.now());
+            let now = env.now();
+            runner.own_times.acked[index].set_once(epoch, now);
             if late {
                 runner.own_times.missed.set_once(epoch, phase as u64);
             }
@@ -124,6 +134,11 @@ impl<M: Mem, const N: usize> Group<M, N> {
                 .compare_exchange(raw, next, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()
             {
+                env.note(now, || {
+                    let detail = OWN | phase as u8 | if late { LATE } else { 0 };
+                    let note = Note::new(Kind::Acknowledged).detail(detail);
+                    note.runner(slot, generation).epoch(epoch)
+                });
                 break late;
             }
         };

@@ -12,6 +12,7 @@ use core::sync::atomic::Ordering;
 use crossbeam_utils::CachePadded;
 
 use crate::limits;
+use crate::note::{Kind, Note};
 use crate::phase::{Mode, Phase};
 use crate::segment::shared;
 use crate::sync::mem::ALL;
@@ -203,6 +204,13 @@ impl<M: Mem> Scope<M> {
             self.wake_all();
         }
         done
+    }
+
+    /// That `phase` is over, and how long it took.
+    pub(crate) fn passed(&self, phase: Phase, epoch: u32, now: u64, how: u8) -> Note {
+        let entered = self.entered(phase, epoch).unwrap_or(now);
+        let note = Note::new(Kind::Phase).detail(phase.next() as u8 | how);
+        note.epoch(epoch).argument(now.saturating_sub(entered))
     }
 
     fn stamp(&self, phase: Phase, epoch: u32, now: u64) {

@@ -10,6 +10,7 @@ use super::{Attached, Tables, store};
 use crate::api::core::Core;
 use crate::api::options::Liveness;
 use crate::api::seat::Seat;
+use crate::note::{Kind, Note};
 use crate::phase::{Mode, Phase, ReasonCode};
 use crate::sync::Env;
 use crate::sync::mutex::NotLocked;
@@ -27,6 +28,9 @@ pub(super) const ASK: Ask = Ask {
     code: ReasonCode::Requested,
     budget_millis: 600_000,
 };
+
+/// The argument of the victim's record.
+pub(super) const RECORDED: u64 = 0x0123_4567_89ab_cdef;
 
 macro_rules! operations {
     ($($variant:ident = $name:literal),* $(,)?) => {
@@ -76,6 +80,7 @@ operations! {
     StoreDelete = "store delete",
     Register = "register a resource",
     Close = "close a resource",
+    Record = "journal record",
 }
 
 /// A victim attached as a process with a seat, and perhaps as a runner.
@@ -341,6 +346,9 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
             scene.register();
         }
         Operation::Close => scene.close(),
+        Operation::Record => {
+            core.note_now(Note::new(Kind::Extended).argument(RECORDED));
+        }
     }
 }
 

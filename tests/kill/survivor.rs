@@ -6,14 +6,16 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use super::memory::Faulty;
-use super::operation::{ASK, Scene};
+use super::operation::{ASK, RECORDED, Scene};
 use super::rendezvous;
 use super::{Attached, Tables, store};
 use crate::limits::{MAX_RUNNERS, MAX_THREADS};
+use crate::note::{Kind, Note};
 use crate::phase::Phase;
 use crate::segment::{self, Opened, Options, SegmentName};
 use crate::sync::Env;
 use crate::table::control::Stage;
+use crate::table::journal_record::Entry;
 use crate::table::member::State;
 use crate::table::order::Step;
 use crate::table::resources::State as ResourceState;
@@ -125,6 +127,7 @@ pub(super) fn check(directory: &str, portable: bool) {
     );
     assert!(name.is_ok(), "{name:?}");
     rendezvous::check(&seat_scene, &seat);
+    journal_goes_on(&core);
 
     complete(&core);
     renew(&core);
@@ -232,6 +235,31 @@ fn locks_go_on(core: &Attached, seat: &crate::api::seat::Seat<'_, Faulty>) {
             .all()
             .all(|pair| pair == (second, first))
     );
+}
+
+/// A record can be written and read, and the dead have left one hole at most.
+fn journal_goes_on(core: &Attached) {
+    let note = Note::new(Kind::Extended).argument(1).text("survivor");
+    let mine = core.note_now(note);
+    let journal = &core.tables().journal;
+    let entry = journal.read(mine).and_then(|words| Entry::unpack(&words));
+    assert_eq!(entry.map(|entry| entry.note), Some(note));
+    let until = core.now() + 30 * SECONDS;
+    // The peer may be in the middle of one.
+    while journal
+        .read_after(0)
+        .records
+        .iter()
+        .filter(|r| r.is_none())
+        .count()
+        > 1
+    {
+        assert!(core.now() < until, "more than one record is lost");
+    }
+    for words in journal.read_after(0).records.iter().flatten() {
+        let note = Entry::unpack(words).expect("a record of ours").note;
+        assert!(note.kind != Kind::Extended || [1, RECORDED].contains(&note.argument));
+    }
 }
 
 fn words_are_whole(tables: &Tables) {

@@ -2,12 +2,33 @@
 
 use ebbtide::{
     CrossProcessBarrier, CrossProcessSemaphore, DeadlockDetector, ResourceManager, ResourceOptions,
-    ResourceType, Runner, Segment,
+    ResourceType, Runner, Segment, ShutdownCoordinator,
 };
 
 use crate::hostile_bytes::{SHORT, trying};
 
+/// The journal and what is told from it.
+fn try_seeing(segment: &Segment) {
+    trying("journal");
+    if let Ok(journal) = segment.journal() {
+        assert!(journal.records.len() + journal.holes.len() <= ebbtide::limits::JOURNAL_RECORDS);
+        for record in &journal {
+            let _ = format!("{record:?} {}", record.event);
+        }
+    }
+    trying("timeline");
+    let _ = segment.timeline().map(|timeline| format!("{timeline:?}"));
+    trying("metrics");
+    let _ = segment.metrics().map(|metrics| metrics.to_string());
+    trying("why");
+    let coordinator = ShutdownCoordinator::new(segment);
+    for id in [None, Some("a")] {
+        let _ = coordinator.why(id).map(|why| why.to_string());
+    }
+}
+
 pub(crate) fn try_rendezvous(segment: &Segment) {
+    try_seeing(segment);
     trying("semaphore");
     if let Ok(permits) = CrossProcessSemaphore::open(segment, "permits", 2) {
         let _ = permits.acquire_timeout(SHORT).map(drop);

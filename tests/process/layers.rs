@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Layers from the bottom up; a file may import its own layer and those before it.
 const LAYERS: [&[&str]; 6] = [
-    &["error", "graph", "limits", "phase"],
+    &["error", "graph", "limits", "note", "phase"],
     &["os"],
     &["sync"],
     &["segment"],

@@ -32,6 +32,7 @@ mod hostile_calls;
 mod instance;
 mod isolation;
 mod joining;
+mod journal;
 mod laggards;
 mod layers;
 mod level_triggered;
@@ -54,7 +55,9 @@ mod state_hostile;
 mod state_watch;
 mod systemd;
 mod taking;
+mod timeline;
 mod tokens;
 #[cfg(feature = "tracing")]
 mod traces;
 mod users;
+mod why;

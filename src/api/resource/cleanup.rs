@@ -80,9 +80,7 @@ impl Shared {
         let mut entries = self.entries();
         due.retain(|key| {
             let from = [State::Active];
-            let moved = self
-                .table()
-                .move_to(*key, &from, State::Draining, self.now());
+            let moved = self.move_to(*key, &from, State::Draining, self.now());
             let is_due = moved == Moved::Done;
             if let Some(entry) = entries.iter_mut().find(|entry| entry.key == *key) {
                 // Nobody closes it before its drain has ended.
@@ -154,9 +152,7 @@ impl Shared {
         }
         for entry in self.entries().iter() {
             let from = [State::Draining];
-            let _ = self
-                .table()
-                .move_to(entry.key, &from, State::Active, self.now());
+            let _ = self.move_to(entry.key, &from, State::Active, self.now());
         }
     }
 }

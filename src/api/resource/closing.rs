@@ -215,8 +215,7 @@ impl Sleep<'_> {
 impl Shared {
     /// Makes it Closing, and has a thread run its cleanup. `None` if nothing runs.
     fn start(self: &Arc<Self>, key: Key) -> Option<Running> {
-        let table = self.table();
-        let begun = table.move_to(key, &[State::Draining], State::Closing, self.now());
+        let begun = self.move_to(key, &[State::Draining], State::Closing, self.now());
         if begun != Moved::Done {
             return None;
         }
@@ -271,7 +270,7 @@ impl Shared {
             self.note(key, error);
         }
         let now = self.now();
-        if let Moved::Was(State::TimedOut) = self.table().move_to(key, &[State::Closing], to, now) {
+        if let Moved::Was(State::TimedOut) = self.move_to(key, &[State::Closing], to, now) {
             self.table().finish_late(key, now);
         }
     }
@@ -280,9 +279,7 @@ impl Shared {
     /// waited for.
     fn give_up(self: &Arc<Self>, key: Key, why: &str) -> Option<Running> {
         let open = [State::Active, State::Draining, State::Closing];
-        let moved = self
-            .table()
-            .move_to(key, &open, State::TimedOut, self.now());
+        let moved = self.move_to(key, &open, State::TimedOut, self.now());
         // It may have ended in time after all.
         if moved != Moved::Done {
             return None;

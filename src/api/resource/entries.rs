@@ -13,8 +13,9 @@ use crate::api::resource::report::ResourceReport;
 use crate::api::session::Session;
 use crate::api::view::View;
 use crate::graph::order::{Node, close_order};
+use crate::note::Note;
 use crate::sync::{Env, Mem, Pulse, Real};
-use crate::table::resources::{Key, Resources, State};
+use crate::table::resources::{Key, Moved, Resources, State};
 
 /// One registration.
 pub(crate) struct Entry {
@@ -107,6 +108,24 @@ impl Shared {
         }
     }
 
+    /// Moves a registration from one of some states to another, and writes that down.
+    pub(super) fn move_to(&self, key: Key, from: &[State], to: State, now: u64) -> Moved {
+        // Before: a record that is freed may have another name at once.
+        let note = self.named(key, to);
+        let moved = self.table().move_to(key, from, to, now);
+        if moved == Moved::Done {
+            self.core().write_note(now, note);
+        }
+        moved
+    }
+
+    /// The note that a registration is in a state, with its name.
+    pub(super) fn named(&self, key: Key, state: State) -> Note {
+        let texts = self.tables().resource_texts.get(key.index);
+        let name = texts.map(|texts| texts.name.read().0).unwrap_or_default();
+        self.table().became(key, state).text(&name)
+    }
+
     /// The words of the shutdowns that may bound a closure or a cleanup, as they are now.
     pub(super) fn control_cells(&self) -> impl Iterator<Item = (<Real as Mem>::Cell<'_>, u32)> {
         let group = &self.tables().group;
@@ -140,9 +159,7 @@ impl Shared {
         for entry in self.entries().iter() {
             if entry.is_alive.as_ref().is_some_and(|is_alive| !is_alive()) {
                 let from = [State::Active, State::Draining];
-                let _ = self
-                    .table()
-                    .move_to(entry.key, &from, State::Dropped, self.now());
+                let _ = self.move_to(entry.key, &from, State::Dropped, self.now());
             }
         }
     }
@@ -216,7 +233,7 @@ impl Drop for Shared {
         let now = self.now();
         for entry in self.entries().iter() {
             let open = [State::Active, State::Draining, State::Closing];
-            let _ = self.table().move_to(entry.key, &open, State::Dropped, now);
+            let _ = self.move_to(entry.key, &open, State::Dropped, now);
             self.table().forgo_reclaim(entry.key);
         }
     }

@@ -68,9 +68,11 @@ impl Shared {
         if table.publish(key, now) != Moved::Done {
             return Err(stale(full));
         }
+        let note = self.named(key, State::Active);
+        self.core().write_note(now, note);
         // Published: whoever closes one of them from now on waits for us, or we see it.
         if let Some(closing) = on.iter().find(|on| !self.is_active(**on)) {
-            let _ = table.move_to(key, &[State::Active], State::Free, now);
+            let _ = self.move_to(key, &[State::Active], State::Free, now);
             return Err(ResourceError::DependencyClosing {
                 name: full,
                 dependency: self.view().full_name(*closing),
@@ -181,7 +183,7 @@ impl Shared {
             State::TimedOut,
             State::Dropped,
         ];
-        match self.table().move_to(key, &from, State::Free, self.now()) {
+        match self.move_to(key, &from, State::Free, self.now()) {
             Moved::Done => {
                 let gone = entries.remove(at);
                 // Unlocked: a closure may own a manager or a handle.

@@ -88,6 +88,17 @@ pub enum ResourceState {
 }
 
 impl ResourceState {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Active,
+        Self::Draining,
+        Self::Closing,
+        Self::Closed,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Orphaned,
+        Self::Dropped,
+    ];
+
     pub(crate) const fn of(state: State) -> Option<Self> {
         Some(match state {
             State::Free | State::Claimed => return None,

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use ebbtide::{Mode, Scope};
 
 use crate::event_args::Event;
+use crate::seeing_args::{Format, Metrics, Timeline, Why};
 use crate::status_args::StatusArgs;
 use crate::{duration, signal};
 
@@ -59,6 +60,12 @@ pub enum Command {
     /// Show phase, time left, who blocks, and all runners
     #[command(after_help = crate::status_args::HELP)]
     Status(StatusArgs),
+    /// Explain who blocks and why, and what the last shutdown spent its time on
+    Why(Why),
+    /// Draw the present or last shutdown: text, JSON, trace or picture
+    Timeline(Timeline),
+    /// Print numbers for monitors in the Prometheus text format, or serve them
+    Metrics(Metrics),
     /// Shut all runners down, or one, and wait for the outcome
     Shutdown(Shutdown),
     /// Call a shutdown off; possible until Closing begins
@@ -348,6 +355,8 @@ impl Command {
             Self::Keys(args) => args.json.json,
             Self::Watch(args) => args.json,
             Self::Event(args) => args.wants_json(),
+            Self::Why(args) => args.json.json,
+            Self::Timeline(args) => args.out.is_none() && args.format == Format::Json,
             _ => false,
         }
     }

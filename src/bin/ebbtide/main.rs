@@ -8,8 +8,10 @@ mod demo;
 mod duration;
 mod event_args;
 mod exit;
+mod http;
 mod output;
 mod render;
+mod seeing_args;
 mod signal;
 mod status_args;
 #[cfg(feature = "tui")]

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use serde::Serialize;
 
 use crate::exit::Failure;
+pub use ebbtide::text::plain;
+
 use crate::render::json;
 
 /// Writes to standard output. A reader that went away is no failure: whoever closed
@@ -62,18 +64,4 @@ pub fn is_coloured() -> bool {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let able = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     wanted && able && io::stdout().is_terminal()
-}
-
-/// A text from a segment, which anybody may have written, without what could steer a
-/// terminal.
-pub fn plain(text: &str) -> String {
-    let bad =
-        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars()
-        .map(|c| match c {
-            '\n' => ' ',
-            c if bad(c) => '\u{fffd}',
-            c => c,
-        })
-        .collect()
 }

@@ -10,6 +10,7 @@
 //! Draining, fences, and reads the words of all who depend on it. Of two such parties at
 //! least one sees the other: either the registration is refused or its end is awaited.
 
+mod death;
 mod reclaim;
 mod wait;
 mod word;
@@ -20,7 +21,7 @@ use crate::limits::MAX_DEPENDENCIES;
 use crate::segment::shared;
 use crate::sync::latch::Text;
 use crate::sync::mem::ALL;
-use crate::sync::{Env, Mem, Next, Word};
+use crate::sync::{Mem, Next, Word};
 use crate::table::stamp::Stamp;
 
 pub(crate) use reclaim::{Claimant, Fate};
@@ -279,38 +280,6 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         if let Some(word) = last {
             word.store(0, Ordering::Release);
         }
-    }
-
-    /// Clears what a gone process left: frees its claimed records, marks its system
-    /// resources to be reclaimed, orphans its open ones. Under its byte lock; may be done
-    /// again. The mark comes first: an orphaned record without it might be used again.
-    pub(crate) fn sweep(&self, dead: usize, env: &impl Env<M>) {
-        for index in 0..self.used() {
-            let word = self.word(index);
-            if word.process() != Some(dead) {
-                continue;
-            }
-            let key = self.key_of(index, word);
-            match word.state() {
-                Ok(State::Claimed) => {
-                    let _ = self.move_to(key, &[State::Claimed], State::Free, env.now());
-                }
-                Ok(State::Active | State::Draining | State::Closing) => {
-                    self.mark_to_reclaim(key);
-                    self.orphan(key, env.now());
-                }
-                Ok(State::Failed | State::TimedOut | State::Orphaned | State::Dropped) => {
-                    self.mark_to_reclaim(key);
-                }
-                Ok(State::Free | State::Closed) | Err(_) => {}
-            }
-        }
-    }
-
-    /// The owner of an open resource is dead.
-    pub(crate) fn orphan(&self, key: Key, now: u64) {
-        let open = [State::Active, State::Draining, State::Closing];
-        let _ = self.move_to(key, &open, State::Orphaned, now);
     }
 }
 

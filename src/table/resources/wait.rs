@@ -43,7 +43,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
             };
             match env.process_pulse(process) {
                 Pulse::Alive(life) => return Some((key, life)),
-                Pulse::Dead => self.orphan(key, env.now()),
+                Pulse::Dead => self.orphan(key, env),
             }
         }
         None

@@ -43,6 +43,21 @@ pub(crate) enum State {
 }
 
 impl State {
+    pub(crate) const fn from_bits(bits: u64) -> Option<Self> {
+        Some(match bits {
+            0 => Self::Free,
+            1 => Self::Claimed,
+            2 => Self::Active,
+            3 => Self::Draining,
+            4 => Self::Closing,
+            5 => Self::Closed,
+            6 => Self::Failed,
+            7 => Self::TimedOut,
+            8 => Self::Orphaned,
+            9 => Self::Dropped,
+            _ => return None,
+        })
+    }
     pub(crate) const fn is_open(self) -> bool {
         matches!(self, Self::Active | Self::Draining | Self::Closing)
     }
@@ -65,19 +80,10 @@ pub(crate) struct ResourceWord(pub(super) u64);
 
 impl ResourceWord {
     pub(crate) const fn state(self) -> Result<State, Corrupt> {
-        Ok(match self.0 & STATE {
-            0 => State::Free,
-            1 => State::Claimed,
-            2 => State::Active,
-            3 => State::Draining,
-            4 => State::Closing,
-            5 => State::Closed,
-            6 => State::Failed,
-            7 => State::TimedOut,
-            8 => State::Orphaned,
-            9 => State::Dropped,
-            _ => return Err(Corrupt("resource word: no such state")),
-        })
+        match State::from_bits(self.0 & STATE) {
+            Some(state) => Ok(state),
+            None => Err(Corrupt("resource word: no such state")),
+        }
     }
     pub(crate) const fn is_open(self) -> bool {
         matches!(self.state(), Ok(state) if state.is_open())

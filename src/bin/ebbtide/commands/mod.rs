@@ -7,12 +7,15 @@ mod exec;
 mod locks;
 mod ls;
 mod man;
+mod metrics;
 mod reap;
 mod rm;
 mod shutdown;
 mod state;
 mod status;
+mod timeline;
 mod wait;
+mod why;
 
 use ebbtide::SegmentOptions;
 
@@ -33,6 +36,9 @@ pub fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Locks(args) => locks::run(&options, args)?,
         Command::Ls(args) => ls::run(&options, *args)?,
         Command::Status(args) => status::run(&options, args)?,
+        Command::Why(args) => why::run(&options, args)?,
+        Command::Timeline(args) => timeline::run(&options, args)?,
+        Command::Metrics(args) => metrics::run(&options, args)?,
         Command::Shutdown(args) => shutdown::run(&options, args)?,
         Command::Cancel(args) => cancel::run(&options, args)?,
         Command::Wait(args) => wait::run(&options, args)?,

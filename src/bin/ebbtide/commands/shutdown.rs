@@ -55,7 +55,7 @@ pub fn run(options: &SegmentOptions, args: &Shutdown) -> Result<Code, Failure> {
 /// Prints a report; its outcome is the exit code.
 pub fn tell(report: &ShutdownReport, json: bool) -> Result<Code, Failure> {
     if json {
-        output::emit_json(&json::Report::of(report))?;
+        output::emit_json(report)?;
     } else {
         output::emit(&render::report::page(report))?;
     }

@@ -50,10 +50,7 @@ pub fn round(args: &Demo, number: u16, round: &Round) -> String {
     let title =
         "Runners: when each observed the shutdown and acknowledged each phase, and its items";
     let _ = writeln!(text, "\n{}", table::heading(title));
-    text.push_str(&report::runners(
-        round.report.runners.iter(),
-        Some(&round.extras),
-    ));
+    text.push_str(&report::runners(&round.report.runners, &round.extras));
     let title = "Broadcast: from the start until a runner has observed it";
     let _ = writeln!(text, "\n{}", table::heading(title));
     let us = |value: Option<u64>| value.map_or("-".into(), |us| time(Duration::from_micros(us)));

@@ -98,7 +98,7 @@ impl Round {
             generation: self.report.generation,
             outcome: self.report.outcome.name(),
             total_us: u64::try_from(self.report.total.as_micros()).unwrap_or(u64::MAX),
-            phases: json::phases(&self.report),
+            phases: self.report.phases.clone(),
             runners: runners
                 .map(|(runner, extra)| json::RoundRunner {
                     id: runner.id.clone(),

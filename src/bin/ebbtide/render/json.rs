@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use ebbtide::{Outcome, RunnerReport, ShutdownReport};
+use ebbtide::{Activity, PhaseReport, Reason, ResourceReport, RunnerReport};
 use serde::Serialize;
+use serde_json::Value;
 
-use super::json_resource::{Resource, resources};
-use super::{events, rendezvous};
+use super::{events, locks, rendezvous};
 use crate::exit::Failure;
 
 fn micros(duration: Duration) -> u64 {
@@ -71,22 +71,6 @@ pub struct Ready<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Phase {
-    pub phase: &'static str,
-    pub us: u64,
-}
-
-pub fn phases(report: &ShutdownReport) -> Vec<Phase> {
-    let phases = report.phases.iter();
-    phases
-        .map(|phase| Phase {
-            phase: phase.phase.name(),
-            us: micros(phase.duration),
-        })
-        .collect()
-}
-
-#[derive(Debug, Serialize)]
 pub struct Acknowledged {
     signaling: Option<u64>,
     draining: Option<u64>,
@@ -105,120 +89,13 @@ impl Acknowledged {
 }
 
 #[derive(Debug, Serialize)]
-struct Activity<'a> {
-    text: &'a str,
-    since_us: u64,
-}
-
-impl<'a> Activity<'a> {
-    fn of(activity: Option<&'a ebbtide::Activity>) -> Option<Self> {
-        activity.map(|activity| Self {
-            text: &activity.text,
-            since_us: micros(activity.since),
-        })
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Reason<'a> {
-    code: &'static str,
-    text: &'a str,
-    pid: u32,
-}
-
-impl<'a> Reason<'a> {
-    fn of(reason: &'a ebbtide::Reason) -> Self {
-        Self {
-            code: reason.code.name(),
-            text: &reason.text,
-            pid: reason.pid,
-        }
-    }
-}
-
-/// A runner in `status`, `shutdown` and `wait`.
-#[derive(Debug, Serialize)]
-struct Runner<'a> {
-    id: &'a str,
-    pid: u32,
-    alive: bool,
-    outcome: Option<&'static str>,
-    cause: Option<&'a str>,
-    blocked_in: Option<&'static str>,
-    observed_us: Option<u64>,
-    ack_us: Acknowledged,
-    in_flight: u32,
-    progress: u64,
-    activity: Option<Activity<'a>>,
-    locks_held: &'a [String],
-    lock_wanted: Option<&'a str>,
-    own_phase: &'static str,
-    last_words: &'a str,
-}
-
-impl<'a> Runner<'a> {
-    fn of(runner: &'a RunnerReport) -> Self {
-        Self {
-            id: &runner.id,
-            pid: runner.pid,
-            alive: runner.alive,
-            outcome: runner.outcome.as_ref().map(Outcome::name),
-            cause: match &runner.outcome {
-                Some(Outcome::Failed { cause }) => Some(cause),
-                _ => None,
-            },
-            blocked_in: runner.blocked_in.map(ebbtide::Phase::name),
-            observed_us: runner.observed.map(micros),
-            ack_us: Acknowledged::of(runner),
-            in_flight: runner.in_flight,
-            progress: runner.progress,
-            activity: Activity::of(runner.activity.as_ref()),
-            locks_held: &runner.locks_held,
-            lock_wanted: runner.lock_wanted.as_deref(),
-            own_phase: runner.own_phase.name(),
-            last_words: &runner.last_words,
-        }
-    }
-}
-
-/// `shutdown` and `wait`.
-#[derive(Debug, Serialize)]
-pub struct Report<'a> {
-    segment: &'a str,
-    generation: u32,
-    outcome: &'static str,
-    mode: &'static str,
-    reason: Reason<'a>,
-    total_us: u64,
-    phases: Vec<Phase>,
-    runners: Vec<Runner<'a>>,
-    resources: Vec<Resource<'a>>,
-}
-
-impl<'a> Report<'a> {
-    pub fn of(report: &'a ShutdownReport) -> Self {
-        Self {
-            segment: &report.segment,
-            generation: report.generation,
-            outcome: report.outcome.name(),
-            mode: report.mode.name(),
-            reason: Reason::of(&report.reason),
-            total_us: micros(report.total),
-            phases: phases(report),
-            runners: report.runners.iter().map(Runner::of).collect(),
-            resources: resources(&report.resources),
-        }
-    }
-}
-
-#[derive(Debug, Serialize)]
 struct Laggard<'a> {
     id: &'a str,
     pid: u32,
     phase: &'static str,
     since_us: u64,
     in_flight: u32,
-    activity: Option<Activity<'a>>,
+    activity: Option<&'a Activity>,
     locks_held: &'a [String],
     lock_wanted: Option<&'a str>,
 }
@@ -230,15 +107,17 @@ pub struct Status<'a> {
     generation: u32,
     phase: &'static str,
     mode: &'static str,
-    reason: Option<Reason<'a>>,
+    reason: Option<&'a Reason>,
     elapsed_us: Option<u64>,
     remaining_us: Option<u64>,
     phase_remaining_us: Option<u64>,
     laggards: Vec<Laggard<'a>>,
-    runners: Vec<Runner<'a>>,
+    runners: &'a [RunnerReport],
     attached: usize,
     keys: Vec<super::state::Key<'a>>,
-    resources: Vec<Resource<'a>>,
+    resources: &'a [ResourceReport],
+    locks: Vec<Value>,
+    lock_waits: Vec<Value>,
     events: Vec<events::Event<'a>>,
     semaphores: Vec<rendezvous::Semaphore<'a>>,
     barriers: Vec<rendezvous::Barrier<'a>>,
@@ -252,7 +131,7 @@ impl<'a> Status<'a> {
             phase: laggard.phase.name(),
             since_us: micros(laggard.since),
             in_flight: laggard.in_flight,
-            activity: Activity::of(laggard.activity.as_ref()),
+            activity: laggard.activity.as_ref(),
             locks_held: &laggard.locks_held,
             lock_wanted: laggard.lock_wanted.as_deref(),
         });
@@ -261,15 +140,17 @@ impl<'a> Status<'a> {
             generation: status.generation,
             phase: status.phase.name(),
             mode: status.mode.name(),
-            reason: status.reason.as_ref().map(Reason::of),
+            reason: status.reason.as_ref(),
             elapsed_us: status.elapsed.map(micros),
             remaining_us: status.remaining.map(micros),
             phase_remaining_us: status.phase_remaining.map(micros),
             laggards: laggards.collect(),
-            runners: status.runners.iter().map(Runner::of).collect(),
+            runners: &status.runners,
             attached: status.attached,
             keys: super::state::keys(&status.keys),
-            resources: resources(&status.resources),
+            resources: &status.resources,
+            locks: locks::held(&status.locks),
+            lock_waits: locks::wanted(&status.lock_waits),
             events: events::list(&status.events),
             semaphores: rendezvous::semaphores(&status.semaphores),
             barriers: rendezvous::barriers(&status.barriers),
@@ -284,7 +165,7 @@ pub struct Round {
     pub generation: u32,
     pub outcome: &'static str,
     pub total_us: u64,
-    pub phases: Vec<Phase>,
+    pub phases: Vec<PhaseReport>,
     pub runners: Vec<RoundRunner>,
     pub broadcast_us: Spread,
     pub leftovers: usize,

@@ -34,13 +34,38 @@ pub fn page(seen: &Seen<'_>) -> String {
             let _ = writeln!(text, "  {}", plain(&edge.to_string()));
         }
     }
+    if !seen.owners.is_empty() || !seen.waiters.is_empty() {
+        text.push('\n');
+        text.push_str(&table(&seen.owners, &seen.waiters));
+    }
+    if !seen.violations.is_empty() {
+        let _ = writeln!(text, "\n{}", verdict("Taken in conflicting orders", false));
+        for violation in &seen.violations {
+            let _ = writeln!(text, "  {}", plain(&violation.to_string()));
+        }
+    }
+    text
+}
+
+/// The section of `status`; nothing if no lock is held or wanted.
+pub fn section(owners: &[HeldLock], waiters: &[WantedLock]) -> String {
+    if owners.is_empty() && waiters.is_empty() {
+        return String::new();
+    }
+    let held = count(owners.len(), "lock");
+    let waiting = count(waiters.len(), "thread");
+    let table = table(owners, waiters);
+    format!("\n{held} held, {waiting} waiting\n{table}")
+}
+
+fn table(owners: &[HeldLock], waiters: &[WantedLock]) -> String {
     let mut table = Table::new(vec![
         Column::left("LOCK"),
         Column::left("HELD BY"),
         Column::left("WAITED FOR BY"),
         Column::right("FOR"),
     ]);
-    for held in &seen.owners {
+    for held in owners {
         let owner = match held.alive {
             true => Cell::text(&held.owner),
             false => Cell::text(format!("{}, dead", held.owner)).bad(),
@@ -52,7 +77,7 @@ pub fn page(seen: &Seen<'_>) -> String {
             Cell::none(),
         ]);
     }
-    for wanted in &seen.waiters {
+    for wanted in waiters {
         table.row(vec![
             Cell::text(&wanted.lock),
             Cell::none(),
@@ -60,28 +85,11 @@ pub fn page(seen: &Seen<'_>) -> String {
             Cell::text(time(wanted.since)),
         ]);
     }
-    if !seen.owners.is_empty() || !seen.waiters.is_empty() {
-        text.push('\n');
-        text.push_str(&table.render(2));
-    }
-    if !seen.violations.is_empty() {
-        let _ = writeln!(text, "\n{}", verdict("Taken in conflicting orders", false));
-        for violation in &seen.violations {
-            let _ = writeln!(text, "  {}", plain(&violation.to_string()));
-        }
-    }
-    text
+    table.render(2)
 }
 
 /// The document. Field names are a contract with scripts: add, never rename.
 pub fn document(seen: &Seen<'_>) -> Value {
-    let owners = seen.owners.iter().map(
-        |held| json!({ "lock": held.lock, "owner": thread(&held.owner), "alive": held.alive }),
-    );
-    let waiters = seen.waiters.iter().map(|wanted| {
-        let since = micros(wanted.since);
-        json!({ "lock": wanted.lock, "waiter": thread(&wanted.waiter), "since_us": since })
-    });
     let violations = seen.violations.iter().map(|violation| {
         json!({
             "held": violation.held,
@@ -95,13 +103,28 @@ pub fn document(seen: &Seen<'_>) -> Value {
     let order = seen.order.iter();
     json!({
         "segment": seen.segment,
-        "owners": owners.collect::<Vec<_>>(),
-        "waiters": waiters.collect::<Vec<_>>(),
+        "owners": held(&seen.owners),
+        "waiters": wanted(&seen.waiters),
         "wait_for": edges(&seen.graph),
         "deadlocks": seen.deadlocks.iter().map(|cycle| edges(cycle)).collect::<Vec<_>>(),
         "violations": violations.collect::<Vec<_>>(),
         "order": order.map(|(first, second)| json!([first, second])).collect::<Vec<_>>(),
     })
+}
+
+/// The locks that are held, here and in `status`.
+pub fn held(owners: &[HeldLock]) -> Vec<Value> {
+    let one = |held: &HeldLock| json!({ "lock": held.lock, "owner": thread(&held.owner), "alive": held.alive });
+    owners.iter().map(one).collect()
+}
+
+/// The waits for locks, likewise.
+pub fn wanted(waiters: &[WantedLock]) -> Vec<Value> {
+    let one = |wanted: &WantedLock| {
+        let since = micros(wanted.since);
+        json!({ "lock": wanted.lock, "waiter": thread(&wanted.waiter), "since_us": since })
+    };
+    waiters.iter().map(one).collect()
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use ebbtide::{Laggard, Phase, RunnerReport, Status};
 
-use super::report::outcome;
+use ebbtide::text::report::outcome;
+
 use super::table::{Cell, Column, Table, heading, verdict};
-use super::{count, events, rendezvous, time};
+use super::{count, events, locks, rendezvous, time};
 use crate::output::plain;
 
 /// The page of `ebbtide status`.
@@ -60,13 +61,14 @@ pub fn page(status: &Status) -> String {
     if !status.runners.is_empty() {
         text.push_str(&runners(&status.runners));
     }
+    text.push_str(&super::resources::section(&status.resources));
+    text.push_str(&locks::section(&status.locks, &status.lock_waits));
     if !status.keys.is_empty() {
         let bytes: usize = status.keys.iter().map(|key| key.length).sum();
         let keys = count(status.keys.len(), "key");
         let bytes = count(bytes, "byte");
         let _ = writeln!(text, "\n{keys} in the shared state, {bytes}");
     }
-    text.push_str(&super::resources::section(&status.resources));
     if !status.events.is_empty() {
         let _ = write!(text, "\n{}\n", count(status.events.len(), "event"));
         text.push_str(&events::table(&status.events));

@@ -1,0 +1,348 @@
+//! Numbers for monitors, in the text format of Prometheus.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use crate::api::lock_wait::lock_name;
+use crate::api::resource::ResourceState;
+use crate::api::status::Status;
+use crate::api::view::View;
+use crate::error::SegmentError;
+use crate::limits::{MAX_LOCKS, TALLY_BOUNDS_MICROS};
+use crate::note::Kind;
+use crate::phase::{Mode, Phase};
+use crate::sync::{Env, Real};
+use crate::table::tallies::Histogram;
+
+const BUCKETS: usize = TALLY_BOUNDS_MICROS.len() + 1;
+
+/// The numbers of one moment. As text they are a page of the Prometheus text format 0.0.4,
+/// every sample with the label `segment`.
+///
+/// Counters and histograms are kept in the segment since its creation, whoever looks; they
+/// begin anew with a new segment. Each is counted by the process that acts: one killed
+/// between an act and its count loses that count.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    status: Status,
+    held: usize,
+    waiting: usize,
+    counts: Vec<(&'static str, &'static str, u64)>,
+    phases: [Durations; 3],
+    shutdowns: Durations,
+    lock_waits: Durations,
+    contended: Vec<(String, u64)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Durations {
+    buckets: [u64; BUCKETS],
+    micros: u64,
+}
+
+impl Durations {
+    fn of(histogram: &Histogram<Real>) -> Self {
+        let (buckets, micros) = histogram.read();
+        Self { buckets, micros }
+    }
+}
+
+impl<E: Env<Real>> View<'_, E> {
+    pub(crate) fn metrics(&self) -> Result<Metrics, SegmentError> {
+        let tables = self.tables;
+        let tallies = &tables.tallies;
+        let count = |kind| tallies.counted(kind);
+        let counts = vec![
+            (
+                "shutdowns_total",
+                "Shutdowns begun, of the group or of one runner.",
+                count(Kind::Initiated),
+            ),
+            (
+                "shutdowns_merged_total",
+                "Requests that were merged into a shutdown under way.",
+                count(Kind::Merged),
+            ),
+            (
+                "shutdowns_cancelled_total",
+                "Shutdowns called off.",
+                count(Kind::Cancelled),
+            ),
+            (
+                "escalations_total",
+                "Shutdowns made harder.",
+                count(Kind::Escalated),
+            ),
+            (
+                "extensions_total",
+                "Extensions granted.",
+                count(Kind::Extended),
+            ),
+            (
+                "phases_forced_total",
+                "Phases that went on without somebody who was late.",
+                tallies.forced(),
+            ),
+            (
+                "deaths_total",
+                "Runners that were found dead.",
+                count(Kind::Died),
+            ),
+            (
+                "lock_owner_deaths_total",
+                "Locks taken by an owner who was told that one before it had died.",
+                count(Kind::OwnerDied),
+            ),
+            (
+                "deadlocks_total",
+                "Deadlocks resolved by a thread that gave up.",
+                count(Kind::Deadlock),
+            ),
+            (
+                "lock_order_violations_total",
+                "Pairs of locks found to be taken in conflicting orders.",
+                count(Kind::LockOrder),
+            ),
+            (
+                "journal_records_total",
+                "Records written to the journal.",
+                tables.journal.head(),
+            ),
+        ];
+        let contended = (0..MAX_LOCKS)
+            .map(|lock| (lock, tallies.contended(lock)))
+            .filter(|(_, count)| *count > 0)
+            .map(|(lock, count)| (lock_name(tables, lock), count));
+        let status = self.status()?;
+        Ok(Metrics {
+            held: status.locks.len(),
+            waiting: status.lock_waits.len(),
+            status,
+            counts,
+            phases: core::array::from_fn(|at| Durations::of(&tallies.phases[at])),
+            shutdowns: Durations::of(&tallies.shutdowns),
+            lock_waits: Durations::of(&tallies.lock_waits),
+            contended: contended.collect(),
+        })
+    }
+}
+
+/// A page under way.
+struct Page<'p, 'f> {
+    out: &'p mut fmt::Formatter<'f>,
+    segment: &'p str,
+}
+
+impl Page<'_, '_> {
+    fn family(&mut self, name: &str, kind: &str, help: &str) -> fmt::Result {
+        writeln!(self.out, "# HELP ebbtide_{name} {help}")?;
+        writeln!(self.out, "# TYPE ebbtide_{name} {kind}")
+    }
+
+    fn sample(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        value: impl fmt::Display,
+    ) -> fmt::Result {
+        write!(self.out, "ebbtide_{name}{{segment=\"")?;
+        escape(self.out, self.segment)?;
+        for (label, value) in labels {
+            write!(self.out, "\",{label}=\"")?;
+            escape(self.out, value)?;
+        }
+        writeln!(self.out, "\"}} {value}")
+    }
+
+    fn single(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        value: impl fmt::Display,
+    ) -> fmt::Result {
+        self.family(name, kind, help)?;
+        self.sample(name, &[], value)
+    }
+
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], of: &Durations) -> fmt::Result {
+        let mut sum = 0_u64;
+        let bucket = format!("{name}_bucket");
+        for (at, count) in of.buckets.iter().enumerate() {
+            sum = sum.saturating_add(*count);
+            let bound = match TALLY_BOUNDS_MICROS.get(at) {
+                Some(micros) => seconds(Duration::from_micros(*micros)).to_string(),
+                None => "+Inf".into(),
+            };
+            let labels = [labels, &[("le", &bound)]].concat();
+            self.sample(&bucket, &labels, sum)?;
+        }
+        let micros = Duration::from_micros(of.micros);
+        self.sample(&format!("{name}_sum"), labels, seconds(micros))?;
+        self.sample(&format!("{name}_count"), labels, sum)
+    }
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+/// A label's value: backslash, quote and line feed are escaped.
+fn escape(out: &mut impl Write, text: &str) -> fmt::Result {
+    for c in text.chars() {
+        match c {
+            '\\' => out.write_str("\\\\")?,
+            '"' => out.write_str("\\\"")?,
+            '\n' => out.write_str("\\n")?,
+            c => out.write_char(c)?,
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = &self.status;
+        let mut page = Page {
+            out: f,
+            segment: &status.segment,
+        };
+        page.group(status)?;
+        page.runners(status)?;
+        page.rest(status)?;
+        page.single(
+            "locks_held",
+            "gauge",
+            "Named locks that are held.",
+            self.held,
+        )?;
+        page.single(
+            "lock_waiters",
+            "gauge",
+            "Threads that wait for a named lock.",
+            self.waiting,
+        )?;
+        for (name, help, value) in &self.counts {
+            page.single(name, "counter", help, value)?;
+        }
+        page.family(
+            "lock_contentions_total",
+            "counter",
+            "How often a thread had to wait for a lock.",
+        )?;
+        for (lock, count) in &self.contended {
+            page.sample("lock_contentions_total", &[("lock", lock)], count)?;
+        }
+        let help = "How long threads waited for locks that they did not get at once.";
+        page.family("lock_wait_seconds", "histogram", help)?;
+        page.histogram("lock_wait_seconds", &[], &self.lock_waits)?;
+        let help = "How long the phases of shutdowns of the group took.";
+        page.family("phase_duration_seconds", "histogram", help)?;
+        for (phase, durations) in Phase::ACKNOWLEDGED.iter().zip(&self.phases) {
+            let labels = [("phase", phase.name())];
+            page.histogram("phase_duration_seconds", &labels, durations)?;
+        }
+        let help = "How long shutdowns of the group took.";
+        page.family("shutdown_duration_seconds", "histogram", help)?;
+        page.histogram("shutdown_duration_seconds", &[], &self.shutdowns)
+    }
+}
+
+impl Page<'_, '_> {
+    fn group(&mut self, status: &Status) -> fmt::Result {
+        let help = "The phase of the group: 1 for the present one.";
+        self.family("phase", "gauge", help)?;
+        for phase in [
+            Phase::Running,
+            Phase::Signaling,
+            Phase::Draining,
+            Phase::Closing,
+            Phase::Complete,
+        ] {
+            let labels = [("phase", phase.name())];
+            self.sample("phase", &labels, u8::from(phase == status.phase))?;
+        }
+        let help = "The mode of the shutdown under way or over: 1 for the present one.";
+        self.family("mode", "gauge", help)?;
+        for mode in [Mode::Graceful, Mode::Fast, Mode::Immediate] {
+            let is_it = status.phase != Phase::Running && mode == status.mode;
+            self.sample("mode", &[("mode", mode.name())], u8::from(is_it))?;
+        }
+        let help = "The generation of the group.";
+        self.single("generation", "gauge", help, status.generation)?;
+        let help = "Processes attached to the segment.";
+        self.single("processes", "gauge", help, status.attached)?;
+        for (name, help, value) in [
+            (
+                "shutdown_elapsed_seconds",
+                "How long the shutdown under way or over has taken.",
+                status.elapsed,
+            ),
+            (
+                "shutdown_remaining_seconds",
+                "Time left until the overall deadline.",
+                status.remaining,
+            ),
+            (
+                "phase_remaining_seconds",
+                "Time left until the present phase is forced.",
+                status.phase_remaining,
+            ),
+        ] {
+            self.family(name, "gauge", help)?;
+            if let Some(value) = value {
+                self.sample(name, &[], seconds(value))?;
+            }
+        }
+        let help = "Runners that hold the present phase up.";
+        self.single("laggards", "gauge", help, status.laggards.len())?;
+        let help = "How long the present phase has waited for a runner.";
+        self.family("laggard_seconds", "gauge", help)?;
+        for laggard in unique(&status.laggards, |laggard| &laggard.id) {
+            let labels = [
+                ("runner", laggard.id.as_str()),
+                ("phase", laggard.phase.name()),
+            ];
+            self.sample("laggard_seconds", &labels, seconds(laggard.since))?;
+        }
+        Ok(())
+    }
+
+    fn runners(&mut self, status: &Status) -> fmt::Result {
+        let help = "Runners of the present generation, by whether they live.";
+        self.family("runners", "gauge", help)?;
+        let living = status.runners.iter().filter(|runner| runner.alive).count();
+        let ended = status.runners.len() - living;
+        self.sample("runners", &[("state", "alive")], living)?;
+        self.sample("runners", &[("state", "ended")], ended)?;
+        let living = || unique(&status.runners, |runner| &runner.id).filter(|runner| runner.alive);
+        self.family("in_flight", "gauge", "Items that a runner is working on.")?;
+        for runner in living() {
+            self.sample("in_flight", &[("runner", &runner.id)], runner.in_flight)?;
+        }
+        let help = "Steps of progress that a runner has counted.";
+        self.family("progress_total", "counter", help)?;
+        for runner in living() {
+            self.sample("progress_total", &[("runner", &runner.id)], runner.progress)?;
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self, status: &Status) -> fmt::Result {
+        let help = "Registered resources, by state.";
+        self.family("resources", "gauge", help)?;
+        for state in ResourceState::ALL {
+            let of_it = status.resources.iter().filter(|one| one.state == state);
+            let name = state.name().to_lowercase();
+            self.sample("resources", &[("state", &name)], of_it.count())?;
+        }
+        Ok(())
+    }
+}
+
+/// One of each name: two samples of one name and labels are no page. A name is there twice
+/// when a runner of an older generation still lives, or when somebody wrote strange bytes.
+fn unique<T>(all: &[T], name: impl Fn(&T) -> &String) -> impl Iterator<Item = &T> {
+    let mut seen = std::collections::BTreeSet::new();
+    all.iter().filter(move |one| seen.insert(name(one).clone()))
+}

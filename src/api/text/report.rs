@@ -1,0 +1,187 @@
+//! A shutdown's report as text: what `Display` and the command line print.
+
+use std::fmt;
+
+use crate::api::report::{Outcome, RunnerReport, ShutdownOutcome, ShutdownReport};
+use crate::api::resource::{Leak, Reclaim, ResourceReport, ResourceState};
+use crate::api::text::{Cell, Column, Style, Table, count, plain, time};
+
+/// The page for people: phases, runners, resources, and the whole in one sentence. With
+/// `{:#}` in colours, for terminals.
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let coloured = f.alternate();
+        let paint = |style: Style, text: &str| match coloured {
+            true => style.paint(text),
+            false => text.into(),
+        };
+        let title = format!(
+            "Shutdown of {} (generation {}): {}, {}",
+            self.segment,
+            self.generation,
+            self.mode,
+            plain(&self.reason.to_string())
+        );
+        writeln!(f, "{}\n", paint(Style::Heading, &title))?;
+        f.write_str(&phases(self).render(2, coloured))?;
+        if !self.runners.is_empty() {
+            writeln!(f)?;
+            f.write_str(&runners(&self.runners).render(2, coloured))?;
+        }
+        if let Some((title, table)) = resources(&self.resources) {
+            write!(f, "\n{title}\n{}", table.render(2, coloured))?;
+        }
+        let style = match self.outcome {
+            ShutdownOutcome::Completed => Style::Good,
+            _ => Style::Bad,
+        };
+        write!(f, "\n{}", paint(style, &summary(self)))
+    }
+}
+
+/// How long each phase took, and all together.
+#[must_use]
+pub fn phases(report: &ShutdownReport) -> Table {
+    let mut table = Table::new(vec![Column::left("PHASE"), Column::right("TOOK")]);
+    for phase in &report.phases {
+        table.row(vec![
+            Cell::text(phase.phase),
+            Cell::text(time(phase.duration)),
+        ]);
+    }
+    table.row(vec![Cell::text("total"), Cell::text(time(report.total))]);
+    table
+}
+
+/// The columns of a runner that every table of a report has.
+#[must_use]
+pub fn runner_columns() -> Vec<Column> {
+    vec![
+        Column::left("RUNNER"),
+        Column::right("PID"),
+        Column::left("OUTCOME"),
+        Column::left("BLOCKED IN"),
+        Column::right("OBSERVED"),
+        Column::right("SIGNALING"),
+        Column::right("DRAINING"),
+        Column::right("CLOSING"),
+    ]
+}
+
+/// The cells of those.
+#[must_use]
+pub fn runner_cells(runner: &RunnerReport) -> Vec<Cell> {
+    let [signaling, draining, closing] = runner.acknowledged.map(|at| at.map(time));
+    vec![
+        Cell::text(&runner.id),
+        Cell::text(runner.pid),
+        outcome(runner.outcome.as_ref()),
+        Cell::or_none(runner.blocked_in),
+        Cell::or_none(runner.observed.map(time)),
+        Cell::or_none(signaling),
+        Cell::or_none(draining),
+        Cell::or_none(closing),
+    ]
+}
+
+fn runners(runners: &[RunnerReport]) -> Table {
+    let mut columns = runner_columns();
+    columns.push(Column::left("LAST WORDS"));
+    let mut table = Table::new(columns);
+    for runner in runners {
+        let mut cells = runner_cells(runner);
+        cells.push(Cell::text(&runner.last_words));
+        table.row(cells);
+    }
+    table
+}
+
+/// An outcome with the colour it deserves.
+#[must_use]
+pub fn outcome(outcome: Option<&Outcome>) -> Cell {
+    match outcome {
+        None => Cell::text("running"),
+        Some(Outcome::Completed) => Cell::text(Outcome::Completed.name()).good(),
+        Some(Outcome::Failed { cause }) => Cell::text(format!("Failed: {cause}")).bad(),
+        Some(other) => Cell::text(other.name()).bad(),
+    }
+}
+
+/// Heading and table of resources; `None` if there are none.
+#[must_use]
+pub fn resources(all: &[ResourceReport]) -> Option<(String, Table)> {
+    if all.is_empty() {
+        return None;
+    }
+    let mut table = Table::new(vec![
+        Column::left("RESOURCE"),
+        Column::left("TYPE"),
+        Column::left("STATE"),
+        Column::right("SINCE"),
+        Column::right("TOOK"),
+        Column::left("NEEDS"),
+        Column::left("SYSTEM"),
+        Column::left("RECLAIMED"),
+        Column::left("LEAK"),
+    ]);
+    for resource in all {
+        table.row(vec![
+            Cell::text(resource.full_name()),
+            Cell::text(resource.kind),
+            state(resource.state),
+            Cell::text(time(resource.since)),
+            Cell::text(resource.took.map(time).unwrap_or_default()),
+            Cell::text(resource.depends_on.join(", ")),
+            Cell::text(resource.system.as_deref().unwrap_or_default()),
+            Cell::text(resource.reclaimed.map(Reclaim::name).unwrap_or_default()),
+            Cell::text(resource.leak.map(Leak::name).unwrap_or_default()).bad(),
+        ]);
+    }
+    Some((count(all.len(), "resource"), table))
+}
+
+fn state(state: ResourceState) -> Cell {
+    let cell = Cell::text(state.name());
+    match state {
+        ResourceState::Closed => cell.good(),
+        _ if state.is_open() => cell,
+        _ => cell.bad(),
+    }
+}
+
+fn summary(report: &ShutdownReport) -> String {
+    let all = count(report.runners.len(), "runner");
+    let total = time(report.total);
+    let names = |wanted: fn(&Outcome) -> bool| {
+        let hit = |runner: &&RunnerReport| runner.outcome.as_ref().is_some_and(wanted);
+        let ids: Vec<String> = report.runners.iter().filter(hit).map(with_phase).collect();
+        ids.join(", ")
+    };
+    match report.outcome {
+        ShutdownOutcome::Completed => format!("Completed: {all} in {total}."),
+        ShutdownOutcome::Died => format!(
+            "Died: {}; all others completed in {total}.",
+            names(|o| matches!(o, Outcome::Died | Outcome::Failed { .. }))
+        ),
+        ShutdownOutcome::TimedOut => format!(
+            "Timed out after {total}, without {}.",
+            names(|o| matches!(o, Outcome::TimedOut | Outcome::Forced))
+        ),
+        other => format!("{}.", other.name()),
+    }
+}
+
+/// Who, and where it stood when its time was up.
+fn with_phase(runner: &RunnerReport) -> String {
+    let id = plain(&runner.id);
+    match (&runner.outcome, runner.blocked_in) {
+        (Some(Outcome::TimedOut), Some(phase)) => {
+            let doing = runner.activity.as_ref();
+            let doing = doing.map(|activity| format!(", {}", plain(&activity.text)));
+            format!("{id} (in {phase}{})", doing.unwrap_or_default())
+        }
+        (Some(Outcome::Forced), _) => format!("{id} (ended by force)"),
+        (Some(Outcome::Failed { cause }), _) => format!("{id} (failed: {})", plain(cause)),
+        _ => id,
+    }
+}

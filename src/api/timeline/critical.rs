@@ -1,0 +1,330 @@
+//! What a shutdown's time was spent on: from the end of each phase backwards, always at
+//! whoever was waited for at that moment.
+//!
+//! A phase ends when the last runner resolves it; what that runner did until then is a
+//! step. A resource is closed when nothing depends on it any more: if what it waited for
+//! was another runner's, the way goes on there. Every step ends at or before the one
+//! after it, so the walk ends.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::api::timeline::{
+    CriticalStep, SpanKind, Timeline, TimelinePhase, TimelineRunner, TimelineSpan,
+};
+use crate::phase::Phase;
+
+/// Steps of one phase; more are told as one.
+const MOST_STEPS: usize = 64;
+
+pub(super) fn path(
+    timeline: &Timeline,
+    dependents: &HashMap<String, Vec<String>>,
+) -> Vec<CriticalStep> {
+    let mut steps = Vec::new();
+    for phase in &timeline.phases {
+        let mut walk = Walk {
+            timeline,
+            dependents,
+            phase: phase.phase,
+            from: phase.from,
+            steps: Vec::new(),
+        };
+        let end = phase.until.unwrap_or(timeline.total);
+        match gate(timeline, phase, end) {
+            Some(runner) => walk.back(runner, end),
+            None => walk.step(None, "nobody to wait for".into(), phase.from, end),
+        }
+        steps.extend(walk.steps.into_iter().rev());
+    }
+    steps.retain(|step| !step.took().is_zero());
+    steps
+}
+
+/// Whom a phase waited for last.
+fn gate<'t>(
+    timeline: &'t Timeline,
+    phase: &TimelinePhase,
+    end: Duration,
+) -> Option<&'t TimelineRunner> {
+    let index = phase.phase.index()?;
+    let resolved = |runner: &TimelineRunner| runner.acknowledged[index].or(runner.ended);
+    let runners = || timeline.runners.iter();
+    // It is waited for still, or the phase was over its time.
+    let late = |runner: &&TimelineRunner| resolved(runner).is_none_or(|at| at > end);
+    if phase.until.is_none() || phase.forced {
+        let busy = |runner: &&TimelineRunner| {
+            let spans = &runner.spans;
+            spans
+                .iter()
+                .any(|span| is_work(span) && overlaps(span, phase.from, end))
+        };
+        return runners()
+            .filter(late)
+            .find(busy)
+            .or_else(|| runners().find(late));
+    }
+    runners()
+        .filter(|runner| resolved(runner).is_some_and(|at| at >= phase.from && at <= end))
+        .max_by_key(|runner| resolved(runner))
+}
+
+/// Spans of waiting are no work.
+fn is_work(span: &TimelineSpan) -> bool {
+    span.kind != SpanKind::Draining
+}
+
+fn overlaps(span: &TimelineSpan, from: Duration, until: Duration) -> bool {
+    span.from < until && span.until.is_none_or(|end| end > from)
+}
+
+struct Walk<'t> {
+    timeline: &'t Timeline,
+    dependents: &'t HashMap<String, Vec<String>>,
+    phase: Phase,
+    from: Duration,
+    /// The last one first.
+    steps: Vec<CriticalStep>,
+}
+
+impl<'t> Walk<'t> {
+    fn back(&mut self, mut runner: &'t TimelineRunner, mut until: Duration) {
+        while until > self.from && self.steps.len() < MOST_STEPS {
+            let work = runner.spans.iter().filter(|span| is_work(span));
+            let before = work.filter(|span| overlaps(span, self.from, until));
+            let last =
+                before.max_by_key(|span| (span.until.unwrap_or(until).min(until), span.from));
+            let Some(span) = last else { break };
+            let end = span.until.unwrap_or(until).min(until);
+            self.step(Some(runner), self.rest(), end, until);
+            self.step(Some(runner), describe(span, self.phase), span.from, end);
+            until = span.from;
+            if let Some((other, ended, name)) = self.awaited(runner, span) {
+                let last = self.steps.last_mut();
+                if let Some(step) = last.filter(|step| step.runner.as_ref() == Some(&runner.id)) {
+                    step.waited_for = Some(name);
+                }
+                (runner, until) = (other, ended.min(until));
+            }
+        }
+        self.step(Some(runner), self.rest(), self.from, until);
+    }
+
+    /// The other runner's resource that this one had to wait for, if that was what it
+    /// waited for last.
+    fn awaited(
+        &self,
+        runner: &TimelineRunner,
+        span: &TimelineSpan,
+    ) -> Option<(&'t TimelineRunner, Duration, String)> {
+        if span.kind != SpanKind::Closing {
+            return None;
+        }
+        let by = self
+            .dependents
+            .get(&format!("{}/{}", runner.id, span.name))?;
+        let all = self.timeline.runners.iter();
+        let closed = all.flat_map(|other| other.spans.iter().map(move |span| (other, span)));
+        let awaited = closed
+            .filter(|(other, of)| {
+                other.id != runner.id
+                    && of.kind == SpanKind::Closing
+                    && by.contains(&format!("{}/{}", other.id, of.name))
+            })
+            .filter_map(|(other, of)| Some((other, of.until?, of)))
+            .filter(|(_, ended, _)| *ended <= span.from && *ended > self.from)
+            .max_by_key(|(_, ended, _)| *ended)?;
+        let own = runner.spans.iter().filter(|own| is_work(own));
+        let own = own.filter_map(|own| own.until.filter(|until| *until <= span.from));
+        let (other, ended, of) = awaited;
+        let is_last = own.max().is_none_or(|own| own <= ended);
+        is_last.then(|| (other, ended, format!("{}/{}", other.id, of.name)))
+    }
+
+    fn rest(&self) -> String {
+        match self.phase {
+            Phase::Signaling => "seeing the shutdown",
+            Phase::Draining => "finishing what was in flight",
+            _ => "getting done",
+        }
+        .into()
+    }
+
+    fn step(
+        &mut self,
+        runner: Option<&TimelineRunner>,
+        doing: String,
+        from: Duration,
+        until: Duration,
+    ) {
+        let from = from.max(self.from);
+        if until > from {
+            self.steps.push(CriticalStep {
+                phase: self.phase,
+                runner: runner.map(|runner| runner.id.clone()),
+                doing,
+                from,
+                until,
+                waited_for: None,
+            });
+        }
+    }
+}
+
+fn describe(span: &TimelineSpan, phase: Phase) -> String {
+    match span.kind {
+        SpanKind::Handler => format!("in {phase} handler {}", span.name),
+        _ => format!("closing {}", span.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::report::{Reason, ShutdownOutcome};
+    use crate::phase::Mode;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn span(kind: SpanKind, name: &str, from: u64, until: u64) -> TimelineSpan {
+        TimelineSpan {
+            kind,
+            name: name.into(),
+            from: ms(from),
+            until: Some(ms(until)),
+            end: Some("Closed"),
+        }
+    }
+
+    fn runner(id: &str, acknowledged: [u64; 3], spans: Vec<TimelineSpan>) -> TimelineRunner {
+        TimelineRunner {
+            id: id.into(),
+            pid: 1,
+            outcome: None,
+            observed: Some(ms(0)),
+            acknowledged: acknowledged.map(|at| (at > 0).then(|| ms(at))),
+            ended: None,
+            died: false,
+            blocked_in: None,
+            spans,
+        }
+    }
+
+    fn timeline(bounds: [u64; 3], runners: Vec<TimelineRunner>) -> Timeline {
+        let from = [0, bounds[0], bounds[1]];
+        let phases = Phase::ACKNOWLEDGED.into_iter().enumerate();
+        Timeline {
+            segment: "job".into(),
+            generation: 1,
+            outcome: ShutdownOutcome::Completed,
+            mode: Mode::Graceful,
+            reason: Reason::default(),
+            started: ms(0),
+            budget: ms(10_000),
+            total: ms(bounds[2]),
+            phases: phases
+                .map(|(at, phase)| TimelinePhase {
+                    phase,
+                    from: ms(from[at]),
+                    until: Some(ms(bounds[at])),
+                    deadline: ms(10_000),
+                    forced: false,
+                })
+                .collect(),
+            runners,
+            marks: Vec::new(),
+            critical_path: Vec::new(),
+            lost: 0,
+        }
+    }
+
+    fn told(steps: &[CriticalStep]) -> Vec<(String, String, u64, u64)> {
+        steps
+            .iter()
+            .map(|step| {
+                (
+                    step.runner.clone().unwrap_or_default(),
+                    step.doing.clone(),
+                    step.from.as_millis() as u64,
+                    step.until.as_millis() as u64,
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_way_goes_to_the_runner_that_another_waited_for() {
+        let one = runner(
+            "runner-1",
+            [1, 11, 3_000],
+            vec![span(SpanKind::Closing, "client", 100, 2_900)],
+        );
+        let two = runner(
+            "runner-2",
+            [2, 10, 3_400],
+            vec![
+                span(SpanKind::Draining, "kv-cache", 20, 2_910),
+                span(SpanKind::Closing, "kv-cache", 2_910, 3_390),
+            ],
+        );
+        let needs = HashMap::from([("runner-2/kv-cache".into(), vec!["runner-1/client".into()])]);
+        let found = timeline([2, 11, 3_400], vec![one, two]);
+        let steps = path(&found, &needs);
+        let step = |who: &str, what: &str, from, until| (who.into(), what.into(), from, until);
+        let expected: [(String, String, u64, u64); 6] = [
+            step("runner-2", "seeing the shutdown", 0, 2),
+            step("runner-1", "finishing what was in flight", 2, 11),
+            step("runner-1", "getting done", 11, 100),
+            step("runner-1", "closing client", 100, 2_900),
+            step("runner-2", "closing kv-cache", 2_910, 3_390),
+            step("runner-2", "getting done", 3_390, 3_400),
+        ];
+        assert_eq!(told(&steps), expected);
+        assert_eq!(steps[4].waited_for.as_deref(), Some("runner-1/client"));
+    }
+
+    #[test]
+    fn a_forced_phase_is_the_laggards() {
+        let mut found = timeline(
+            [2, 500, 510],
+            vec![
+                runner("good", [1, 3, 505], vec![]),
+                runner("late", [2, 0, 0], vec![]),
+            ],
+        );
+        found.phases[1].forced = true;
+        let steps = path(&found, &HashMap::new());
+        let of_draining: Vec<_> = steps
+            .iter()
+            .filter(|s| s.phase == Phase::Draining)
+            .collect();
+        assert_eq!(of_draining.len(), 1);
+        assert_eq!(of_draining[0].runner.as_deref(), Some("late"));
+        assert_eq!(of_draining[0].took(), ms(498));
+    }
+
+    #[test]
+    fn any_spans_are_walked_in_bounded_time() {
+        let needs = HashMap::from([
+            ("a/x".into(), vec!["b/x".into()]),
+            ("b/x".into(), vec!["a/x".into()]),
+        ]);
+        let spans = || {
+            vec![
+                span(SpanKind::Closing, "x", 50, 50),
+                span(SpanKind::Closing, "x", 90, 20),
+            ]
+        };
+        let found = timeline(
+            [10, 20, 100],
+            vec![
+                runner("a", [5, 15, 100], spans()),
+                runner("b", [5, 15, 100], spans()),
+            ],
+        );
+        let steps = path(&found, &needs);
+        assert!(steps.iter().all(|step| step.until <= ms(100)));
+    }
+}

@@ -1,0 +1,129 @@
+//! Why: sentences about who blocks, also when that one is frozen or dead.
+
+use std::time::Duration;
+
+use crate::support::{Shutdown, both, once, until_true};
+use ebbtide::{CoordinationError, Phase, ShutdownCoordinator};
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_frozen_runner_is_named_and_the_chain_goes_on_to_who_holds_its_lock() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let [mut owner, mut wanter, mut well] =
+            place.runners(&segment, ["owner", "wanter", "well"]);
+        assert_eq!(owner.ask("activity generating batch 7"), "ok");
+        owner.tell("lock device-0 1000");
+        owner.event("lock");
+        wanter.tell("lock device-0 3600000");
+        let observer = place.observe();
+        until_true("the lock is waited for", || {
+            !observer.status().unwrap().lock_waits.is_empty()
+        });
+        // Only the one that waits holds the shutdown up.
+        owner.stop();
+        well.tell("run");
+        let coordinator = ShutdownCoordinator::new(&segment);
+        coordinator.begin(LONG);
+        until_true("both hold it up", || {
+            observer.status().unwrap().laggards.len() == 2
+        });
+        let why = observer.why(Some("wanter")).unwrap();
+        assert_eq!(why.phase, Phase::Signaling);
+        assert_eq!(why.blockers, ["owner", "wanter"]);
+        let text = why.to_string();
+        let pid = owner.pid();
+        let sentences = [
+            "It waits for wanter (pid ".to_owned(),
+            " of wanter has waited for lock device-0 for ".into(),
+            format!("it is held by \"owner\" (pid {pid}, thread "),
+            "The process of owner is stopped".into(),
+            "owner is at: generating batch 7, for ".into(),
+            "The journal's last word of it, ".into(),
+        ];
+        for sentence in &sentences {
+            assert!(
+                text.contains(sentence.as_str()),
+                "{sentence:?} is not in:\n{text}"
+            );
+        }
+        let whole = coordinator.why(None).unwrap().to_string();
+        assert!(whole.contains("It is in signaling, which goes on without the late ones in "));
+        assert!(
+            whole.contains(&format!("It has waited for owner (pid {pid}) for ")),
+            "{whole}"
+        );
+        assert!(!whole.contains("waited for well"), "{whole}");
+        assert!(matches!(
+            observer.why(Some("nobody")),
+            Err(CoordinationError::NoSuchRunner { .. })
+        ));
+        owner.go_on();
+    });
+}
+
+#[test]
+fn a_dead_runner_is_told_with_its_end_its_words_and_its_last_record() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let [mut victim, mut well] = place.runners(&segment, ["victim", "well"]);
+        assert_eq!(victim.ask("words it was the disk"), "ok");
+        assert_eq!(victim.ask("handler draining 0 flush-log hang"), "ok");
+        victim.tell("run");
+        well.tell("run");
+        let coordinator = ShutdownCoordinator::new(&segment);
+        coordinator.begin(LONG);
+        victim.event("handler");
+        place.until_blocked_by(Phase::Draining, "victim");
+        victim.kill();
+        coordinator.complete();
+        let text = place.observe().why(Some("victim")).unwrap().to_string();
+        for sentence in [
+            "somebody died or failed, all others completed.",
+            "was found dead ",
+            "before it had acknowledged draining.",
+            "It was at: draining handler flush-log.",
+            "Its last words: it was the disk.",
+            "draining handler flush-log started.",
+        ] {
+            assert!(text.contains(sentence), "{sentence:?} is not in:\n{text}");
+        }
+        well.event("run");
+        well.quit();
+    });
+}
+
+#[test]
+fn a_running_group_and_a_finished_one_are_told_as_such() {
+    once(here!(), |place| {
+        let segment = place.create();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        let text = coordinator.why(None).unwrap().to_string();
+        let expected = format!(
+            "{} is running, in generation 1: no shutdown is on.\n",
+            segment.name()
+        );
+        assert_eq!(text, expected);
+        let mut runner = place.runner(&segment, "a");
+        let text = coordinator.why(Some("a")).unwrap().to_string();
+        assert!(text.contains("Nobody waits for a (pid "), "{text}");
+        let alone = ebbtide::ShutdownRequest::new().timeout(LONG);
+        let scope = ebbtide::Scope::runner("a");
+        coordinator.initiate_shutdown(&scope, &alone).unwrap();
+        let text = coordinator.why(Some("a")).unwrap().to_string();
+        assert!(
+            text.contains("is shut down alone, and has not acknowledged signaling."),
+            "{text}"
+        );
+        coordinator.cancel_shutdown(&scope).unwrap();
+        runner.tell("run");
+        coordinator.begin(LONG);
+        coordinator.complete();
+        runner.event("run");
+        let text = coordinator.why(None).unwrap().to_string();
+        assert!(text.contains("everybody completed."), "{text}");
+        assert!(text.contains(" of "), "{text}");
+        runner.quit();
+    });
+}
