@@ -54,13 +54,16 @@
 
 mod advance;
 mod barrier;
+mod barrier_withdraw;
 mod condvar;
+mod condvar_shared;
 mod deadlock;
 mod drain;
 mod event;
 mod event_log;
 mod join;
 mod latch;
+mod leave;
 mod life;
 pub(crate) mod memory;
 mod merge;

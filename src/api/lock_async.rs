@@ -28,19 +28,14 @@ impl CrossProcessLock {
     /// # Errors
     /// [`SegmentError::Full`] (threads), [`SegmentError::ForkedHandle`], `Corrupt`.
     pub fn acquire(&self) -> Wait<ProcessLockGuard> {
-        let mut asking = Asking {
-            session: Arc::clone(self.session()),
-            index: self.index(),
-            me: None,
-            enlisted: false,
-        };
+        let mut asking = Asking::new(Arc::clone(self.session()), self.index());
         let look: Look<_> = Box::new(move |core, sleep| asking.look(core, sleep).transpose());
         Wait::new(self.session(), look)
     }
 }
 
 /// One future's hold on the queue of a lock.
-struct Asking {
+pub(super) struct Asking {
     session: Arc<Session>,
     index: usize,
     /// The waiting thread, in whose name all tasks take locks.
@@ -49,7 +44,16 @@ struct Asking {
 }
 
 impl Asking {
-    fn look<'c>(
+    pub(super) fn new(session: Arc<Session>, index: usize) -> Self {
+        Self {
+            session,
+            index,
+            me: None,
+            enlisted: false,
+        }
+    }
+
+    pub(super) fn look<'c>(
         &mut self,
         core: &'c Arc<Core>,
         sleep: &mut Sleep<'c>,
@@ -118,6 +122,13 @@ pub struct ProcessLockGuard {
 }
 
 impl ProcessLockGuard {
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
     /// As [`LockGuard::previous_owner_died`](crate::LockGuard::previous_owner_died).
     #[must_use]
     pub fn previous_owner_died(&self) -> bool {

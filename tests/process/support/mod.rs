@@ -15,6 +15,7 @@ mod child;
 mod orders;
 mod place;
 mod rendezvous;
+mod tasks;
 mod users;
 
 use std::io::Write;
@@ -26,6 +27,7 @@ use ebbtide::Liveness;
 pub use agent::Agent;
 pub use child::{Child, answer, die, event, reply, summary};
 pub use place::{Place, Shutdown, outcome};
+pub use tasks::{is_readable, on_each_runtime, poll_once, until_readable};
 pub use users::{NOBODY, become_nobody, give_away, take_back};
 
 /// How long anything is waited for before it counts as hung. No test is about speed.
