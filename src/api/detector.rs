@@ -143,16 +143,7 @@ impl DeadlockDetector {
     /// # Errors
     /// [`SegmentError::ForkedHandle`].
     pub fn owners(&self) -> Result<Vec<HeldLock>, SegmentError> {
-        self.look(|tables, env| {
-            let locks = tables.locks.iter().enumerate();
-            let held = locks.filter_map(|(index, lock)| Some((index, lock.owner()?)));
-            held.map(|(index, owner)| HeldLock {
-                lock: lock_name(tables, index),
-                owner: thread_of(tables, owner),
-                alive: lives(env, owner),
-            })
-            .collect()
-        })
+        self.look(held_locks)
     }
 
     /// Which locks are waited for, by whom and how long; in the order of thread slots.
@@ -267,6 +258,17 @@ impl fmt::Debug for DeadlockDetector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadlockDetector").finish_non_exhaustive()
     }
+}
+
+pub(super) fn held_locks(tables: &Tables, env: &dyn Env<Real>) -> Vec<HeldLock> {
+    let locks = tables.locks.iter().enumerate();
+    let held = locks.filter_map(|(index, lock)| Some((index, lock.owner()?)));
+    held.map(|(index, owner)| HeldLock {
+        lock: lock_name(tables, index),
+        owner: thread_of(tables, owner),
+        alive: lives(env, owner),
+    })
+    .collect()
 }
 
 /// All attached threads.

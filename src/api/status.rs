@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::api::detector::HeldLock;
 use crate::api::report::{Activity, Reason, RunnerReport};
 use crate::api::resource::ResourceReport;
 use crate::api::state::StateKey;
@@ -96,6 +97,9 @@ pub struct Status {
     /// Every event, in the order of their first openings; none if their table is corrupt
     /// ([`Observer::events`](crate::Observer::events) says so).
     pub events: Vec<EventStatus>,
+    /// Every lock that is held, in the order of their first openings; also by processes
+    /// that are no runners. [`DeadlockDetector`](crate::DeadlockDetector) has who waits.
+    pub locks: Vec<HeldLock>,
     /// Every semaphore, in the order of their first openings.
     pub semaphores: Vec<SemaphoreStatus>,
     /// Every barrier, likewise.

@@ -99,6 +99,7 @@ impl<E: Env<Real>> View<'_, E> {
                 .count(),
             keys: crate::api::state_keys::seen_keys(self.tables),
             events: self.events().unwrap_or_default(),
+            locks: self.locks(),
             semaphores: self.semaphores(),
             barriers: self.barriers(),
             resources: self.resources_of(Target::All),

@@ -1,7 +1,8 @@
-//! Which locks a process holds and waits for, as seen from outside.
+//! Which locks are held and waited for, as seen from outside.
 
+use crate::api::detector::{HeldLock, held_locks};
 use crate::api::view::View;
-use crate::sync::Owner;
+use crate::sync::{Env, Owner, Real};
 
 impl<E> View<'_, E> {
     /// Names of the locks that threads of a process hold, and one that is waited for.
@@ -28,5 +29,15 @@ impl<E> View<'_, E> {
             tables.lock_names.name(tables.waits.of(thread)?.0)
         });
         (held, wanted)
+    }
+}
+
+impl<E: Env<Real>> View<'_, E> {
+    /// Every lock that is held.
+    pub(super) fn locks(&self) -> Vec<HeldLock> {
+        match self.tables.lock_names.is_used() {
+            true => held_locks(self.tables, self.env),
+            false => Vec::new(),
+        }
     }
 }

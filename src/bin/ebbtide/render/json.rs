@@ -6,7 +6,7 @@ use ebbtide::{Outcome, RunnerReport, ShutdownReport};
 use serde::Serialize;
 
 use super::json_resource::{Resource, resources};
-use super::{events, rendezvous};
+use super::{events, locks, rendezvous};
 use crate::exit::Failure;
 
 fn micros(duration: Duration) -> u64 {
@@ -232,6 +232,7 @@ pub struct Status<'a> {
     keys: Vec<super::state::Key<'a>>,
     resources: Vec<Resource<'a>>,
     events: Vec<events::Event<'a>>,
+    locks: Vec<serde_json::Value>,
     semaphores: Vec<rendezvous::Semaphore<'a>>,
     barriers: Vec<rendezvous::Barrier<'a>>,
 }
@@ -263,6 +264,7 @@ impl<'a> Status<'a> {
             keys: super::state::keys(&status.keys),
             resources: resources(&status.resources),
             events: events::list(&status.events),
+            locks: locks::held(&status.locks),
             semaphores: rendezvous::semaphores(&status.semaphores),
             barriers: rendezvous::barriers(&status.barriers),
         }

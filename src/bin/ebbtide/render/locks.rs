@@ -41,13 +41,9 @@ pub fn page(seen: &Seen<'_>) -> String {
         Column::right("FOR"),
     ]);
     for held in &seen.owners {
-        let owner = match held.alive {
-            true => Cell::text(&held.owner),
-            false => Cell::text(format!("{}, dead", held.owner)).bad(),
-        };
         table.row(vec![
             Cell::text(&held.lock),
-            owner,
+            owner(held),
             Cell::none(),
             Cell::none(),
         ]);
@@ -73,11 +69,33 @@ pub fn page(seen: &Seen<'_>) -> String {
     text
 }
 
+/// What `status` says of them; nothing when none is held.
+pub fn section(held: &[HeldLock]) -> String {
+    if held.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(vec![Column::left("LOCK"), Column::left("HELD BY")]);
+    for held in held {
+        table.row(vec![Cell::text(&held.lock), owner(held)]);
+    }
+    format!("\n{} held\n{}", count(held.len(), "lock"), table.render(2))
+}
+
+fn owner(held: &HeldLock) -> Cell {
+    match held.alive {
+        true => Cell::text(&held.owner),
+        false => Cell::text(format!("{}, dead", held.owner)).bad(),
+    }
+}
+
+/// The locks that are held, for a document.
+pub fn held(held: &[HeldLock]) -> Vec<Value> {
+    let one = |held: &HeldLock| json!({ "lock": held.lock, "owner": thread(&held.owner), "alive": held.alive });
+    held.iter().map(one).collect()
+}
+
 /// The document. Field names are a contract with scripts: add, never rename.
 pub fn document(seen: &Seen<'_>) -> Value {
-    let owners = seen.owners.iter().map(
-        |held| json!({ "lock": held.lock, "owner": thread(&held.owner), "alive": held.alive }),
-    );
     let waiters = seen.waiters.iter().map(|wanted| {
         let since = micros(wanted.since);
         json!({ "lock": wanted.lock, "waiter": thread(&wanted.waiter), "since_us": since })
@@ -95,7 +113,7 @@ pub fn document(seen: &Seen<'_>) -> Value {
     let order = seen.order.iter();
     json!({
         "segment": seen.segment,
-        "owners": owners.collect::<Vec<_>>(),
+        "owners": held(&seen.owners),
         "waiters": waiters.collect::<Vec<_>>(),
         "wait_for": edges(&seen.graph),
         "deadlocks": seen.deadlocks.iter().map(|cycle| edges(cycle)).collect::<Vec<_>>(),

@@ -7,7 +7,7 @@ use ebbtide::{Laggard, Phase, RunnerReport, Status};
 
 use super::report::outcome;
 use super::table::{Cell, Column, Table, heading, verdict};
-use super::{count, events, rendezvous, time};
+use super::{count, events, locks, rendezvous, time};
 use crate::output::plain;
 
 /// The page of `ebbtide status`.
@@ -71,6 +71,7 @@ pub fn page(status: &Status) -> String {
         let _ = write!(text, "\n{}\n", count(status.events.len(), "event"));
         text.push_str(&events::table(&status.events));
     }
+    text.push_str(&locks::section(&status.locks));
     text.push_str(&rendezvous::section(&status.semaphores, &status.barriers));
     text
 }
