@@ -90,7 +90,7 @@ fn one_withdraws(world: &Rc<World>, withdraw: Withdraw<2>) {
 #[test]
 fn one_that_withdraws_was_never_there_or_has_passed() {
     Model::new("barrier, a task withdraws from a trip")
-        .bound(3)
+        .bound(2)
         .check(|world| one_withdraws(world, Barrier::withdraw));
 }
 
@@ -112,73 +112,38 @@ fn a_withdrawal_from_the_next_generation_is_caught() {
     });
 }
 
-/// Two threads meet while a task comes and goes; if it went too late it has passed with one
-/// of them, and comes again for the other. The clock stands still.
-#[test]
-fn who_stays_passes_all_the_same() {
-    Model::new("barrier, 2 pass, a task withdraws")
-        .bound(1)
-        .check(|world| {
-            let gate = gate::<3>(2);
-            let leaders = Rc::new(std::cell::Cell::new(0));
-            let passes = Rc::new(std::cell::Cell::new(0));
-            for _ in 0..2 {
-                let (gate, leaders, passes) =
-                    (Rc::clone(&gate), Rc::clone(&leaders), Rc::clone(&passes));
-                world.spawn(move |actor| match wait(&gate, actor, NEVER) {
-                    Passed::Through { leads } => {
-                        passes.set(passes.get() + 1);
-                        leaders.set(leaders.get() + u32::from(leads));
-                    }
-                    other => panic!("{other:?}"),
-                });
-            }
-            let (here, led, passed) = (Rc::clone(&gate), Rc::clone(&leaders), Rc::clone(&passes));
-            world.spawn(move |actor| {
-                let first = match enter(&here, actor, true) {
-                    Ok(stay) => match here.withdraw(stay) {
-                        true => return,
-                        false => Passed::Through { leads: false },
-                    },
-                    Err(passed) => passed,
-                };
-                for one in [first, wait(&here, actor, NEVER)] {
-                    assert!(matches!(one, Passed::Through { .. }), "{one:?}");
-                    passed.set(passed.get() + 1);
-                    led.set(led.get() + u32::from(one == Passed::Through { leads: true }));
-                }
-            });
-            world.finish();
-            assert_eq!(passes.get(), 2 * leaders.get(), "one of two leads");
-            assert!(is_whole(&gate));
-        });
-}
-
-/// One waits, one dies waiting, and a task, which may be the only one that was woken to
-/// watch the dying one, goes away. Nobody needs time to be told.
+/// A thread and a task wait already. One comes and dies waiting, and the task, which may be
+/// the only one that was woken to watch it, goes away. Nobody needs time to be told.
 fn one_withdraws_and_one_dies(world: &Rc<World>, is_shared: bool) {
     let gate = gate::<4>(4);
-    let [waits, goes, dies] = [(); 3].map(|()| Rc::clone(&gate));
+    let enter = |slot: usize, is_shared| {
+        let entered = gate.enter(world.owner(slot), slot, world.as_ref(), is_shared);
+        entered.unwrap().unwrap()
+    };
+    let (stays, goes) = (enter(2, false), enter(0, is_shared));
+    let here = Rc::clone(&gate);
+    world.spawn(move |actor| match look_and_sleep(&here, actor, &goes) {
+        Polled::Over(_) => {}
+        _ => drop(here.withdraw(goes)),
+    });
+    let dies = Rc::clone(&gate);
     world.spawn(move |actor| {
+        dies.arrive_and_stay(actor.me(), 1, actor.env());
+        actor.die();
+    });
+    // The last, so that every thread it watches has its life word.
+    world.spawn(move |actor| {
+        let passed = loop {
+            match look_and_sleep(&gate, actor, &stays) {
+                Polled::Over(passed) => break passed,
+                polled => assert_ne!(polled, Polled::AsleepSoon),
+            }
+        };
         let by_death = Broken {
             cause: Cause::Died,
-            process: Some(2),
+            process: Some(1),
         };
-        assert_eq!(wait(&waits, actor, NEVER), Passed::Broken(by_death));
-    });
-    world.spawn(move |actor| {
-        let Ok(stay) = enter(&goes, actor, is_shared) else {
-            return;
-        };
-        if let Polled::Asleep | Polled::AsleepSoon | Polled::Again =
-            look_and_sleep(&goes, actor, &stay)
-        {
-            goes.withdraw(stay);
-        }
-    });
-    world.spawn(move |actor| {
-        dies.arrive_and_stay(actor.me(), 2, actor.env());
-        actor.die();
+        assert_eq!(passed, Passed::Broken(by_death));
     });
     world.finish();
 }
@@ -186,7 +151,7 @@ fn one_withdraws_and_one_dies(world: &Rc<World>, is_shared: bool) {
 #[test]
 fn who_withdraws_leaves_nobody_unwatched() {
     Model::new("barrier, a task withdraws, one dies waiting")
-        .bound(2)
+        .bound(1)
         .check(|world| one_withdraws_and_one_dies(world, true));
 }
 
@@ -194,7 +159,7 @@ fn who_withdraws_leaves_nobody_unwatched() {
 fn a_task_that_does_not_say_so_is_caught() {
     must_fail("barrier, a task without its flag", || {
         Model::new("twin")
-            .bound(2)
+            .bound(1)
             .check(|world| one_withdraws_and_one_dies(world, false));
     });
 }

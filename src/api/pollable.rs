@@ -39,8 +39,9 @@ use crate::error::CoordinationError;
 /// ```
 #[must_use = "nothing waits once it is dropped"]
 pub struct PollableWait<T: Send + 'static, E: Send + 'static = CoordinationError> {
-    reader: PipeReader,
+    /// Dropped first: nobody writes into a pipe without a reader (SIGPIPE).
     wait: Wait<T, E>,
+    reader: PipeReader,
 }
 
 impl<T: Send + 'static, E: Send + 'static> PollableWait<T, E> {

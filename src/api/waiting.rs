@@ -90,7 +90,10 @@ impl<T: Send> Interest for Arc<Shared<T>> {
             return true;
         };
         drop(look);
-        drop(state);
+        if let Tell::Task(_) = tell {
+            // The task may be polled in its waker. A pipe's reader goes only after this.
+            drop(state);
+        }
         tell.ring();
         true
     }

@@ -33,12 +33,12 @@
 //! # Faults
 //! A notifier killed between store and wake, or a woken waiter killed, takes that
 //! one notification along (and, if it was to wake all, perhaps the next one, which may be
-//! spent on a sleeper that it left in the queue). Every sleep is bounded by a second and may end for no
-//! reason, so callers look at their predicate again. The lock is the robust one:
-//! re-taking it tells whether an owner died.
+//! spent on a sleeper that it left in the queue). Every sleep is bounded by a second and
+//! may end for no reason, so callers look at their predicate again. The lock is the robust
+//! one: re-taking it tells whether an owner died.
 //!
 //! Orderings: the lock orders predicate, flag and notification; the word itself
-//! needs none beyond coherence. Models: `loom_tests/condvar.rs`.
+//! needs none beyond coherence. Models: `loom_tests/condvar.rs`, `condvar_shared.rs`.
 
 use core::sync::atomic::Ordering;
 
