@@ -54,7 +54,9 @@
 
 mod advance;
 mod barrier;
+mod barrier_withdraw;
 mod condvar;
+mod condvar_shared;
 mod deadlock;
 mod drain;
 mod event;
@@ -62,6 +64,7 @@ mod event_log;
 mod join;
 mod journal;
 mod latch;
+mod leave;
 mod life;
 pub(crate) mod memory;
 mod merge;

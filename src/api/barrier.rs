@@ -152,7 +152,13 @@ impl CrossProcessBarrier {
         let began = core.now();
         let until = deadline(core.as_ref(), timeout);
         let passed = self.table().wait(me, core.process(), core.as_ref(), until);
-        match passed.map_err(|what| core.corrupt(what))? {
+        self.told(passed.map_err(|what| core.corrupt(what))?, began)
+    }
+
+    /// What a wait that began then came to.
+    pub(super) fn told(&self, passed: Passed, began: u64) -> Result<BarrierPassed, BarrierError> {
+        let core = self.session.core();
+        match passed {
             Passed::Through { leads } => Ok(BarrierPassed { leads }),
             Passed::Broken(broken) => Err(BarrierError::BrokenBarrier {
                 name: self.name.clone(),
@@ -195,7 +201,13 @@ impl CrossProcessBarrier {
         Ok(reset.map_err(|what| core.corrupt(what))?)
     }
 
-    fn table(&self) -> &Barrier<Real> {
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+    pub(super) fn table(&self) -> &Barrier<Real> {
         &self.session.core().tables().barriers[self.index]
     }
 }

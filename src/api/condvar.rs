@@ -78,7 +78,8 @@ impl CrossProcessCondvar {
         Ok(guard)
     }
 
-    /// Wakes one waiter, if any.
+    /// Wakes one waiter, if any; all of them while a task of any process waits
+    /// ([`awaited`](Self::awaited)), as the one might be a task that was dropped.
     ///
     /// # Errors
     /// [`SegmentError::ForkedHandle`].
@@ -129,6 +130,12 @@ impl CrossProcessCondvar {
         Ok((guard, awake.timed_out))
     }
 
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
     fn word(&self) -> &Condvar<Real> {
         &self.session.core().tables().condvars[self.index]
     }

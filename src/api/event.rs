@@ -12,7 +12,7 @@ use crate::api::subscription::Subscription;
 use crate::api::threads;
 use crate::error::{EventError, LockError, SegmentError};
 use crate::limits::{EVENT_PAYLOAD_BYTES, EVENT_SETTER_MILLIS, MAX_WAIT_WORDS};
-use crate::sync::event::{Goal, Waited, wait_any};
+use crate::sync::event::{Event, Goal, Waited, wait_any};
 use crate::sync::mutex::NotLocked;
 use crate::sync::{Env, Real};
 use crate::table::event_log::{EventLog, Resets};
@@ -290,21 +290,27 @@ impl CrossProcessEvent {
         events: &[&Self],
         timeout: Option<Duration>,
     ) -> Result<Option<usize>, EventError> {
-        let (Some(first), 1..=MAX_WAIT_WORDS) = (events.first(), events.len()) else {
+        let goals = Self::goals(events)?;
+        let core = events[0].session.core().as_ref();
+        Ok(wait_any(&goals, core, deadline(core, timeout)))
+    }
+
+    /// What a wait for one of these is for, from now on.
+    pub(super) fn goals<'a>(
+        events: &[&'a Self],
+    ) -> Result<Vec<(&'a Event<Real>, Goal)>, EventError> {
+        if !(1..=MAX_WAIT_WORDS).contains(&events.len()) {
             return Err(EventError::Count {
                 count: events.len(),
                 limit: MAX_WAIT_WORDS,
             });
-        };
-        let mut goals = Vec::with_capacity(events.len());
-        for event in events {
-            let core = event.session.core();
-            core.check()?;
-            let log = event.log();
-            goals.push((&log.event, log.goal().map_err(|what| core.corrupt(what))?));
         }
-        let core = first.session.core().as_ref();
-        Ok(wait_any(&goals, core, deadline(core, timeout)))
+        let goal_of = |event: &&'a Self| {
+            let (core, log) = (event.session.core(), event.log());
+            core.check()?;
+            Ok((&log.event, log.goal().map_err(|what| core.corrupt(what))?))
+        };
+        events.iter().map(goal_of).collect()
     }
 
     /// A reader of its own of all sets: first the latest so far, if any, then each one in

@@ -1,10 +1,16 @@
 //! Waiting for events without blocking the thread.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
 use crate::api::event::CrossProcessEvent;
+use crate::api::pollable::Notifier;
 use crate::api::subscription::{Delivery, Subscription};
-use crate::api::waiting::{Look, Notifier, Wait};
-use crate::error::{CoordinationError, EventError, LockError};
-use crate::sync::event::Goal;
+use crate::api::waiting::{Look, Wait};
+use crate::error::{CoordinationError, EventError};
+use crate::sync::Real;
+use crate::sync::event::{Event, Goal};
 
 impl CrossProcessEvent {
     /// As [`wait`](Self::wait) without a timeout, as a future. A [`Reset::Auto`] set is
@@ -24,7 +30,7 @@ impl CrossProcessEvent {
             if self.log().event.arm(goal).is_none() {
                 return Ok(());
             }
-            self.reached(came).await?;
+            self.until(came).await?;
         }
     }
 
@@ -35,17 +41,46 @@ impl CrossProcessEvent {
     /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle); `System` when
     /// there is no descriptor or thread left.
     pub fn notifier(&self) -> Result<Notifier, CoordinationError> {
-        let mut look = self.look(self.log().event.goal_from_now());
-        let look: Look<()> = Box::new(move |core, sleep| look(core, sleep).map(drop));
-        Notifier::new(self.session(), look)
+        self.notifier_of(self.log().event.goal_from_now())
     }
 
-    async fn reached(&self, goal: Goal) -> Result<(), EventError> {
-        let waited = Wait::new(self.session(), self.look(goal)).await;
-        Ok(waited.map_err(LockError::from)?)
+    /// As [`wait_any`](Self::wait_any) without a timeout, as a future; answers which. A
+    /// [`Reset::Auto`] set is taken by the task that returns from here, as with
+    /// [`awaited`](Self::awaited).
+    ///
+    /// [`Reset::Auto`]: crate::Reset::Auto
+    ///
+    /// # Errors
+    /// As [`wait_any`](Self::wait_any).
+    pub async fn awaited_any(events: &[&Self]) -> Result<usize, EventError> {
+        let goals = Self::goals(events)?;
+        loop {
+            // Before the tries: what is set after them moves one of these.
+            let mut waits: Vec<_> = events
+                .iter()
+                .map(|event| event.until(event.log().event.goal_from_now()))
+                .collect();
+            let reached = |(event, goal): &(&Event<Real>, Goal)| event.arm(*goal).is_none();
+            if let Some(index) = goals.iter().position(reached) {
+                return Ok(index);
+            }
+            poll_fn(|context| {
+                let mut polled = waits.iter_mut().map(|wait| Pin::new(wait).poll(context));
+                polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+            })
+            .await?;
+        }
     }
 
-    fn look(&self, goal: Goal) -> Look<Result<(), CoordinationError>> {
+    pub(super) fn notifier_of(&self, goal: Goal) -> Result<Notifier, CoordinationError> {
+        Notifier::new(self.session(), self.look(goal))
+    }
+
+    fn until(&self, goal: Goal) -> Wait<(), EventError> {
+        Wait::new(self.session(), self.look(goal))
+    }
+
+    fn look(&self, goal: Goal) -> Look<Result<(), EventError>> {
         let index = self.index();
         Box::new(move |core, sleep| {
             let Some((cell, word)) = core.tables().events.get(index)?.event.arm(goal) else {
@@ -68,7 +103,17 @@ impl Subscription {
             if let Some(delivery) = self.try_next()? {
                 return Ok(delivery);
             }
-            self.event().reached(Goal::After(self.seen())).await?;
+            self.event().until(Goal::After(self.seen())).await?;
         }
+    }
+
+    /// A descriptor that is readable once there is a delivery that is not read yet;
+    /// [`try_next`](Self::try_next) then reads it. It takes nothing.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle); `System` when
+    /// there is no descriptor or thread left.
+    pub fn notifier(&self) -> Result<Notifier, CoordinationError> {
+        self.event().notifier_of(Goal::After(self.seen()))
     }
 }

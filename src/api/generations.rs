@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::api::coordinator::ShutdownCoordinator;
 use crate::api::core::deadline;
 use crate::api::view::corrupt;
+use crate::api::waiting::{Look, Wait};
 use crate::error::CoordinationError;
 use crate::limits;
 use crate::note::{Kind, Note};
@@ -83,6 +84,26 @@ impl ShutdownCoordinator {
             let word = group.scope.cell();
             let _ = Real::wait(word, control.futex_half(), until.min(soon));
         }
+    }
+
+    /// As [`wait_gone`](Self::wait_gone), as a future and without a timeout.
+    ///
+    /// # Errors
+    /// Of the future: [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
+    pub fn gone(&self, generation: u32) -> Wait<()> {
+        let coordinator = self.clone();
+        let look: Look<_> = Box::new(move |core, sleep| {
+            let group = &core.tables().group;
+            let control = group.scope.control();
+            let mut slots = 0..group.used();
+            if !slots.any(|slot| coordinator.holds_generation(slot, generation).is_some()) {
+                return Some(Ok(()));
+            }
+            sleep.on(group.scope.cell(), control.futex_half());
+            sleep.soon();
+            None
+        });
+        Wait::new(&self.session, look)
     }
 
     /// Slot and process, if the slot's runner is of the generation and not gone.

@@ -168,5 +168,7 @@ impl Runner {
         // A corrupt table cannot be left; our slot is reaped when we are gone.
         let _ = core.tables().group.leave(slot, generation, core.as_ref());
         self.session().handlers.forget(self.key());
+        // A future of this process that waits for the runner sees no word move.
+        self.session().reactor().poke();
     }
 }

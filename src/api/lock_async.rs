@@ -30,24 +30,14 @@ impl CrossProcessLock {
     /// # Errors
     /// [`SegmentError::Full`] (threads), [`SegmentError::ForkedHandle`], `Corrupt`.
     pub fn acquire(&self) -> Wait<ProcessLockGuard> {
-        let mut asking = Asking {
-            session: Arc::clone(self.session()),
-            index: self.index(),
-            me: None,
-            enlisted: false,
-        };
+        let mut asking = Asking::new(Arc::clone(self.session()), self.index());
         let look: Look<_> = Box::new(move |core, sleep| asking.look(core, sleep).transpose());
-        Wait::new(self.session(), look).telling(|guard| {
-            if guard.previous_owner_died {
-                let tables = guard.session.core().tables();
-                trace::owner_died(|| lock_name(tables, guard.index));
-            }
-        })
+        Wait::new(self.session(), look).telling(ProcessLockGuard::tell)
     }
 }
 
 /// One future's hold on the queue of a lock.
-struct Asking {
+pub(super) struct Asking {
     session: Arc<Session>,
     index: usize,
     /// The waiting thread, in whose name all tasks take locks.
@@ -56,7 +46,16 @@ struct Asking {
 }
 
 impl Asking {
-    fn look<'c>(
+    pub(super) fn new(session: Arc<Session>, index: usize) -> Self {
+        Self {
+            session,
+            index,
+            me: None,
+            enlisted: false,
+        }
+    }
+
+    pub(super) fn look<'c>(
         &mut self,
         core: &'c Arc<Core>,
         sleep: &mut Sleep<'c>,
@@ -128,6 +127,21 @@ pub struct ProcessLockGuard {
 }
 
 impl ProcessLockGuard {
+    /// Has whoever traces know of a dead owner.
+    pub(super) fn tell(&self) {
+        if self.previous_owner_died {
+            let tables = self.session.core().tables();
+            trace::owner_died(|| lock_name(tables, self.index));
+        }
+    }
+
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
     /// As [`LockGuard::previous_owner_died`](crate::LockGuard::previous_owner_died).
     #[must_use]
     pub fn previous_owner_died(&self) -> bool {

@@ -1,8 +1,10 @@
 //! What a process does: attach, register, run work, shut down, look.
 
 pub(crate) mod barrier;
+mod barrier_async;
 mod completion;
 pub(crate) mod condvar;
+mod condvar_async;
 pub(crate) mod coordinator;
 pub(crate) mod core;
 pub(crate) mod detector;
@@ -28,6 +30,7 @@ pub(crate) mod names;
 pub(crate) mod observer;
 pub(crate) mod options;
 pub(crate) mod outcome;
+pub(crate) mod pollable;
 pub(crate) mod process;
 pub(crate) mod reactor;
 pub(crate) mod report;
@@ -80,6 +83,7 @@ pub use lock_async::ProcessLockGuard;
 pub use metrics::Metrics;
 pub use observer::Observer;
 pub use options::{Liveness, SegmentOptions};
+pub use pollable::{Notifier, PollableWait};
 pub use process::ProcessHandle;
 pub use report::{
     Activity, HandlerOutcome, HandlerReport, Outcome, PhaseReport, Reason, RunnerReport,
@@ -106,5 +110,5 @@ pub use timeline::{
 pub use transaction::StateTransaction;
 pub use view_events::EventStatus;
 pub use view_rendezvous::{BarrierStatus, SemaphoreStatus};
-pub use waiting::{Notifier, Wait};
+pub use waiting::Wait;
 pub use why::Why;

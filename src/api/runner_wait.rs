@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::api::core::deadline;
+use crate::api::pollable::Notifier;
 use crate::api::runner::Runner;
-use crate::api::waiting::{Look, Notifier, Wait};
+use crate::api::waiting::{Look, Wait};
 use crate::error::CoordinationError;
 use crate::limits;
 use crate::phase::{Mode, Phase};
@@ -46,6 +47,27 @@ impl Runner {
         Wait::new(self.session(), self.shutdown_look())
     }
 
+    /// As [`wait_for_change`](Self::wait_for_change), as a future and without a timeout. Ends
+    /// also when the runner leaves: its phase is Complete then.
+    pub fn phase_changed(&self, phase: Phase, mode: Mode) -> Wait<()> {
+        let (slot, generation) = self.key();
+        let look: Look<_> = Box::new(move |core, sleep| {
+            let group = &core.tables().group;
+            let own = &group.runners.get(slot)?.own;
+            let controls = [(&group.scope, group.scope.control()), (own, own.control())];
+            let [first, second] = controls.map(|(_, control)| seen_in(control));
+            let now = (first.0.max(second.0), first.1.max(second.1));
+            if now != (phase, mode) || !group.member(slot).is_live(generation) {
+                return Some(Ok(()));
+            }
+            for (scope, seen) in controls {
+                sleep.on(scope.cell(), seen.futex_half());
+            }
+            None
+        });
+        Wait::new(self.session(), look)
+    }
+
     /// A descriptor that is readable once a shutdown of the group or of this runner is on
     /// (or the runner has left).
     ///
@@ -53,9 +75,7 @@ impl Runner {
     /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle); `System` when
     /// there is no descriptor or thread left.
     pub fn shutdown_notifier(&self) -> Result<Notifier, CoordinationError> {
-        let mut look = self.shutdown_look();
-        let look: Look<()> = Box::new(move |core, sleep| look(core, sleep).map(drop));
-        Notifier::new(self.session(), look)
+        Notifier::new(self.session(), self.shutdown_look())
     }
 
     fn shutdown_look(&self) -> Look<Result<(), CoordinationError>> {
@@ -113,4 +133,9 @@ impl Runner {
             Real::wait_any(&self.cells(group, own), bound);
         }
     }
+}
+
+/// The phase and mode of one scope.
+fn seen_in(control: Control) -> (Phase, Mode) {
+    (control.phase().unwrap_or(Phase::Complete), control.mode())
 }

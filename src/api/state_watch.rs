@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::api::core::deadline;
+use crate::api::pollable::Notifier;
 use crate::api::state::{SharedStateManager, checked};
-use crate::api::waiting::{Look, Notifier, Wait};
+use crate::api::waiting::{Look, Wait};
 use crate::error::{CoordinationError, StateError};
 use crate::table::entry::{Key, Nothing};
 use crate::table::store::{Found, Watched};

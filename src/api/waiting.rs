@@ -1,15 +1,15 @@
-//! Futures and descriptors, fed by the attachment's [`Reactor`](crate::api::reactor).
+//! Futures, fed by the attachment's [`Reactor`](crate::api::reactor). Descriptors of them: `pollable.rs`.
 
 use std::fmt;
 use std::future::Future;
-use std::io::{self, PipeReader, PipeWriter, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{PipeWriter, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::api::core::Core;
+use crate::api::pollable::PollableWait;
 use crate::api::reactor::{Interest, Sleep};
 use crate::api::session::Session;
 use crate::error::CoordinationError;
@@ -19,10 +19,21 @@ pub(crate) type Look<T> =
     Box<dyn for<'c> FnMut(&'c Arc<Core>, &mut Sleep<'c>) -> Option<T> + Send + 'static>;
 
 /// Who is told when the answer is there.
-enum Tell {
+pub(super) enum Tell {
     Task(Waker),
     /// Closed by whoever finds the answer, after one byte.
     Pipe(PipeWriter),
+}
+
+impl Tell {
+    fn ring(self) {
+        match self {
+            // A runtime that panics in its waker must not end everybody's waiting.
+            Self::Task(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
+            // One byte into an empty pipe never blocks. It stays: nobody need read it.
+            Self::Pipe(mut writer) => drop(writer.write(&[1])),
+        }
+    }
 }
 
 enum State<T> {
@@ -50,6 +61,18 @@ impl<T> Shared<T> {
     fn take(&self) -> State<T> {
         std::mem::replace(&mut *self.state(), State::Gone)
     }
+
+    /// The answer, once.
+    fn answer(&self) -> Option<T> {
+        let mut state = self.state();
+        match std::mem::replace(&mut *state, State::Gone) {
+            State::Ready(answer) => Some(answer),
+            before => {
+                *state = before;
+                None
+            }
+        }
+    }
 }
 
 impl<T: Send> Interest for Arc<Shared<T>> {
@@ -67,19 +90,70 @@ impl<T: Send> Interest for Arc<Shared<T>> {
             return true;
         };
         drop(look);
-        drop(state);
-        match tell {
-            // A runtime that panics in its waker must not end everybody's waiting.
-            Tell::Task(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
-            // One byte into an empty pipe never blocks. It stays: nobody need read it.
-            Tell::Pipe(mut writer) => drop(writer.write(&[1])),
+        if let Tell::Task(_) = tell {
+            // The task may be polled in its waker. A pipe's reader goes only after this.
+            drop(state);
         }
+        tell.ring();
         true
     }
 }
 
 /// A wait as a future. Does nothing until it is polled, needs no particular runtime, and
 /// can be dropped at any time: what it waited for is then left as if it had never waited.
+/// [`pollable`](Self::pollable) makes a file descriptor of it instead.
+///
+/// # Every wait, and its forms
+/// | blocking, with a timeout | future | descriptor |
+/// |---|---|---|
+/// | [`Runner::wait_for_shutdown`] | [`shutdown_begun`] | [`shutdown_notifier`] |
+/// | [`Runner::wait_for_change`] | [`phase_changed`] | `pollable` |
+/// | [`ShutdownCoordinator::wait_for_shutdown_complete`] | [`shutdown_complete`] | `pollable` |
+/// | [`ShutdownCoordinator::wait_gone`] | [`gone`] | `pollable` |
+/// | [`CrossProcessLock::lock`] | [`acquire`] | `pollable` |
+/// | [`CrossProcessCondvar::wait`] | [`awaited`](crate::CrossProcessCondvar::awaited) | `pollable` |
+/// | [`CrossProcessSemaphore::acquire`] | [`permit`] | `pollable` |
+/// | [`CrossProcessBarrier::wait`] | [`awaited`](crate::CrossProcessBarrier::awaited) | `pollable` |
+/// | [`CrossProcessEvent::wait`] | [`awaited`](crate::CrossProcessEvent::awaited) | [`notifier`](crate::CrossProcessEvent::notifier) |
+/// | [`CrossProcessEvent::wait_any`] | [`awaited_any`] | a notifier of each |
+/// | [`Subscription::next`] | [`next_delivery`] | [`notifier`](crate::Subscription::notifier) |
+/// | [`StateWatch::wait`] | [`changed`] | [`notifier`](crate::StateWatch::notifier) |
+///
+/// A future has no timeout of its own: use the runtime's. Where a timeout means more than
+/// to stop waiting, there is a form for it: [`CrossProcessCondvar::awaited_timeout`] gives
+/// the lock back, [`CrossProcessBarrier::awaited_timeout`] breaks the barrier.
+///
+/// What runs the program's own closures, [`Runner::run_shutdown`] and
+/// [`ResourceManager::cleanup_resources`], is work and no wait: run it on a thread of its
+/// own (`spawn_blocking`). The short internal locks, of names, of setters of an event and
+/// of writers of the shared state, are waited for by blocking, with a stated limit.
+///
+/// [`shutdown_begun`]: crate::Runner::shutdown_begun
+/// [`shutdown_notifier`]: crate::Runner::shutdown_notifier
+/// [`phase_changed`]: crate::Runner::phase_changed
+/// [`shutdown_complete`]: crate::ShutdownCoordinator::shutdown_complete
+/// [`gone`]: crate::ShutdownCoordinator::gone
+/// [`acquire`]: crate::CrossProcessLock::acquire
+/// [`permit`]: crate::CrossProcessSemaphore::permit
+/// [`awaited_any`]: crate::CrossProcessEvent::awaited_any
+/// [`next_delivery`]: crate::Subscription::next_delivery
+/// [`changed`]: crate::StateWatch::changed
+/// [`Runner::wait_for_shutdown`]: crate::Runner::wait_for_shutdown
+/// [`Runner::wait_for_change`]: crate::Runner::wait_for_change
+/// [`Runner::run_shutdown`]: crate::Runner::run_shutdown
+/// [`ShutdownCoordinator::wait_for_shutdown_complete`]: crate::ShutdownCoordinator::wait_for_shutdown_complete
+/// [`ShutdownCoordinator::wait_gone`]: crate::ShutdownCoordinator::wait_gone
+/// [`CrossProcessLock::lock`]: crate::CrossProcessLock::lock
+/// [`CrossProcessCondvar::wait`]: crate::CrossProcessCondvar::wait
+/// [`CrossProcessCondvar::awaited_timeout`]: crate::CrossProcessCondvar::awaited_timeout
+/// [`CrossProcessSemaphore::acquire`]: crate::CrossProcessSemaphore::acquire
+/// [`CrossProcessBarrier::wait`]: crate::CrossProcessBarrier::wait
+/// [`CrossProcessBarrier::awaited_timeout`]: crate::CrossProcessBarrier::awaited_timeout
+/// [`CrossProcessEvent::wait`]: crate::CrossProcessEvent::wait
+/// [`CrossProcessEvent::wait_any`]: crate::CrossProcessEvent::wait_any
+/// [`Subscription::next`]: crate::Subscription::next
+/// [`StateWatch::wait`]: crate::StateWatch::wait
+/// [`ResourceManager::cleanup_resources`]: crate::ResourceManager::cleanup_resources
 ///
 /// # Examples
 /// ```
@@ -104,156 +178,109 @@ impl<T: Send> Interest for Arc<Shared<T>> {
 /// # }
 /// ```
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Wait<T: Send + 'static> {
+pub struct Wait<T: Send + 'static, E: Send + 'static = CoordinationError> {
     session: Arc<Session>,
     /// Called with the answer, by the task that gets it: the waiting thread is everybody's.
-    tell: fn(&T),
-    shared: Arc<Shared<Result<T, CoordinationError>>>,
+    tell_of: fn(&T),
+    shared: Arc<Shared<Result<T, E>>>,
 }
 
-impl<T: Send + 'static> Wait<T> {
-    pub(crate) fn new(session: &Arc<Session>, look: Look<Result<T, CoordinationError>>) -> Self {
+impl<T: Send + 'static, E: Send + 'static> Wait<T, E> {
+    pub(crate) fn new(session: &Arc<Session>, look: Look<Result<T, E>>) -> Self {
         Self {
             session: Arc::clone(session),
-            tell: |_| {},
+            tell_of: |_| {},
             shared: Shared::new(State::New(look)),
         }
     }
 
     /// The same, with something to be told of the answer.
-    pub(crate) fn telling(mut self, tell: fn(&T)) -> Self {
-        self.tell = tell;
+    pub(crate) fn telling(mut self, tell_of: fn(&T)) -> Self {
+        self.tell_of = tell_of;
         self
     }
-}
 
-impl<T: Send + 'static> fmt::Debug for Wait<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait").finish_non_exhaustive()
+    /// Starts the wait now, and has a file descriptor tell when the answer is there; for
+    /// `poll`, `epoll` and runtimes that take descriptors.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle);
+    /// [`CoordinationError::System`] when there is no descriptor or thread left.
+    pub fn pollable(self) -> Result<PollableWait<T, E>, CoordinationError> {
+        PollableWait::new(self)
     }
-}
 
-impl<T: Send + 'static> Future for Wait<T> {
-    type Output = Result<T, CoordinationError>;
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Err(error) = self.session.core().check() {
-            return Poll::Ready(Err(error.into()));
+    /// The answer, if it is there; once.
+    pub(super) fn answer(&self) -> Option<Result<T, E>> {
+        let answer = self.shared.answer()?;
+        let core = self.session.core();
+        core.deaths.tell(core.tables());
+        if let Ok(answer) = &answer {
+            (self.tell_of)(answer);
         }
-        let tell = Tell::Task(context.waker().clone());
+        Some(answer)
+    }
+
+    /// Starts the wait, if it is not on, and has this one told of the answer.
+    pub(super) fn tell(&self, tell: Tell) -> Result<(), CoordinationError> {
         let mut state = self.shared.state();
         match std::mem::replace(&mut *state, State::Gone) {
             State::New(look) => {
                 *state = State::Waiting(look, tell);
                 drop(state);
-                match self.session.wait_for(Box::new(Arc::clone(&self.shared))) {
-                    Ok(()) => Poll::Pending,
-                    Err(error) => Poll::Ready(Err(error)),
-                }
+                return self.session.wait_for(Box::new(Arc::clone(&self.shared)));
             }
-            State::Waiting(look, _) => {
-                *state = State::Waiting(look, tell);
-                Poll::Pending
-            }
+            State::Waiting(look, _) => *state = State::Waiting(look, tell),
             State::Ready(answer) => {
+                *state = State::Ready(answer);
                 drop(state);
-                let core = self.session.core();
-                core.deaths.tell(core.tables());
-                if let Ok(answer) = &answer {
-                    (self.tell)(answer);
-                }
-                Poll::Ready(answer)
+                tell.ring();
             }
-            // Polled again after its answer: what futures may do is never to answer.
-            State::Gone => Poll::Pending,
+            // Asked again after its answer: what futures may do is never to answer.
+            State::Gone => {}
+        }
+        Ok(())
+    }
+}
+
+impl<T: Send + 'static, E: Send + 'static> fmt::Debug for Wait<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait").finish_non_exhaustive()
+    }
+}
+
+impl<T: Send + 'static, E: From<CoordinationError> + Send + 'static> Future for Wait<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Err(error) = self.session.core().check() {
+            return Poll::Ready(Err(CoordinationError::from(error).into()));
+        }
+        if let Some(answer) = self.answer() {
+            return Poll::Ready(answer);
+        }
+        // What has come since wakes the task at once.
+        match self.tell(Tell::Task(context.waker().clone())) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error.into())),
         }
     }
 }
 
-impl<T: Send + 'static> Drop for Wait<T> {
+impl<T: Send + 'static, E: Send + 'static> Drop for Wait<T, E> {
     fn drop(&mut self) {
         // In a forked child the waiting thread may have held the lock at the fork.
-        if !self.session.core().is_forked() {
-            give_up(&self.session, &self.shared);
+        if self.session.core().is_forked() {
+            return;
         }
-    }
-}
-
-/// Drops the look, or an answer that nobody took (a lock's guard: it is given back).
-fn give_up<T>(session: &Session, shared: &Shared<T>) {
-    if matches!(shared.take(), State::Waiting(..)) {
-        // The waiting thread forgets it.
-        session.reactor().poke();
-    }
-}
-
-/// A wait as a pollable file descriptor: readable once what it waits for has come, and
-/// from then on (nothing need be read from it). For `poll`, `epoll` and runtimes that
-/// take descriptors.
-///
-/// Fed by one thread per attached process. A signal for one thing: make another for the
-/// next.
-///
-/// # Examples
-/// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::os::fd::AsFd;
-/// use ebbtide::{Runner, SegmentOptions};
-///
-/// # let scratch = tempfile::tempdir()?;
-/// # let options = SegmentOptions::new().directory(scratch.path().join("d"));
-/// let segment = options.create("job")?;
-/// let runner = Runner::join(&segment, "runner-1")?;
-/// let notifier = runner.shutdown_notifier()?;
-/// // Give this to `poll` or `epoll`, beside the program's sockets.
-/// let descriptor = notifier.as_fd();
-/// # let _ = descriptor;
-/// # Ok(())
-/// # }
-/// ```
-#[must_use = "nothing waits once it is dropped"]
-pub struct Notifier {
-    reader: PipeReader,
-    shared: Arc<Shared<()>>,
-    session: Arc<Session>,
-}
-
-impl Notifier {
-    pub(crate) fn new(session: &Arc<Session>, look: Look<()>) -> Result<Self, CoordinationError> {
-        session.core().check()?;
-        let system = |source: io::Error| CoordinationError::System {
-            operation: "make a pipe to notify through",
-            source,
-        };
-        let (reader, writer) = io::pipe().map_err(system)?;
-        let shared = Shared::new(State::Waiting(look, Tell::Pipe(writer)));
-        session.wait_for(Box::new(Arc::clone(&shared)))?;
-        Ok(Self {
-            reader,
-            shared,
-            session: Arc::clone(session),
-        })
-    }
-}
-
-impl AsFd for Notifier {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.reader.as_fd()
-    }
-}
-
-impl fmt::Debug for Notifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notifier")
-            .field("reader", &self.reader)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Notifier {
-    fn drop(&mut self) {
-        if !self.session.core().is_forked() {
-            give_up(&self.session, &self.shared);
+        // Drops the look, or an answer that nobody took (a lock's guard: it is given back).
+        if matches!(self.shared.take(), State::Waiting(..)) {
+            // The waiting thread forgets it.
+            self.session.reactor().poke();
         }
     }
 }

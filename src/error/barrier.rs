@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{LockError, SegmentError};
+use super::{CoordinationError, LockError, SegmentError};
 
 /// Who or what broke a barrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,12 @@ pub enum BarrierError {
     /// The name is refused, the table is full, the handle is stale, …
     #[error(transparent)]
     Lock(#[from] LockError),
+}
+
+impl From<CoordinationError> for BarrierError {
+    fn from(error: CoordinationError) -> Self {
+        Self::Lock(error.into())
+    }
 }
 
 impl From<SegmentError> for BarrierError {

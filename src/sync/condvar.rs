@@ -1,10 +1,10 @@
-//! The condition variable: one word, a sequence number and a flag.
+//! The condition variable: one word, a sequence number and two flags.
 //!
 //! ```text
-//!  31                      1    0
-//! ┌─────────────────────────┬─────────┐
-//! │ sequence                │SLEEPERS │
-//! └─────────────────────────┴─────────┘
+//!  31                 2    1        0
+//! ┌────────────────────┬────────┬─────────┐
+//! │ sequence           │ SHARED │SLEEPERS │
+//! └────────────────────┴────────┴─────────┘
 //! ```
 //! A waiter, still holding the lock, notes the word with SLEEPERS set, frees the
 //! lock, and sleeps while the word is as noted. A notifier moves the sequence and
@@ -14,19 +14,31 @@
 //! A notifier that changed the predicate under the lock comes after every waiter
 //! that found it false: it sees their flag, moves the sequence, and each of them
 //! either sleeps (and is woken) or finds the sequence moved (and does not sleep).
-//! SLEEPERS is sticky: only `notify_all` clears it, in the same store that moves the
-//! sequence, when it wakes everybody; without it a notifier makes no system call.
-//! A sequence that wraps all of its 2^31 values between note and sleep would hide a
+//! SLEEPERS is sticky: only who wakes everybody clears it, in the same store that moves
+//! the sequence; without it a notifier makes no system call.
+//! A sequence that wraps all of its 2^30 values between note and sleep would hide a
 //! notification; the bound below covers that too.
+//!
+//! # Sleepers that wait for several things
+//! A task's wait is slept by a thread that waits for many things (`note_shared`), and the
+//! task may be gone when that thread is woken. A wake-up of one could be spent on such a
+//! thread, and another sleeper, whose notification it was, would sleep on. So such a waiter
+//! sets SHARED beside SLEEPERS, and with it set `notify_one` does what `notify_all` does.
+//! Whenever such a thread is queued on the word, SHARED is set, or whoever cleared it owes
+//! a wake of all: the thread queues itself only while the word is as noted, with SHARED in
+//! it, and every store that clears SHARED wakes all. So a wake-up of one is never spent on
+//! it, whatever was dropped or killed in between. The price is a herd at each notification,
+//! only while tasks wait; every one of them looks at its predicate.
 //!
 //! # Faults
 //! A notifier killed between store and wake, or a woken waiter killed, takes that
-//! one notification along. Every sleep is bounded by a second and may end for no
-//! reason, so callers look at their predicate again. The lock is the robust one:
-//! re-taking it tells whether an owner died.
+//! one notification along (and, if it was to wake all, perhaps the next one, which may be
+//! spent on a sleeper that it left in the queue). Every sleep is bounded by a second and
+//! may end for no reason, so callers look at their predicate again. The lock is the robust
+//! one: re-taking it tells whether an owner died.
 //!
 //! Orderings: the lock orders predicate, flag and notification; the word itself
-//! needs none beyond coherence. Models: `loom_tests/condvar.rs`.
+//! needs none beyond coherence. Models: `loom_tests/condvar.rs`, `condvar_shared.rs`.
 
 use core::sync::atomic::Ordering;
 
@@ -36,12 +48,13 @@ use super::{Env, Owner};
 use crate::limits;
 
 const SLEEPERS: u32 = 0b1;
-const SEQUENCE: u32 = 0b10;
+const SHARED: u32 = 0b10;
+const SEQUENCE: u32 = 0b100;
 
 /// A process-shared condition variable, used with one [`Mutex`].
 #[repr(C)]
 pub(crate) struct Condvar<M: Mem> {
-    /// `sequence:31 | SLEEPERS:1`
+    /// `sequence:30 | SHARED:1 | SLEEPERS:1`
     word: M::U32,
 }
 
@@ -129,27 +142,58 @@ impl<M: Mem> Condvar<M> {
         }
     }
 
-    /// Wakes one sleeper. Changes to the predicate were made under the lock.
+    /// Notes the word for one whose thread waits for other things besides. The caller holds
+    /// the lock, frees it next, and is notified once [`is_notified`](Self::is_notified);
+    /// until then its thread sleeps on [`cell`](Self::cell) with the value noted, a second
+    /// at most.
+    pub(crate) fn note_shared(&self) -> u32 {
+        // SYNC POINT condvar-sleepers (models: loom_tests/condvar_shared.rs): as in `sleep`.
+        let flags = SLEEPERS | SHARED;
+        self.word.fetch_or(flags, Ordering::Relaxed) | flags
+    }
+
+    /// Whether there was a notification since the word was noted.
+    pub(crate) fn is_notified(&self, noted: u32) -> bool {
+        self.word.load(Ordering::Relaxed) != noted
+    }
+
+    /// What to sleep on.
+    pub(crate) fn cell(&self) -> M::Cell<'_> {
+        M::cell(&self.word)
+    }
+
+    /// Wakes one sleeper, or all if one of them waits for other things besides. Changes to
+    /// the predicate were made under the lock.
     pub(crate) fn notify_one(&self) {
-        if self.transition_to_notified(|word| word.wrapping_add(SEQUENCE)) {
-            M::wake(M::cell(&self.word), 1);
-        }
+        self.notify(|word| word & SHARED != 0);
     }
 
     /// Wakes all sleepers. Changes to the predicate were made under the lock.
     pub(crate) fn notify_all(&self) {
-        if self.transition_to_notified(|word| word.wrapping_add(SEQUENCE) & !SLEEPERS) {
-            M::wake(M::cell(&self.word), ALL);
-        }
+        self.notify(|_| true);
     }
 
-    /// Moves the word if anybody may sleep on it. `true`: the caller owes a wake.
-    #[must_use]
-    fn transition_to_notified(&self, step: impl Fn(u32) -> u32) -> bool {
+    /// Moves the word, if anybody may sleep on it, and wakes.
+    fn notify(&self, is_for_all: impl Fn(u32) -> bool) {
         // SYNC POINT condvar-sleepers (models: loom_tests/condvar.rs): pairs with `sleep`.
-        self.word.update(|word| match word & SLEEPERS {
-            0 => Next::Leave(false),
-            _ => Next::Store(step(word), true),
-        })
+        let woken = self.word.update(|word| {
+            let moved = word.wrapping_add(SEQUENCE);
+            match word & SLEEPERS {
+                0 => Next::Leave(0),
+                _ if is_for_all(word) => Next::Store(moved & !(SLEEPERS | SHARED), ALL),
+                _ => Next::Store(moved, 1),
+            }
+        });
+        if woken > 0 {
+            M::wake(M::cell(&self.word), woken);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+impl<M: Mem> Condvar<M> {
+    /// [`note_shared`](Self::note_shared) without its flag: broken on purpose.
+    pub(crate) fn note_as_if_alone(&self) -> u32 {
+        self.word.fetch_or(SLEEPERS, Ordering::Relaxed) | SLEEPERS
     }
 }

@@ -7,6 +7,11 @@
 //! counted has a place that says so, and whoever looks at the places and finds a dead one
 //! of this generation moves the state. A broken barrier stays broken until it is reset.
 //!
+//! One that waits on a thread which waits for other things besides (a task) may go away
+//! again: it counts itself out by one compare-and-swap in the same generation, then gives
+//! its place up. If the generation ended first it has passed with the others, or was told.
+//! Killed between the two, its place reads as a dead one's, which breaks the barrier.
+//!
 //! Reset marks the places of the broken generation BROKEN and then begins the next, so
 //! that one who slept through both knows that it did not pass. A place is given up only
 //! by its holder, or for it when it is dead.
@@ -16,19 +21,22 @@
 //! control word (which every arrival moves) and the life words of all who wait. One who
 //! arrives watches all before it and wakes one of them, who looks again and watches it,
 //! too; so with two deaths at the same instant, or one of an arriving party before its
-//! wake, the rest learn of it at their bound of a second.
+//! wake, the rest learn of it at their bound of a second. A wake-up of one may be spent on a
+//! thread that does not wait here any more, if that waits for other things besides. Such
+//! an arrival sets SHARED, and with it set an arrival wakes all. (A thread queues itself
+//! only with SHARED in the word; it is cleared only by the end of the generation, with a
+//! wake of all.) So those who came before the first task watch each other as if there were
+//! no task, those after it are watched by all, and a withdrawal owes nobody a wake.
 
 use core::sync::atomic::Ordering;
 
-use crate::limits::{MAX_PLACES, PORTABLE_POLL_MICROS, WAIT_BOUND_MICROS};
+use crate::limits::MAX_PLACES;
 use crate::segment::shared;
 use crate::sync::mem::{ALL, Next};
-use crate::sync::{Env, Mem, Owner, Pulse, Word, life};
+use crate::sync::{Env, Mem, Owner, Pulse, Word};
 
 use super::Corrupt;
-use super::barrier_word::{
-    ARRIVED_ONE, BROKEN, Broken, Cause, Control, generation_of, owner_of, place,
-};
+use super::barrier_word::{BROKEN, Broken, Cause, Control, generation_of, owner_of, place};
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +53,8 @@ pub(crate) enum Passed {
 }
 
 #[repr(C)]
-struct Place<M: Mem> {
-    word: M::U64,
+pub(super) struct Place<M: Mem> {
+    pub(super) word: M::U64,
     /// Process slot of its holder, for the name of who broke it.
     process: M::U64,
 }
@@ -54,10 +62,10 @@ struct Place<M: Mem> {
 /// A barrier with `N` places.
 #[repr(C)]
 pub(crate) struct Barrier<M: Mem, const N: usize = MAX_PLACES> {
-    control: M::U64,
+    pub(super) control: M::U64,
     /// How many pass together; 0: nobody has said so yet.
     parties: M::U64,
-    places: [Place<M>; N],
+    pub(super) places: [Place<M>; N],
 }
 
 impl<M: Mem, const N: usize> Barrier<M, N> {
@@ -78,17 +86,17 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         (self.parties.load(Ordering::Acquire) as usize).min(N)
     }
 
-    fn control(&self) -> Control {
+    pub(super) fn control(&self) -> Control {
         Control(self.control.load(Ordering::Acquire))
     }
 
-    fn moved(&self, from: Control, to: Control) -> bool {
+    pub(super) fn moved(&self, from: Control, to: Control) -> bool {
         self.control
             .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 
-    fn wake_all(&self) {
+    pub(super) fn wake_all(&self) {
         M::wake(M::low_cell(&self.control), ALL);
     }
 
@@ -102,36 +110,14 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         self.control().arrived() as usize
     }
 
-    /// Arrives and waits for the others, until the absolute instant `until` at most;
-    /// `process` is the caller's process slot.
-    pub(crate) fn wait(
+    /// A place that is free, or was a dead thread's in an earlier generation.
+    pub(super) fn claim(
         &self,
         me: Owner,
         process: usize,
         env: &impl Env<M>,
-        until: u64,
-    ) -> Result<Passed, Corrupt> {
-        if let Some(broken) = self.broken()? {
-            return Ok(Passed::Broken(broken));
-        }
-        let Some(mine) = self.claim(me, process, env) else {
-            return Ok(Passed::NoPlace);
-        };
-        let passed = match self.arrive(mine, me, process, env) {
-            Ok(Arrived::Waits(generation)) => {
-                self.wait_in(mine, me, generation, process, env, until)
-            }
-            Ok(Arrived::Last) => Ok(Passed::Through { leads: true }),
-            Ok(Arrived::Broken(broken)) => Ok(Passed::Broken(broken)),
-            Err(corrupt) => Err(corrupt),
-        };
-        mine.word.store(0, Ordering::Release);
-        passed
-    }
-
-    /// A place that is free, or was a dead thread's in an earlier generation.
-    fn claim(&self, me: Owner, process: usize, env: &impl Env<M>) -> Option<&Place<M>> {
-        self.places.iter().find(|one| {
+    ) -> Option<(usize, &Place<M>)> {
+        self.places.iter().enumerate().find(|(_, one)| {
             let seen = one.word.load(Ordering::Acquire);
             // After the place: what it says is then of this generation or older, and one
             // who died after counting in is never taken for an old one.
@@ -152,13 +138,15 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         })
     }
 
-    /// Counts the caller in, or trips the barrier.
-    fn arrive(
+    /// Counts the caller in, or trips the barrier. `is_shared`: its thread waits for other
+    /// things besides.
+    pub(super) fn arrive(
         &self,
         mine: &Place<M>,
         me: Owner,
         process: usize,
         env: &impl Env<M>,
+        is_shared: bool,
     ) -> Result<Arrived, Corrupt> {
         let parties = self.parties.load(Ordering::Acquire).min(N as u64);
         // Ends: a round is repeated only when another party moved the word in between.
@@ -181,52 +169,22 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
                     self.wake_all();
                     return Ok(Arrived::Last);
                 }
-            } else if self.moved(control, Control(control.0 + ARRIVED_ONE)) {
+            } else if self.moved(control, control.with_one(is_shared)) {
                 // SYNC POINT barrier-watch: somebody shall watch us.
-                M::wake(M::low_cell(&self.control), 1);
+                let heard = if control.is_shared() { ALL } else { 1 };
+                M::wake(M::low_cell(&self.control), heard);
                 return Ok(Arrived::Waits(control.generation()));
             }
         }
     }
 
-    fn wait_in(
+    /// The places of those who wait with us and can die without us: not those of other
+    /// tasks that our own thread waits for.
+    pub(super) fn others(
         &self,
-        mine: &Place<M>,
+        control: Control,
         me: Owner,
-        generation: u64,
-        process: usize,
-        env: &impl Env<M>,
-        until: u64,
-    ) -> Result<Passed, Corrupt> {
-        // Ends: every round returns, follows a move of the word, or sleeps for a bounded
-        // time before the deadline.
-        loop {
-            let control = self.control();
-            if control.generation() != generation {
-                return Ok(match mine.word.load(Ordering::Acquire) & BROKEN {
-                    0 => Passed::Through { leads: false },
-                    _ => Passed::Broken(Broken {
-                        cause: Cause::Reset,
-                        process: None,
-                    }),
-                });
-            }
-            if let Some(broken) = control.broken()? {
-                return Ok(Passed::Broken(broken));
-            }
-            if !self.sleep(control, me, process, env, until)
-                && self.moved(control, control.broken_by(Cause::TimedOut, process))
-            {
-                self.wake_all();
-                return Ok(Passed::TimedOut {
-                    arrived: control.arrived() as usize,
-                });
-            }
-        }
-    }
-
-    /// The places of those who wait with us.
-    fn others(&self, control: Control, me: Owner) -> impl Iterator<Item = (&Place<M>, Owner)> {
+    ) -> impl Iterator<Item = (&Place<M>, Owner)> {
         self.places.iter().filter_map(move |one| {
             let word = one.word.load(Ordering::Acquire);
             let owner = owner_of(word).filter(|owner| *owner != me)?;
@@ -234,50 +192,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         })
     }
 
-    /// One look at who waits with us, and one sleep. False: the deadline has passed.
-    fn sleep(
-        &self,
-        control: Control,
-        me: Owner,
-        process: usize,
-        env: &impl Env<M>,
-        until: u64,
-    ) -> bool {
-        let now = env.now();
-        let mut bound = until.min(now.saturating_add(WAIT_BOUND_MICROS));
-        let mut lives: Vec<(&M::U32, u32)> = Vec::new();
-        for (one, owner) in self.others(control, me) {
-            match env.thread_pulse(owner) {
-                Pulse::Dead => {
-                    self.broken_by_the_dead(control, one, process);
-                    return true;
-                }
-                Pulse::Alive(Some(word)) => match life::arm::<M>(word) {
-                    Some(_) if lives.iter().any(|(known, _)| core::ptr::eq(*known, word)) => {}
-                    Some(value) => lives.push((word, value)),
-                    // Marked this instant: look again.
-                    None => return true,
-                },
-                // Nothing tells of this one's death: probe again soon.
-                Pulse::Alive(None) => bound = bound.min(now.saturating_add(PORTABLE_POLL_MICROS)),
-            }
-        }
-        if now >= until {
-            return false;
-        }
-        let word = (M::low_cell(&self.control), control.0 as u32);
-        if lives.is_empty() {
-            M::wait(word.0, word.1, bound);
-            return true;
-        }
-        let mut cells = vec![word];
-        cells.extend(lives.iter().map(|(word, value)| (M::cell(word), *value)));
-        M::wait_any(&cells, bound);
-        life::pass_on::<M>(lives.into_iter().map(|(word, _)| word));
-        true
-    }
-
-    fn broken_by_the_dead(&self, control: Control, dead: &Place<M>, or: usize) {
+    pub(super) fn broken_by_the_dead(&self, control: Control, dead: &Place<M>, or: usize) {
         let named = dead.process.load(Ordering::Acquire);
         let process = u16::try_from(named).map_or(or, usize::from);
         if self.moved(control, control.broken_by(Cause::Died, process)) {
@@ -358,7 +273,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
     }
 }
 
-enum Arrived {
+pub(super) enum Arrived {
     Waits(u64),
     Last,
     Broken(Broken),
@@ -382,15 +297,15 @@ impl<M: Mem, const N: usize> Default for Barrier<M, N> {
 impl<M: Mem, const N: usize> Barrier<M, N> {
     /// Arrives as [`wait`](Self::wait) does, and goes away (to die).
     pub(crate) fn arrive_and_stay(&self, me: Owner, process: usize, env: &impl Env<M>) {
-        let mine = self.claim(me, process, env).expect("there is a place");
-        let _ = self.arrive(mine, me, process, env);
+        let (_, mine) = self.claim(me, process, env).expect("there is a place");
+        let _ = self.arrive(mine, me, process, env, false);
     }
 
     /// The same without the wake: broken on purpose.
     pub(crate) fn arrive_silently(&self, me: Owner, process: usize, env: &impl Env<M>) {
         let _ = self.claim(me, process, env).expect("there is a place");
         let control = self.control();
-        let _ = self.moved(control, Control(control.0 + ARRIVED_ONE));
+        let _ = self.moved(control, control.with_one(false));
     }
 }
 

@@ -1,9 +1,12 @@
 //! The words of a barrier.
 //!
 //! ```text
-//! control: [ process + 1 :16 | - :7 | generation:31 | arrived:7 | state:3 ]
+//! control: [ process + 1 :16 | generation:31 | withdrawn:6 | SHARED:1 | arrived:7 | state:3 ]
 //! place:   [ BROKEN:1 | generation:31 | thread generation:16 | thread slot + 1 :16 ]
 //! ```
+//! SHARED: a party of this generation waits, or waited, on a thread that waits for other
+//! things besides. `withdrawn` counts, modulo 64, the parties that came and went again: an
+//! arrival after a withdrawal never makes the word what it was before both.
 
 use crate::sync::Owner;
 
@@ -11,9 +14,12 @@ use super::Corrupt;
 
 const STATE: u64 = 0b111;
 const ARRIVED_SHIFT: u32 = 3;
-pub(super) const ARRIVED_ONE: u64 = 1 << ARRIVED_SHIFT;
+const ARRIVED_ONE: u64 = 1 << ARRIVED_SHIFT;
 const ARRIVED: u64 = 0x7f << ARRIVED_SHIFT;
-const GENERATION_SHIFT: u32 = 10;
+const SHARED: u64 = 1 << 10;
+const WITHDRAWN_ONE: u64 = 1 << 11;
+const WITHDRAWN: u64 = 0x3f << 11;
+const GENERATION_SHIFT: u32 = 17;
 const GENERATION: u64 = 0x7fff_ffff;
 const PROCESS_SHIFT: u32 = 48;
 
@@ -65,6 +71,19 @@ impl Control {
     }
     pub(super) const fn next(self) -> Self {
         Self((self.generation().wrapping_add(1) & GENERATION) << GENERATION_SHIFT)
+    }
+    pub(super) const fn is_shared(self) -> bool {
+        self.0 & SHARED != 0
+    }
+    /// One more has arrived; on a thread that waits for other things besides, or not.
+    pub(super) const fn with_one(self, is_shared: bool) -> Self {
+        let shared = if is_shared { SHARED } else { 0 };
+        Self((self.0 + ARRIVED_ONE) | shared)
+    }
+    /// One of those who arrived goes away again; not of nobody.
+    pub(super) const fn without_one(self) -> Self {
+        let withdrawn = (self.0 + WITHDRAWN_ONE) & WITHDRAWN;
+        Self((self.0 & !WITHDRAWN | withdrawn) - ARRIVED_ONE)
     }
     pub(super) const fn broken_by(self, cause: Cause, process: usize) -> Self {
         let kept = self.0 & (GENERATION << GENERATION_SHIFT | ARRIVED);

@@ -3,6 +3,7 @@
 //! through [`Env`](crate::sync::Env).
 
 pub(crate) mod barrier;
+pub(crate) mod barrier_wait;
 pub(crate) mod barrier_word;
 mod bells;
 pub(crate) mod commit;

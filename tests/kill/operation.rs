@@ -73,7 +73,9 @@ operations! {
     Event = "event set",
     Permit = "semaphore",
     Arrive = "barrier",
+    Withdraw = "barrier, withdraw",
     Notify = "notify",
+    NoteShared = "wait as a task, notify",
     Reap = "reap",
     StoreSet = "store set",
     StoreTriple = "store transaction of 3 keys",
@@ -335,7 +337,9 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
         Operation::Event => rendezvous::set(&core, seat),
         Operation::Permit => rendezvous::take_permit(&core, seat),
         Operation::Arrive => rendezvous::arrive(&core, seat),
+        Operation::Withdraw => rendezvous::withdraw(&core, seat),
         Operation::Notify => tables.condvars[0].notify_all(),
+        Operation::NoteShared => rendezvous::wait_as_a_task(&core, seat),
         Operation::Reap => {
             core.reap();
         }

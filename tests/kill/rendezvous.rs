@@ -1,13 +1,16 @@
 //! Events, semaphores and barriers: what victims die in, and what must hold after.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::Attached;
 use super::memory::Faulty;
 use super::operation::Scene;
-use super::survivor::SECONDS;
+use super::survivor::{FIRST_LOCK, SECONDS};
 use crate::api::seat::Seat;
 use crate::sync::Env;
 use crate::sync::event::Waited;
 use crate::table::barrier::Passed;
+use crate::table::barrier_wait::Polled;
 use crate::table::event_log::{After, Resets};
 
 /// The victim's set: a kind, and a payload of that byte.
@@ -49,11 +52,63 @@ pub(super) fn arrive(core: &Attached, seat: &Seat<'_, Faulty>) {
     barrier.reset(core.process()).unwrap();
 }
 
+/// Arrives as a task does, looks once, and goes away again.
+pub(super) fn withdraw(core: &Attached, seat: &Seat<'_, Faulty>) {
+    let (barrier, process) = (&core.tables().barriers[0], core.process());
+    barrier.fix(PARTIES).unwrap();
+    let env = core.as_ref();
+    let entered = barrier.enter(seat.owner, process, env, true).unwrap();
+    let stay = entered.expect("nobody else comes");
+    let polled = barrier.poll(&stay, seat.owner, process, env, u64::MAX, |_, _| ());
+    assert_eq!(polled.unwrap(), Polled::Asleep);
+    assert!(barrier.withdraw(stay));
+    assert_eq!((barrier.broken(), barrier.arrived()), (Ok(None), 0));
+}
+
+/// Waits for a condition as a task does: two that note it, one notification for both.
+pub(super) fn wait_as_a_task(core: &Attached, seat: &Seat<'_, Faulty>) {
+    let (tables, env) = (core.tables(), core.as_ref());
+    let (lock, condvar) = (&tables.locks[FIRST_LOCK], &tables.condvars[0]);
+    let noted = [(); 2].map(|()| {
+        let until = env.now() + 30 * SECONDS;
+        let _ = lock.lock(seat.owner, env, until).unwrap();
+        let noted = condvar.note_shared();
+        let _ = lock.unlock(seat.owner);
+        noted
+    });
+    condvar.notify_one();
+    assert!(noted.iter().all(|noted| condvar.is_notified(*noted)));
+}
+
 /// The survivor can set, take every permit and meet somebody, whatever was killed where.
 pub(super) fn check(scene: &Scene, seat: &Seat<'_, Faulty>) {
     event(scene, seat);
     semaphore(scene, seat);
     barrier(scene, seat);
+    condvar(scene, seat);
+}
+
+/// Whoever noted what and died: one who waits is notified.
+fn condvar(scene: &Scene, seat: &Seat<'_, Faulty>) {
+    let (core, tables) = (&scene.core, scene.tables());
+    let (lock, condvar) = (&tables.locks[FIRST_LOCK], &tables.condvars[0]);
+    let (env, until) = (core.as_ref(), core.now() + 30 * SECONDS);
+    let is_told = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _ = lock.lock(seat.owner, env, until).unwrap();
+        scope.spawn(|| {
+            let seat = Seat::take(core).unwrap();
+            let _ = lock.lock(seat.owner, env, until).unwrap();
+            is_told.store(true, Ordering::Relaxed);
+            let _ = lock.unlock(seat.owner);
+            condvar.notify_one();
+        });
+        while !is_told.load(Ordering::Relaxed) {
+            let awake = condvar.wait(lock, seat.owner, env, until, &()).unwrap();
+            assert!(!awake.timed_out);
+        }
+        let _ = lock.unlock(seat.owner);
+    });
 }
 
 fn event(scene: &Scene, seat: &Seat<'_, Faulty>) {

@@ -1,50 +1,19 @@
-//! Every wait as a future, on any runtime, and as a descriptor.
+//! Waits as futures, on any runtime, and as descriptors; those of condition variables and
+//! barriers are in files of their own.
 
-use std::future::Future;
-use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use ebbtide::{
     CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore, EventOptions, LockError, Mode,
-    Reset, Runner, Scope, Segment, SharedStateManager, ShutdownCoordinator,
+    Phase, Reset, Runner, Scope, Segment, SharedStateManager, ShutdownCoordinator,
 };
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::support::{self, Child, HANG, Place, Shutdown, both, both_with, reply};
-
-/// Runs a future on tokio, then (a new one) on smol.
-fn on_each_runtime<T>(mut future: impl FnMut() -> T)
-where
-    T: Future<Output = ()>,
-{
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future());
-    smol::block_on(future());
-}
-
-/// Polls once; for futures that must not be ready.
-fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    struct Idle;
-    impl Wake for Idle {
-        fn wake(self: Arc<Self>) {}
-    }
-    let waker = Waker::from(Arc::new(Idle));
-    match future.poll(&mut Context::from_waker(&waker)) {
-        Poll::Ready(answer) => Some(answer),
-        Poll::Pending => None,
-    }
-}
-
-fn is_readable(notifier: &impl AsFd, timeout: PollTimeout) -> bool {
-    let mut polled = [PollFd::new(notifier.as_fd(), PollFlags::POLLIN)];
-    poll(&mut polled, timeout).unwrap() == 1
-}
+use crate::support::{
+    self, Child, HANG, Place, Shutdown, both, both_with, is_readable, on_each_runtime, poll_once,
+    reply, until_readable,
+};
 
 #[test]
 fn a_runner_awaits_its_shutdown_and_anybody_its_end() {
@@ -102,13 +71,12 @@ fn a_notifier_is_readable_once_it_is_time_and_stays_so() {
         let coordinator = ShutdownCoordinator::new(&segment);
         let runner = Runner::join(&segment, "here").unwrap();
         let notifier = runner.shutdown_notifier().unwrap();
-        assert!(!is_readable(&notifier, PollTimeout::ZERO));
+        assert!(!is_readable(&notifier));
         coordinator.begin(HANG);
-        let limit = PollTimeout::try_from(HANG).unwrap();
-        assert!(is_readable(&notifier, limit));
-        assert!(is_readable(&notifier, limit));
+        until_readable(&notifier);
+        until_readable(&notifier);
         // One that comes late is told at once.
-        assert!(is_readable(&runner.shutdown_notifier().unwrap(), limit));
+        until_readable(&runner.shutdown_notifier().unwrap());
         assert_eq!(runner.mode(), Mode::Graceful);
         runner.leave();
     });
@@ -180,10 +148,10 @@ fn a_change_of_a_key_is_awaited_and_polled_for() {
             let mut changed = pin!(watch.changed());
             assert!(poll_once(changed.as_mut()).is_none());
             other.set("another", "x").unwrap();
-            assert!(!is_readable(&notifier, PollTimeout::ZERO));
+            assert!(!is_readable(&notifier));
             other.set("level", "high").unwrap();
             changed.await.unwrap();
-            assert!(is_readable(&notifier, PollTimeout::try_from(HANG).unwrap()));
+            until_readable(&notifier);
             let change = watch.wait_change(Some(Duration::ZERO)).unwrap().unwrap();
             assert_eq!(change.value.as_deref(), Some(&b"high"[..]));
             state.clear().unwrap();
@@ -200,7 +168,7 @@ fn an_event_and_its_sets_are_awaited() {
             flag.clear().unwrap();
             let mut sets = flag.subscribe_from_now().unwrap();
             let notifier = flag.notifier().unwrap();
-            assert!(!is_readable(&notifier, PollTimeout::ZERO));
+            assert!(!is_readable(&notifier));
             let mut child = place.agent(&segment);
             {
                 let mut awaited = pin!(flag.awaited());
@@ -211,7 +179,7 @@ fn an_event_and_its_sets_are_awaited() {
                 awaited.await.unwrap();
                 assert_is!(next.await.unwrap(), ebbtide::Delivery::Set(_));
             }
-            assert!(is_readable(&notifier, PollTimeout::try_from(HANG).unwrap()));
+            until_readable(&notifier);
             child.quit();
         });
     });
@@ -265,6 +233,89 @@ fn permits_are_awaited_and_those_of_the_dead_come_back() {
     });
 }
 
+/// By hand: each phase is acknowledged when it has come.
+#[test]
+fn a_phase_and_the_end_of_a_generation_are_awaited() {
+    both(here!(), |place| {
+        on_each_runtime(|| async {
+            let segment = place.options.open_or_create(Place::NAME).unwrap();
+            let coordinator = ShutdownCoordinator::new(&segment);
+            let mut child = place.runner(&segment, "child");
+            let runner = Runner::join(&segment, "here").unwrap();
+            let generation = runner.generation();
+            let mut changed = pin!(runner.phase_changed(Phase::Running, runner.mode()));
+            assert!(poll_once(changed.as_mut()).is_none());
+            child.tell("run");
+            child.tell("initiate all 600000");
+            changed.await.unwrap();
+            let mut gone = pin!(coordinator.gone(generation));
+            for phase in [Phase::Signaling, Phase::Draining, Phase::Closing] {
+                assert_eq!(runner.phase(), phase);
+                let changed = runner.phase_changed(phase, runner.mode());
+                runner.acknowledge(phase).unwrap();
+                changed.await.unwrap();
+            }
+            assert!(poll_once(gone.as_mut()).is_none());
+            // Leaving is told to the waits of this very process, too.
+            let mut left = pin!(runner.phase_changed(Phase::Complete, runner.mode()));
+            assert!(poll_once(left.as_mut()).is_none());
+            runner.leave();
+            left.await.unwrap();
+            child.kill();
+            gone.await.unwrap();
+            coordinator.begin_generation().unwrap();
+        });
+    });
+}
+
+#[test]
+fn one_of_several_events_is_awaited() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let apart = place.options.open(Place::NAME).unwrap();
+        let options = EventOptions::new().reset(Reset::Auto);
+        let first = options.open(&segment, "first").unwrap();
+        // Events of two attachments in one wait.
+        let second = options.open(&apart, "second").unwrap();
+        let events = [&first, &second];
+        on_each_runtime(|| async {
+            let mut child = place.agent(&segment);
+            for (index, name) in ["first", "second"].into_iter().enumerate() {
+                let mut dropped = Box::pin(CrossProcessEvent::awaited_any(&events));
+                let mut any = pin!(CrossProcessEvent::awaited_any(&events));
+                assert!(poll_once(dropped.as_mut()).is_none());
+                assert!(poll_once(any.as_mut()).is_none());
+                child.ask(&format!("set {name}"));
+                drop(dropped);
+                assert_eq!(any.await.unwrap(), index);
+                assert!(!first.is_set() && !second.is_set(), "it was taken");
+            }
+        });
+        assert_is!(
+            smol::block_on(CrossProcessEvent::awaited_any(&[])),
+            Err(ebbtide::EventError::Count { count: 0, .. })
+        );
+    });
+}
+
+#[test]
+fn deliveries_are_polled_for() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let flag = CrossProcessEvent::open(&segment, "flag").unwrap();
+        let mut sets = flag.subscribe_from_now().unwrap();
+        let mut child = place.agent(&segment);
+        for _ in 0..3 {
+            let notifier = sets.notifier().unwrap();
+            assert!(!is_readable(&notifier));
+            child.ask("set flag");
+            until_readable(&notifier);
+            assert_is!(sets.try_next().unwrap(), Some(ebbtide::Delivery::Set(_)));
+            assert_eq!(sets.try_next().unwrap(), None);
+        }
+    });
+}
+
 fn waiters() -> usize {
     std::fs::read_dir("/proc/self/task")
         .unwrap()
@@ -286,7 +337,14 @@ fn counts_threads(child: &Child) {
     }
     // A new thread gives itself its name.
     support::until_true("one for all", || waiters() == 1);
-    drop(futures);
+    let lock = CrossProcessLock::open(&segment, "device").unwrap();
+    let waits: Vec<_> = (0..20)
+        .map(|_| lock.acquire().pollable().unwrap())
+        .collect();
+    assert_eq!(waiters(), 1);
+    drop((futures, waits));
+    drop(lock.lock_timeout(HANG).unwrap());
+    drop(lock);
     runner.leave();
     drop((runner, segment));
     assert_eq!(waiters(), 0, "none after the attachment");

@@ -2,10 +2,11 @@
 
 use std::fmt::Debug;
 
-use crate::support::{Agent, Child, HANG, both_with, reply};
+use crate::support::{Agent, Child, HANG, both_with, reply, until_readable, until_true};
 use ebbtide::{
-    CrossProcessBarrier, CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore,
-    DeadlockDetector, ResourceManager, ResourceOptions, ResourceState, ResourceType, Runner,
+    CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
+    CrossProcessSemaphore, DeadlockDetector, ResourceManager, ResourceOptions, ResourceState,
+    ResourceType, Runner,
 };
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, alarm, fork};
@@ -18,13 +19,12 @@ fn permits_places_and_resources_stay_the_parents() {
         assert_eq!(forker.ask("fork"), "ok");
         let permits = CrossProcessSemaphore::open(&segment, "permits", 1).unwrap();
         assert_eq!(permits.available(), 0);
-        assert!(
-            CrossProcessBarrier::open(&segment, "gate", 2)
-                .unwrap()
-                .broken()
-                .unwrap()
-                .is_none()
-        );
+        let gate = CrossProcessBarrier::open(&segment, "gate", 2).unwrap();
+        assert_eq!((gate.waiting(), gate.broken().unwrap()), (1, None));
+        for name in ["device", "box"] {
+            let lock = CrossProcessLock::open(&segment, name).unwrap();
+            assert!(lock.holder().is_some(), "{name}");
+        }
         let status = place.status();
         let queue = status.resources.iter().find(|r| r.name == "queue").unwrap();
         assert_eq!((queue.state, queue.leak), (ResourceState::Active, None));
@@ -52,6 +52,14 @@ fn forker(child: &Child) {
     let permit = permits.acquire().unwrap();
     // The waiting thread of the parent exists and waits.
     let awaited = flag.awaited();
+    let (held, changed) = (
+        smol::block_on(CrossProcessLock::open(&segment, "box").unwrap().acquire()).unwrap(),
+        CrossProcessCondvar::open(&segment, "changed").unwrap(),
+    );
+    let mut arrived = gate.awaited().pollable().unwrap();
+    let mut polled = lock.acquire().pollable().unwrap();
+    until_true("it has arrived", || gate.waiting() == 1);
+    until_readable(&polled);
     assert_eq!(child.order(), "fork");
     // SAFETY: the child goes on in this one thread only, and allocates, which glibc
     // allows after a fork of a process with threads.
@@ -63,6 +71,12 @@ fn forker(child: &Child) {
             told("gate", gate.wait_timeout(HANG));
             told("abort", gate.abort());
             told("lock, awaited", smol::future::block_on(lock.acquire()));
+            told("condition", smol::future::block_on(changed.awaited(held)));
+            told("place, awaited", smol::future::block_on(gate.awaited()));
+            told("place, polled", arrived.try_take().unwrap());
+            told("lock, polled", polled.try_take().unwrap());
+            told("descriptor", lock.acquire().pollable());
+            drop((arrived, polled, changed));
             told("next", sets.next(Some(HANG)));
             told("awaited", smol::future::block_on(flag.awaited()));
             told("notifier", flag.notifier());
@@ -85,8 +99,8 @@ fn forker(child: &Child) {
         },
     }
     assert_eq!(child.order(), "go on");
-    drop(permit);
-    drop(awaited);
+    drop((permit, awaited, held, arrived, polled));
+    assert_eq!(gate.waiting(), 0);
     let report = manager.cleanup_resources(HANG).unwrap();
     reply(&format!("{:?}", report.resources[0].state));
     child.order();

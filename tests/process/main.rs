@@ -6,6 +6,8 @@
 #[macro_use]
 mod support;
 
+mod async_barrier;
+mod async_condvar;
 mod async_waits;
 mod barrier;
 mod budget;
@@ -42,6 +44,7 @@ mod mixed;
 mod no_leftovers;
 mod observing;
 mod outcomes;
+mod pollable;
 mod resources;
 mod resources_across;
 mod resources_closing;

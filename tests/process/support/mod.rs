@@ -15,6 +15,7 @@ mod child;
 mod orders;
 mod place;
 mod rendezvous;
+mod tasks;
 mod users;
 
 use std::io::Write;
@@ -27,6 +28,7 @@ pub use agent::Agent;
 pub use child::{Child, answer, die, event, reply, summary};
 // For the storm and the strange surroundings, which are binaries of their own.
 pub use place::{Place, Shutdown, outcome};
+pub use tasks::{is_readable, on_each_runtime, poll_once, until_readable};
 pub use users::{NOBODY, become_nobody, give_away, take_back};
 #[allow(unused_imports)]
 pub use {
