@@ -42,6 +42,7 @@ fn values_are_set_read_listed_and_deleted() {
             page.contains("2 keys in the shared state, 11 bytes"),
             "{page}"
         );
+        assert!(page.contains("a/b") && page.contains("rate"), "{page}");
 
         // All or none.
         place.run(&["del", "seg", "rate", "missing"]).code(3);

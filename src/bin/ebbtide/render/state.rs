@@ -4,6 +4,7 @@
 use ebbtide::{StateChange, StateKey};
 use serde::Serialize;
 
+use super::count;
 use super::table::{Cell, Column, Table};
 
 /// One key, in `keys` and `status`.
@@ -30,8 +31,23 @@ pub struct Keys<'a> {
     pub keys: Vec<Key<'a>>,
 }
 
+/// The section of `status`; nothing without a key.
+pub fn section(keys: &[StateKey]) -> String {
+    if keys.is_empty() {
+        return String::new();
+    }
+    let bytes = keys.iter().map(|key| key.length).sum();
+    let (count_of_keys, bytes) = (count(keys.len(), "key"), count(bytes, "byte"));
+    let table = table(keys, 2);
+    format!("\n{count_of_keys} in the shared state, {bytes}\n{table}")
+}
+
 /// The table of `keys`.
 pub fn page(keys: &[StateKey]) -> String {
+    table(keys, 0)
+}
+
+fn table(keys: &[StateKey], indent: usize) -> String {
     let mut table = Table::new(vec![
         Column::left("KEY"),
         Column::right("BYTES"),
@@ -44,7 +60,7 @@ pub fn page(keys: &[StateKey]) -> String {
             Cell::text(one.version),
         ]);
     }
-    table.render(0)
+    table.render(indent)
 }
 
 /// `get`, and a change of `watch`. A deleted key has neither text nor bytes.

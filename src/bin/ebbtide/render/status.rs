@@ -63,12 +63,7 @@ pub fn page(status: &Status) -> String {
     }
     text.push_str(&super::resources::section(&status.resources));
     text.push_str(&locks::section(&status.locks, &status.lock_waits));
-    if !status.keys.is_empty() {
-        let bytes: usize = status.keys.iter().map(|key| key.length).sum();
-        let keys = count(status.keys.len(), "key");
-        let bytes = count(bytes, "byte");
-        let _ = writeln!(text, "\n{keys} in the shared state, {bytes}");
-    }
+    text.push_str(&super::state::section(&status.keys));
     if !status.events.is_empty() {
         let _ = write!(text, "\n{}\n", count(status.events.len(), "event"));
         text.push_str(&events::table(&status.events));
