@@ -90,6 +90,7 @@ where
         Ok(Arc::new(core))
     }
 
+    #[inline]
     pub(crate) fn tables(&self) -> &Layout<M> {
         self.opened.body()
     }
@@ -104,10 +105,12 @@ where
     }
 
     /// Whether this is the process that made the handle, not a forked child of it.
+    #[inline]
     pub(crate) fn is_forked(&self) -> bool {
         fork::fork_count() != self.forks
     }
 
+    #[inline]
     pub(crate) fn check(&self) -> Result<(), SegmentError> {
         if self.is_forked() {
             return Err(SegmentError::ForkedHandle);

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::core::deadline;
+use crate::api::core::{Core, deadline};
 use crate::api::lock_order;
 use crate::api::lock_wait::{self, Waiting};
 use crate::api::names::{describe, index_of};
@@ -13,6 +13,7 @@ use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::threads;
 use crate::error::{LockError, SegmentError};
+use crate::segment::Within;
 use crate::sync::mutex::{Acquired, Busy, Mutex, NotLocked};
 use crate::sync::{Env, Owner, Real};
 
@@ -39,6 +40,8 @@ use crate::sync::{Env, Owner, Real};
 #[derive(Clone)]
 pub struct CrossProcessLock {
     session: Arc<Session>,
+    /// Its word, at hand.
+    word: Within<Core, Mutex<Real>>,
     index: usize,
     name: String,
     denies_disorder: bool,
@@ -57,6 +60,7 @@ impl CrossProcessLock {
         let names = &session.core().tables().lock_names;
         let index = index_of(session.core(), names, "locks", name)?;
         Ok(Self {
+            word: Within::new(session.core(), |core| &core.tables().locks[index]),
             session,
             index,
             name: name.into(),
@@ -89,23 +93,40 @@ impl CrossProcessLock {
     /// give up, [`LockError::OrderViolation`] with [`deny_disorder`](Self::deny_disorder),
     /// [`LockError::Recursive`], [`SegmentError::Full`] (threads),
     /// [`SegmentError::ForkedHandle`], `Corrupt`.
+    #[inline]
     pub fn lock(&self) -> Result<LockGuard<'_>, LockError> {
-        self.lock_until(None)
+        match self.lock_at_once() {
+            Some(guard) => Ok(guard),
+            None => self.lock_until(None),
+        }
     }
 
     /// Takes the lock if that is possible within the timeout.
     ///
     /// # Errors
     /// [`LockError::TimedOut`] with the holder; else as [`lock`](Self::lock).
+    #[inline]
     pub fn lock_timeout(&self, timeout: Duration) -> Result<LockGuard<'_>, LockError> {
-        self.lock_until(Some(timeout))
+        match self.lock_at_once() {
+            Some(guard) => Ok(guard),
+            None => self.lock_until(Some(timeout)),
+        }
     }
 
     /// Takes the lock if it is free now (or its owner is dead).
     ///
     /// # Errors
     /// [`LockError::WouldBlock`] with the holder; else as [`lock`](Self::lock).
+    #[inline]
     pub fn try_lock(&self) -> Result<LockGuard<'_>, LockError> {
+        match self.lock_at_once() {
+            Some(guard) => Ok(guard),
+            None => self.try_lock_held(),
+        }
+    }
+
+    #[cold]
+    fn try_lock_held(&self) -> Result<LockGuard<'_>, LockError> {
         let core = self.session.core();
         let me = threads::owner(core)?;
         match self.word().try_lock(me, core.as_ref()) {
@@ -126,6 +147,16 @@ impl CrossProcessLock {
         self.word().owner().map(|owner| describe(core, owner))
     }
 
+    /// The common case: it is free, and this thread, which has taken locks before, holds
+    /// none, so no order need be checked.
+    #[inline]
+    fn lock_at_once(&self) -> Option<LockGuard<'_>> {
+        let me = threads::empty_handed(self.word.whole())?;
+        let acquired = self.word.take_free(me)?;
+        Some(self.guard(me, acquired))
+    }
+
+    #[cold]
     fn lock_until(&self, timeout: Option<Duration>) -> Result<LockGuard<'_>, LockError> {
         let core = self.session.core();
         let me = threads::owner(core)?;
@@ -165,8 +196,9 @@ impl CrossProcessLock {
         })
     }
 
+    #[inline]
     fn guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
-        threads::took(self.session.core(), self.index);
+        threads::took(self.word.whole(), self.index);
         LockGuard {
             lock: self,
             me,
@@ -175,8 +207,9 @@ impl CrossProcessLock {
         }
     }
 
+    #[inline]
     pub(crate) fn word(&self) -> &Mutex<Real> {
-        &self.session.core().tables().locks[self.index]
+        &self.word
     }
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
@@ -246,10 +279,12 @@ impl LockGuard<'_> {
 }
 
 impl Drop for LockGuard<'_> {
+    #[inline]
     fn drop(&mut self) {
+        let core = self.lock.word.whole();
         // A forked child never unlocks for its parent.
-        if !self.lock.session.core().is_forked() {
-            threads::gave(self.lock.session.core(), self.lock.index);
+        if !core.is_forked() {
+            threads::gave(core, self.lock.index);
             let _ = self.lock.word().unlock(self.me);
         }
     }

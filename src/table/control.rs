@@ -49,6 +49,7 @@ pub(crate) struct Ask {
 }
 
 impl Control {
+    #[inline]
     pub(crate) const fn from_raw(raw: u64) -> Self {
         Self(raw)
     }
@@ -93,6 +94,7 @@ impl Control {
     pub(crate) const fn code(self) -> ReasonCode {
         ReasonCode::from_bits((self.0 & CODE) >> CODE_SHIFT)
     }
+    #[inline]
     pub(crate) const fn epoch(self) -> u32 {
         (self.0 >> EPOCH_SHIFT) as u32 & EPOCH_MASK
     }

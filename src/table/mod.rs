@@ -13,6 +13,7 @@ pub(crate) mod generation;
 pub(crate) mod group;
 pub(crate) mod inflight;
 pub(crate) mod join;
+pub(crate) mod key;
 pub(crate) mod member;
 pub(crate) mod names;
 pub(crate) mod order;
