@@ -82,9 +82,8 @@ where
         if let Some(record) = core.tables().processes.get(slot) {
             let pid = std::process::id();
             record.pid.store(u64::from(pid), Ordering::Relaxed);
-            let start = process::start_time(pid).unwrap_or(0);
+            let (start, namespace) = process::own_identity();
             record.start_time.store(start, Ordering::Relaxed);
-            let namespace = process::pid_namespace().unwrap_or(0);
             record.pid_namespace.store(namespace, Ordering::Relaxed);
         }
         Ok(Arc::new(core))

@@ -117,11 +117,14 @@ impl SharedStateManager {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn get_into(&self, key: &str, value: &mut Vec<u8>) -> Result<bool, StateError> {
-        let found = self.copy(&checked(key)?, value)?;
-        if found == Found::Absent {
-            value.clear();
+        let wanted = checked(key)?;
+        match self.copy(&wanted, value)? {
+            Found::Present(_) => Ok(true),
+            Found::Absent => {
+                value.clear();
+                Ok(false)
+            }
         }
-        Ok(found != Found::Absent)
     }
 
     /// Puts a value (up to 1024 bytes), whether or not there was one. Waits for other
@@ -278,6 +281,7 @@ impl SharedStateManager {
     }
 
     /// Copies a value.
+    #[inline]
     pub(crate) fn copy(&self, key: &Key, into: &mut impl Target) -> Result<Found, StateError> {
         let table = self.table();
         self.read(|mark| table.read_at(mark, key, into))
@@ -316,12 +320,19 @@ impl fmt::Debug for SharedStateManager {
 }
 
 /// The rule for keys.
-#[inline]
+#[inline(always)]
 pub(crate) fn checked(key: &str) -> Result<Key, StateError> {
-    let problem = match Key::parse(key.as_bytes()) {
-        Some((plain, true)) => return Ok(plain),
+    match Key::parse(key.as_bytes()) {
+        Some((plain, true)) => Ok(plain),
+        parsed => odd(key, parsed.map(|(key, _)| key)),
+    }
+}
+
+#[cold]
+fn odd(key: &str, parsed: Option<Key>) -> Result<Key, StateError> {
+    let problem = match parsed {
         Some(_) if key.chars().any(char::is_control) => "it has a control character",
-        Some((good, false)) => return Ok(good),
+        Some(good) => return Ok(good),
         None if key.is_empty() => "it is empty",
         None => "it is too long",
     };

@@ -29,6 +29,8 @@ pub(super) const ABORTED: u64 = u64::MAX;
 const PRESENT: u64 = 1;
 const KEY_SHIFT: u32 = 1;
 const KEY_MASK: u64 = 0xff;
+/// That there is one, and of which length.
+const KEY_BITS: u64 = PRESENT | KEY_MASK << KEY_SHIFT;
 const VALUE_SHIFT: u32 = 9;
 const VALUE_MASK: u64 = 0xffff_ffff;
 
@@ -125,15 +127,14 @@ impl<M: Mem, const WORDS: usize> Entry<M, WORDS> {
     /// younger: the snapshot is gone.
     #[inline]
     pub(super) fn current(&self, at: u64) -> Option<Current> {
-        let [a, b] = [0, 1].map(|index| {
-            let stamp = self.stamps[index].load(Ordering::Relaxed);
-            (stamp <= at && stamp != ABORTED).then_some(Current { index, stamp })
+        // One more than each stamp, 0 for one that is in no snapshot: ABORTED wraps to it.
+        let [a, b] = [0, 1].map(|index: usize| {
+            let next = self.stamps[index].load(Ordering::Relaxed).wrapping_add(1);
+            if next.wrapping_sub(1) <= at { next } else { 0 }
         });
-        match (a, b) {
-            (Some(a), Some(b)) if b.stamp > a.stamp => Some(b),
-            (Some(a), _) => Some(a),
-            (None, b) => b,
-        }
+        let (index, next) = if b > a { (1, b) } else { (0, a) };
+        let stamp = next.wrapping_sub(1);
+        (next != 0).then_some(Current { index, stamp })
     }
 
     /// Whether what was read of a version since is of that version.
@@ -163,16 +164,19 @@ impl<M: Mem, const WORDS: usize> Entry<M, WORDS> {
     /// Copies the value if the version is this key's. Answers whether it is.
     #[inline]
     pub(super) fn copy(&self, current: Current, key: &Key, into: &mut impl Target) -> bool {
-        let Some(meta) = self
-            .meta(current)
-            .filter(|m| m.key_length() == key.length())
-        else {
+        let version = &self.versions[current.index & 1];
+        let meta = Meta(version.meta.load(Ordering::Relaxed));
+        if current.stamp == 0 || meta.0 & KEY_BITS != Meta::new(key.length(), 0).0 {
+            return false;
+        }
+        let wanted = key.words();
+        let Some((head, rest)) = version.words.split_at_checked(wanted.len()) else {
             return false;
         };
-        let words = &self.versions[current.index].words;
-        let (head, rest) = words.split_at(key.words().len());
-        let same = |(word, wanted): (&M::U64, &u64)| word.load(Ordering::Relaxed) == *wanted;
-        if !head.iter().zip(key.words()).all(same) {
+        let differ = |(word, wanted): (&M::U64, &u64)| word.load(Ordering::Relaxed) ^ *wanted;
+        let is_other = head.iter().zip(wanted).map(differ).fold(0, |a, b| a | b);
+        // Longer than there is room for it is no value, but somebody's bytes.
+        if is_other != 0 || meta.value_length() > rest.len() * BYTES_PER_WORD {
             return false;
         }
         copy_bytes::<M>(rest, meta.value_length(), into);

@@ -23,7 +23,7 @@ impl Key {
     }
 
     /// The same; also answers whether it is ASCII without control characters.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn parse(key: &[u8]) -> Option<(Self, bool)> {
         if key.is_empty() || key.len() > KEY_BYTES {
             return None;
