@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ebbtide::{
-    CrossProcessEvent, CrossProcessLock, Runner, SegmentOptions, SharedStateManager,
-    ShutdownCoordinator,
+    CrossProcessEvent, CrossProcessLock, Runner, Scope, SegmentOptions, SharedStateManager,
+    ShutdownCoordinator, ShutdownRequest,
 };
 
 use crate::Fallible;
@@ -33,10 +33,12 @@ pub enum Operation {
     Set1024,
     EventIsSet,
     EventSet,
+    /// Join, initiate, all phases alone, a new generation.
+    WholeShutdown,
 }
 
 impl Operation {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Nothing,
         Self::AcquireLoad,
         Self::CheckFlag,
@@ -53,6 +55,7 @@ impl Operation {
         Self::Set1024,
         Self::EventIsSet,
         Self::EventSet,
+        Self::WholeShutdown,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -73,6 +76,7 @@ impl Operation {
             Self::Set1024 => "set-1024",
             Self::EventIsSet => "event-is-set",
             Self::EventSet => "event-set",
+            Self::WholeShutdown => "whole-shutdown",
         }
     }
 
@@ -128,6 +132,16 @@ pub fn run(operation: Operation, times: u64) -> Fallible {
         Operation::Set1024 => repeat(times, || black_box(&state).set("long", long).is_ok()),
         Operation::EventIsSet => repeat(times, || black_box(&event).is_set()),
         Operation::EventSet => repeat(times, || black_box(&event).set().is_ok()),
+        Operation::WholeShutdown => {
+            runner.leave();
+            let request = ShutdownRequest::new();
+            repeat(times, || -> Fallible {
+                let runner = Runner::join(&segment, "runner")?;
+                coordinator.initiate_shutdown(&Scope::All, &request)?;
+                runner.run_shutdown()?;
+                Ok(coordinator.begin_generation().map(drop)?)
+            });
+        }
     }
     Ok(())
 }

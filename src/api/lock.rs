@@ -119,8 +119,9 @@ impl CrossProcessLock {
     /// [`LockError::WouldBlock`] with the holder; else as [`lock`](Self::lock).
     #[inline]
     pub fn try_lock(&self) -> Result<LockGuard<'_>, LockError> {
-        match self.lock_at_once() {
-            Some(guard) => Ok(guard),
+        let me = threads::near_owner(self.word.whole(), |_| true);
+        match me.and_then(|me| Some((me, self.word.take_free(me)?))) {
+            Some((me, acquired)) => Ok(self.guard(me, acquired)),
             None => self.try_lock_held(),
         }
     }
@@ -148,10 +149,12 @@ impl CrossProcessLock {
     }
 
     /// The common case: it is free, and this thread, which has taken locks before, holds
-    /// none, so no order need be checked.
+    /// none, or only such as were held before when this one was taken.
     #[inline]
     fn lock_at_once(&self) -> Option<LockGuard<'_>> {
-        let me = threads::empty_handed(self.word.whole())?;
+        let core = self.word.whole();
+        let order = |held| core.tables().order.is_known(held, self.index);
+        let me = threads::near_owner(core, order)?;
         let acquired = self.word.take_free(me)?;
         Some(self.guard(me, acquired))
     }

@@ -77,6 +77,12 @@ impl Near {
         self.locks.iter().take(self.held.get()).map(Cell::get)
     }
 
+    /// Whether something is true of all. Apart, so that who holds none does without.
+    #[inline(never)]
+    fn hold(&self, holds: impl FnMut(usize) -> bool) -> bool {
+        self.locks().all(holds)
+    }
+
     /// Brings an attachment near, if its locks fit.
     fn bring(&self, held: &Held) {
         let Some((owner, _)) = held.seat.filter(|_| held.locks.len() <= FEW) else {
@@ -146,12 +152,13 @@ fn far_owner(core: &Arc<Core>, near: &Near) -> Result<Owner, SegmentError> {
     })
 }
 
-/// The calling thread's slot, if that is near and the thread holds no named lock: whose
-/// order need not be checked then. `None` in a forked child.
+/// The calling thread's slot if that is near, and something is true of all named locks that
+/// it holds. `None` in a forked child. `holds` may not take or give a lock.
 #[inline]
-pub(crate) fn empty_handed(core: &Arc<Core>) -> Option<Owner> {
+pub(crate) fn near_owner(core: &Arc<Core>, holds: impl FnMut(usize) -> bool) -> Option<Owner> {
     NEAR.with(|near| {
-        let may = near.is_of(core) && near.held.get() == 0 && !core.is_forked();
+        let is_near = near.is_of(core) && !core.is_forked();
+        let may = is_near && (near.held.get() == 0 || near.hold(holds));
         may.then(|| near.owner.get())
     })
 }

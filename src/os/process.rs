@@ -18,13 +18,11 @@ use crate::os::{fork, signal};
 /// `/proc/sys/kernel/random/boot_id` cannot be read or is not a UUID.
 pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
     static KNOWN: OnceLock<[u8; 16]> = OnceLock::new();
-    match KNOWN.get() {
-        Some(known) => Ok(*known),
-        None => Ok(*KNOWN.get_or_init({
-            let read = read_boot_id()?;
-            move || read
-        })),
+    if let Some(known) = KNOWN.get() {
+        return Ok(*known);
     }
+    let read = read_boot_id()?;
+    Ok(*KNOWN.get_or_init(|| read))
 }
 
 fn read_boot_id() -> io::Result<[u8; 16]> {

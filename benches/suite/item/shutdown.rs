@@ -28,9 +28,9 @@ struct Ends {
 const CONTENDERS: [(&str, Role, Task, usize); 6] = [
     ("three futex barriers", Role::Limit, Task::Barriers, 0),
     (
-        "three futex_waitv barriers",
+        "three barriers of three words",
         Role::Aside,
-        Task::BarriersOfTwo,
+        Task::BarriersOfThree,
         0,
     ),
     ("ebbtide", Role::Ours, Task::Shutdown, 0),
@@ -65,7 +65,9 @@ pub fn measure(plan: &Plan) -> Fallible<Item> {
         name: "shutdown",
         title: "Shutdown of N idle runners, three phases",
         about: "The limit: a futex broadcast and three sense-reversing barriers of one futex \
-                word each, which know of no deaths, deadlines or reports. Ours: \
+                word each, which know of no deaths, deadlines or reports. Of three words: the same \
+                barriers, each sleep a futex_waitv on two more words with a time limit, as ours \
+                must to learn of a death and of a shutdown of one runner alone. Ours: \
                 `initiate_shutdown`, `run_shutdown` in each runner, \
                 `wait_for_shutdown_complete`; each runner has left in the end and holds its \
                 report. The old protocol is a model (`peer/old_protocol.rs`), measured up to \
@@ -150,7 +152,7 @@ fn three_barriers(troop: &mut Troop, task: Task) -> Fallible<Ends> {
         page.tell();
         // Seen phase by phase, as an ebbtide waiter does.
         page.barrier.0.watch(end, |word, expected| match task {
-            Task::BarriersOfTwo => page.sleep_on_two(word, expected),
+            Task::BarriersOfThree => page.sleep_on_three(word, expected),
             _ => page.sleep(word, expected),
         });
     }

@@ -40,9 +40,9 @@ struct Waited {
     reserved: u32,
 }
 
-/// Sleeps while both words hold what is expected, at most until `until`. May return for
+/// Sleeps while all words hold what is expected, at most until `until`. May return for
 /// no reason; at once where the kernel has no futex_waitv (before 5.16).
-pub fn wait2(words: [(&AtomicU32, u32); 2], until: u64) {
+pub fn wait_any<const N: usize>(words: [(&AtomicU32, u32); N], until: u64) {
     const SHARED_32_BITS: u32 = 2;
     let words = words.map(|(word, expected)| Waited {
         expected: u64::from(expected),

@@ -17,6 +17,9 @@ use crate::raw::pthread;
 /// Most processes that fit.
 pub const MOST: usize = 512;
 
+/// The longest sleep of an ebbtide waiter.
+const BOUND_NANOS: u64 = 1_000_000_000;
+
 /// A value with its own cache lines.
 #[repr(C, align(128))]
 pub struct Line<T>(pub T);
@@ -32,8 +35,9 @@ pub struct Page {
     pub done: Line<Tally>,
     /// The raw one-word broadcast: all sleep until it moves.
     pub told: Line<AtomicU32>,
-    /// Never moves: a second word to sleep on.
+    /// These never move: further words to sleep on.
     quiet: Line<AtomicU32>,
+    still: Line<AtomicU32>,
     /// Moves when those who work until told otherwise are to stop.
     pub stop: Line<AtomicU32>,
     pub barrier: Line<Barrier>,
@@ -130,9 +134,14 @@ impl Page {
     /// The same with futex_waitv, as an ebbtide waiter sleeps: on a second word, too, and
     /// for 1 s at most.
     pub fn sleep_on_two(&self, word: &AtomicU32, expected: u32) {
-        const BOUND_NANOS: u64 = 1_000_000_000;
         let words = [(word, expected), (&self.quiet.0, 0)];
-        futex::wait2(words, futex::now() + BOUND_NANOS);
+        futex::wait_any(words, futex::now() + BOUND_NANOS);
+    }
+
+    /// The same on two more words, as a runner does who has done its part of a phase.
+    pub fn sleep_on_three(&self, word: &AtomicU32, expected: u32) {
+        let words = [(word, expected), (&self.quiet.0, 0), (&self.still.0, 0)];
+        futex::wait_any(words, futex::now() + BOUND_NANOS);
     }
 
     /// Tells all who sleep on the raw word.

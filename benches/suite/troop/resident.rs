@@ -100,7 +100,7 @@ impl Resident<'_> {
     fn take_part(&mut self, task: Task) -> Fallible {
         match task {
             Task::Exit => {}
-            Task::Told | Task::ToldOfTwo | Task::Barriers | Task::BarriersOfTwo => {
+            Task::Told | Task::ToldOfTwo | Task::Barriers | Task::BarriersOfThree => {
                 self.be_told(task);
             }
             Task::Observe => {
@@ -154,7 +154,8 @@ impl Resident<'_> {
     fn be_told(&self, task: Task) {
         let page = self.page;
         let sleep = |word: &AtomicU32, expected| match task {
-            Task::ToldOfTwo | Task::BarriersOfTwo => page.sleep_on_two(word, expected),
+            Task::ToldOfTwo => page.sleep_on_two(word, expected),
+            Task::BarriersOfThree => page.sleep_on_three(word, expected),
             _ => page.sleep(word, expected),
         };
         let told = page.told.0.load(Ordering::Acquire);
@@ -162,7 +163,7 @@ impl Resident<'_> {
         while page.told.0.load(Ordering::Acquire) == told {
             sleep(&page.told.0, told);
         }
-        if matches!(task, Task::Barriers | Task::BarriersOfTwo) {
+        if matches!(task, Task::Barriers | Task::BarriersOfThree) {
             for _ in 0..3 {
                 page.barrier.0.pass(self.place.all as u32, sleep);
             }

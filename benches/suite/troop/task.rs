@@ -23,7 +23,8 @@ pub enum Task {
     Poll(u8),
     /// Sleep on the raw word, then three raw barriers.
     Barriers,
-    BarriersOfTwo,
+    /// The same by futex_waitv, with two more words and a time limit.
+    BarriersOfThree,
     /// The same with pthread barriers.
     PthreadBarriers,
     /// A whole ebbtide shutdown.
@@ -77,7 +78,7 @@ impl Task {
             Self::Socket,
             Self::Signal,
             Self::Barriers,
-            Self::BarriersOfTwo,
+            Self::BarriersOfThree,
             Self::PthreadBarriers,
             Self::Shutdown,
             Self::OldProtocol(Sleeps::Listed),
