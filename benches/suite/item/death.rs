@@ -70,9 +70,9 @@ pub fn measure(plan: &Plan) -> Fallible<Item> {
 fn case(plan: &Plan, pinned: bool, megabytes: usize) -> Fallible<(Case, Series)> {
     crate::pin(pinned)?;
     let rounds = match megabytes {
-        0 => plan.some_rounds(1, 30, 150),
-        1..512 => plan.some_rounds(1, 5, 30),
-        _ => plan.some_rounds(1, 5, 12),
+        0 => plan.some_rounds(1, 12, 100),
+        1..512 => plan.some_rounds(1, 3, 25),
+        _ => plan.some_rounds(1, 3, 10),
     };
     let series = alternate(rounds, &[1; CONTENDERS.len()], |contender| {
         one(CONTENDERS[contender].2, Lodging { pinned, megabytes })
