@@ -119,9 +119,8 @@ impl CrossProcessLock {
     /// [`LockError::WouldBlock`] with the holder; else as [`lock`](Self::lock).
     #[inline]
     pub fn try_lock(&self) -> Result<LockGuard<'_>, LockError> {
-        let me = threads::near_owner(self.word.whole(), |_| true);
-        match me.and_then(|me| Some((me, self.word.take_free(me)?))) {
-            Some((me, acquired)) => Ok(self.guard(me, acquired)),
+        match self.take_near(|_| true) {
+            Some(guard) => Ok(guard),
             None => self.try_lock_held(),
         }
     }
@@ -152,11 +151,19 @@ impl CrossProcessLock {
     /// none, or only such as were held before when this one was taken.
     #[inline]
     fn lock_at_once(&self) -> Option<LockGuard<'_>> {
-        let core = self.word.whole();
-        let order = |held| core.tables().order.is_known(held, self.index);
-        let me = threads::near_owner(core, order)?;
-        let acquired = self.word.take_free(me)?;
-        Some(self.guard(me, acquired))
+        let order = |held| {
+            let tables = self.word.whole().tables();
+            tables.order.is_known(held, self.index)
+        };
+        self.take_near(order)
+    }
+
+    /// Takes it if it is free, and noting that it is held needs no search.
+    #[inline]
+    fn take_near(&self, holds: impl FnMut(usize) -> bool) -> Option<LockGuard<'_>> {
+        let take = |me| self.word.take_free(me);
+        let (me, acquired) = threads::take_near(self.word.whole(), self.index, holds, take)?;
+        Some(self.noted_guard(me, acquired))
     }
 
     #[cold]
@@ -199,9 +206,13 @@ impl CrossProcessLock {
         })
     }
 
-    #[inline]
     fn guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
         threads::took(self.word.whole(), self.index);
+        self.noted_guard(me, acquired)
+    }
+
+    #[inline]
+    fn noted_guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
         LockGuard {
             lock: self,
             me,

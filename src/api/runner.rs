@@ -107,7 +107,7 @@ impl Runner {
     pub fn is_shutting_down(&self) -> bool {
         let (group, own) = self.controls();
         // Without a branch between the loads.
-        group.is_shutting_down() | own.is_shutting_down() | self.left.load(Ordering::Relaxed)
+        group.any_shutting_down(own) | self.left.load(Ordering::Relaxed)
     }
 
     /// The furthest phase of the group's and this runner's own shutdown; Complete once

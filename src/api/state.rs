@@ -18,7 +18,7 @@ use crate::segment::Within;
 use crate::sync::Real;
 use crate::table::commit::Write;
 use crate::table::entry::Target;
-use crate::table::key::Key;
+use crate::table::key::{Filled, Key};
 use crate::table::store::{Found, Mark, Moved, Store};
 
 pub(crate) type StateTable = Store<Real, MAX_KEYS, ENTRY_WORDS>;
@@ -117,7 +117,8 @@ impl SharedStateManager {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn get_into(&self, key: &str, value: &mut Vec<u8>) -> Result<bool, StateError> {
-        let wanted = checked(key)?;
+        let mut wanted = Key::EMPTY;
+        fill(&mut wanted, key)?;
         match self.copy(&wanted, value)? {
             Found::Present(_) => Ok(true),
             Found::Absent => {
@@ -320,21 +321,28 @@ impl fmt::Debug for SharedStateManager {
 }
 
 /// The rule for keys.
-#[inline(always)]
 pub(crate) fn checked(key: &str) -> Result<Key, StateError> {
-    match Key::parse(key.as_bytes()) {
-        Some((plain, true)) => Ok(plain),
-        parsed => odd(key, parsed.map(|(key, _)| key)),
+    let mut made = Key::EMPTY;
+    fill(&mut made, key)?;
+    Ok(made)
+}
+
+/// The same where the key stands.
+#[inline]
+fn fill(made: &mut Key, key: &str) -> Result<(), StateError> {
+    match made.fill(key.as_bytes()) {
+        Filled::Plain => Ok(()),
+        filled => odd(key, filled),
     }
 }
 
 #[cold]
-fn odd(key: &str, parsed: Option<Key>) -> Result<Key, StateError> {
-    let problem = match parsed {
-        Some(_) if key.chars().any(char::is_control) => "it has a control character",
-        Some(good) => return Ok(good),
-        None if key.is_empty() => "it is empty",
-        None => "it is too long",
+fn odd(key: &str, filled: Filled) -> Result<(), StateError> {
+    let problem = match filled {
+        Filled::Not if key.is_empty() => "it is empty",
+        Filled::Not => "it is too long",
+        _ if key.chars().any(char::is_control) => "it has a control character",
+        _ => return Ok(()),
     };
     Err(StateError::InvalidKey {
         key: key.chars().take(KEY_BYTES).collect(),

@@ -152,14 +152,30 @@ fn far_owner(core: &Arc<Core>, near: &Near) -> Result<Owner, SegmentError> {
     })
 }
 
-/// The calling thread's slot if that is near, and something is true of all named locks that
-/// it holds. `None` in a forked child. `holds` may not take or give a lock.
+/// Takes a named lock by `take`, one look at its word, and notes it, if the calling thread's
+/// slot is near, there is room for one more lock, and something is true of all that it holds.
+/// `None` otherwise, and in a forked child. Neither closure may take or give a lock through
+/// this module.
 #[inline]
-pub(crate) fn near_owner(core: &Arc<Core>, holds: impl FnMut(usize) -> bool) -> Option<Owner> {
+pub(crate) fn take_near<T>(
+    core: &Arc<Core>,
+    lock: usize,
+    holds: impl FnMut(usize) -> bool,
+    take: impl FnOnce(Owner) -> Option<T>,
+) -> Option<(Owner, T)> {
     NEAR.with(|near| {
-        let is_near = near.is_of(core) && !core.is_forked();
-        let may = is_near && (near.held.get() == 0 || near.hold(holds));
-        may.then(|| near.owner.get())
+        if !near.is_of(core) || core.is_forked() {
+            return None;
+        }
+        let held = near.held.get();
+        if held != 0 && !near.hold(holds) {
+            return None;
+        }
+        let (place, owner) = (near.locks.get(held)?, near.owner.get());
+        let taken = take(owner)?;
+        place.set(lock);
+        near.held.set(held + 1);
+        Some((owner, taken))
     })
 }
 

@@ -65,6 +65,12 @@ impl Control {
     pub(crate) const fn is_shutting_down(self) -> bool {
         self.0 & STAGE != Phase::Running as u64
     }
+    /// The same of any of two, by one comparison.
+    #[inline]
+    pub(crate) const fn any_shutting_down(self, other: Self) -> bool {
+        const { assert!(Phase::Running as u64 == 0) };
+        (self.0 | other.0) & STAGE != 0
+    }
     /// Whether new work is refused. Hostile stage bits refuse.
     #[inline]
     pub(crate) const fn refuses_work(self) -> bool {
@@ -186,6 +192,9 @@ mod tests {
             assert!(control.stage().is_err());
             assert!(control.refuses_work());
             assert!(control.is_shutting_down());
+            let running = Control::from_raw(0).reopened();
+            assert!(control.any_shutting_down(running) && running.any_shutting_down(control));
+            assert!(!running.any_shutting_down(running));
         }
         assert_eq!(Control::from_raw(0).renewing().phase(), Ok(Phase::Complete));
     }

@@ -17,18 +17,26 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// No key; to be filled.
+    pub(crate) const EMPTY: Self = Self {
+        words: [0; KEY_WORDS],
+        length: 0,
+        hash: 1,
+    };
+
     /// `None` unless the key has 1 to `KEY_BYTES` bytes.
     pub(crate) fn new(key: &[u8]) -> Option<Self> {
-        Self::parse(key).map(|(key, _)| key)
+        let mut made = Self::EMPTY;
+        (made.fill(key) != Filled::Not).then_some(made)
     }
 
-    /// The same; also answers whether it is ASCII without control characters.
-    #[inline(always)]
-    pub(crate) fn parse(key: &[u8]) -> Option<(Self, bool)> {
+    /// Makes an empty key this one, where it stands: moving a key about costs more than
+    /// making it.
+    #[inline]
+    pub(crate) fn fill(&mut self, key: &[u8]) -> Filled {
         if key.is_empty() || key.len() > KEY_BYTES {
-            return None;
+            return Filled::Not;
         }
-        let mut words = [0; KEY_WORDS];
         let (mut hash, mut is_plain) = (key.len() as u64, true);
         let mut take = |place: &mut u64, word: u64, bytes: usize| {
             *place = word;
@@ -40,19 +48,19 @@ impl Key {
             is_plain &= are_plain(u64::from_le(word) | behind);
         };
         let (whole, last) = words_of(key);
-        for (place, raw) in words.iter_mut().zip(whole) {
+        for (place, raw) in self.words.iter_mut().zip(whole) {
             take(place, u64::from_ne_bytes(*raw), BYTES_PER_WORD);
         }
-        if let (Some(place), Some(last)) = (words.get_mut(whole.len()), last) {
+        if let (Some(place), Some(last)) = (self.words.get_mut(whole.len()), last) {
             take(place, last, key.len() % BYTES_PER_WORD);
         }
-        let key = Self {
-            words,
-            length: key.len(),
-            // Zero is the tag of a slot that was never used.
-            hash: hash | 1,
-        };
-        Some((key, is_plain))
+        self.length = key.len();
+        // Zero is the tag of a slot that was never used.
+        self.hash = hash | 1;
+        match is_plain {
+            true => Filled::Plain,
+            false => Filled::Odd,
+        }
     }
 
     /// Its length in bytes.
@@ -68,6 +76,18 @@ impl Key {
     pub(super) fn words(&self) -> &[u64] {
         &self.words[..self.length.div_ceil(BYTES_PER_WORD)]
     }
+}
+
+/// What a key was filled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Filled {
+    /// ASCII without control characters.
+    Plain,
+    /// Something else of the right length.
+    Odd,
+    /// Nothing: it is empty or too long.
+    Not,
 }
 
 /// Whether all eight bytes are from `0x20` to `0x7e`.
@@ -138,7 +158,7 @@ mod tests {
                 for byte in 0..=u8::MAX {
                     let mut text = vec![b'~'; length];
                     text[place] = byte;
-                    let (_, is_plain) = Key::parse(&text).unwrap();
+                    let is_plain = { Key::EMPTY }.fill(&text) == Filled::Plain;
                     let expected = (0x20..0x7f).contains(&byte);
                     assert_eq!(is_plain, expected, "{byte:#x} at {place} of {length}");
                 }

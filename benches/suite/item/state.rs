@@ -112,7 +112,7 @@ fn case(
         if races { ", racing writer" } else { "" }
     );
     let rounds = match races {
-        true => plan.some_rounds(1, 15, 60),
+        true => plan.some_rounds(1, 10, 60),
         false => plan.batch_rounds(),
     };
     let case = batches_beside(plan, rounds, label, contenders, |contender, begins| {
