@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "${1:-}" = --prove ]; then
     command -v valgrind >/dev/null || { echo "instructions: nothing proved without valgrind"; exit 0; }
-    if output=$(cargo bench --quiet --bench instructions -- --halve 2>&1); then
+    if output=$(cargo bench --quiet --bench instructions -- --halve lock-unlock begin-end 2>&1); then
         echo "$output"
         echo "instructions: halved budgets were not exceeded: the check cannot fail" >&2
         exit 1

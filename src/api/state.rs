@@ -80,7 +80,7 @@ impl SharedStateManager {
     /// The shared state of a segment. Every handle of the segment sees the same.
     ///
     /// # Errors
-    /// [`SegmentError::ForkedHandle`].
+    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     pub fn open(segment: &Segment) -> Result<Self, StateError> {
         let session = Arc::clone(segment.session());
         session.core().check()?;
@@ -104,8 +104,8 @@ impl SharedStateManager {
     /// it takes the writers' lock, which it waits for as a write does.
     ///
     /// # Errors
-    /// [`StateError::InvalidKey`], [`SegmentError::ForkedHandle`], `Corrupt`; of that lock
-    /// [`StateError::TimedOut`] and [`SegmentError::Full`] (threads).
+    /// [`StateError::InvalidKey`], [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`; of that lock
+    /// [`StateError::TimedOut`] and [`SegmentError::Full`](crate::SegmentError::Full) (threads).
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
         let mut value = Vec::new();
         Ok(self.get_into(key, &mut value)?.then_some(value))
@@ -133,8 +133,8 @@ impl SharedStateManager {
     ///
     /// # Errors
     /// [`StateError::InvalidKey`], [`StateError::TooLong`], [`StateError::Full`] (512
-    /// keys), [`StateError::TimedOut`], [`StateError::Nested`], [`SegmentError::Full`]
-    /// (threads), [`SegmentError::ForkedHandle`], `Corrupt`.
+    /// keys), [`StateError::TimedOut`], [`StateError::Nested`], [`SegmentError::Full`](crate::SegmentError::Full)
+    /// (threads), [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`.
     pub fn set(&self, key: &str, value: impl AsRef<[u8]>) -> Result<(), StateError> {
         let value = value.as_ref();
         check_value(key, value)?;

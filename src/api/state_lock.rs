@@ -72,7 +72,8 @@ impl<'a> Locked<'a> {
     /// One write of a value is the whole transaction.
     pub(super) fn commit_one(&self, name: &str, write: &Write<'_>) -> Result<(), StateError> {
         self.check()?;
-        self.table().commit_one(write).map_err(|why| match why {
+        let committed = self.table().commit(core::slice::from_ref(write));
+        committed.map(drop).map_err(|why| match why {
             NotCommitted::Corrupt(corrupt) => self.corrupt(corrupt),
             NotCommitted::Full => StateError::Full {
                 keys: vec![name.into()],

@@ -72,6 +72,9 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
     /// Makes all writes visible at once; by the holder of the lock. Answers whether
     /// anything was written.
     pub(crate) fn commit(&self, writes: &[Write<'_>]) -> Result<bool, NotCommitted> {
+        if let [write] = writes {
+            return self.commit_one(write);
+        }
         let seen = self.mark().commit;
         let plan = self.plan(writes, seen)?;
         if plan.is_empty() {
@@ -81,15 +84,17 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
         Ok(true)
     }
 
-    /// The same for one write of a value; allocates nothing.
-    pub(crate) fn commit_one(&self, write: &Write<'_>) -> Result<(), NotCommitted> {
+    /// The same for one write; allocates nothing.
+    fn commit_one(&self, write: &Write<'_>) -> Result<bool, NotCommitted> {
         let seen = self.mark().commit;
         match self.plan_one(write, seen, |_| false)? {
-            Some(planned) => self.publish(&[planned], seen),
-            None if write.value.is_none() => {}
-            None => return Err(NotCommitted::Full),
+            Some(planned) => {
+                self.publish(&[planned], seen);
+                Ok(true)
+            }
+            None if write.value.is_none() => Ok(false),
+            None => Err(NotCommitted::Full),
         }
-        Ok(())
     }
 
     /// Fills the planned versions and publishes them, after the commit `seen`.
