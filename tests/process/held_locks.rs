@@ -26,8 +26,8 @@ fn locks_of_two_segments_are_given_back_in_any_order_and_their_order_is_known() 
         }
         let middle = held.drain(3..MANY - 1).rev().collect::<Vec<_>>();
         drop(middle);
-        for index in 3..MANY - 1 {
-            assert_eq!(locks[index].holder(), None);
+        for lock in &locks[3..MANY - 1] {
+            assert_eq!(lock.holder(), None);
         }
         for index in [0, 1, 2, MANY - 1] {
             assert!(locks[index].holder().is_some(), "{index}");
