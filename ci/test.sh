@@ -10,7 +10,7 @@ cargo test --features loom --lib loom_tests -- --nocapture
 for example in quick_start two_processes coordination; do
     cargo run --quiet --example "$example"
 done
-cargo bench --bench suite -- --test >target/bench-test.md
+cargo bench --bench suite -- --test >/dev/null
 ci/instructions.sh
 ci/instructions.sh --prove
 cargo run --quiet --release -- demo
