@@ -66,13 +66,13 @@ fn a_lock_taken_at_once_is_as_recursive_as_any() {
             assert_is!(lock.try_lock(), Err(LockError::Recursive { .. }));
             drop(guard);
         }
-        // In a thread that has never taken one, and in one that ends holding it.
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                drop(lock.lock().unwrap());
-                std::mem::forget(lock.lock().unwrap());
-            });
+        // In a thread that has never taken one, and that ends holding it.
+        let leaking = lock.clone();
+        let thread = std::thread::spawn(move || {
+            drop(leaking.lock().unwrap());
+            std::mem::forget(leaking.lock().unwrap());
         });
+        thread.join().unwrap();
         assert!(lock.lock().unwrap().previous_owner_died());
     });
 }
