@@ -7,7 +7,7 @@ use super::memory::Loom;
 use super::model::{Model, kill_sweep};
 use super::world::{Actor, NEVER, World};
 use crate::table::commit::Write;
-use crate::table::entry::Key;
+use crate::table::key::Key;
 use crate::table::store::{Found, Mark, Moved, Store, Watched};
 
 /// Two slots; a key of one word and a value of one.

@@ -89,15 +89,15 @@ where
         if let Some(record) = core.tables().processes.get(slot) {
             let pid = core.pid;
             record.pid.store(u64::from(pid), Ordering::Relaxed);
-            // Zero: not known, and then nobody signals it.
-            let start = process::own_start_time().unwrap_or(0);
+            // A start of zero: not known, and then nobody signals it.
+            let (start, namespace) = process::own_identity();
             record.start_time.store(start, Ordering::Relaxed);
-            let namespace = process::pid_namespace().unwrap_or(0);
             record.pid_namespace.store(namespace, Ordering::Relaxed);
         }
         Ok(Arc::new(core))
     }
 
+    #[inline]
     pub(crate) fn tables(&self) -> &Layout<M> {
         self.opened.body()
     }
@@ -115,10 +115,12 @@ where
     }
 
     /// Whether this is the process that made the handle, not a forked child of it.
+    #[inline]
     pub(crate) fn is_forked(&self) -> bool {
         fork::fork_count() != self.forks
     }
 
+    #[inline]
     pub(crate) fn check(&self) -> Result<(), SegmentError> {
         if self.is_forked() {
             return Err(SegmentError::ForkedHandle);

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::core::deadline;
+use crate::api::core::{Core, deadline};
 use crate::api::lock_order;
 use crate::api::lock_wait::{self, Waiting};
 use crate::api::names::{describe, index_of};
@@ -15,6 +15,7 @@ use crate::api::threads;
 use crate::api::trace;
 use crate::error::{LockError, SegmentError};
 use crate::note::{Kind, Note};
+use crate::segment::Within;
 use crate::sync::mutex::{Acquired, Busy, Mutex, NotLocked};
 use crate::sync::{Env, Owner, Real};
 
@@ -41,6 +42,8 @@ use crate::sync::{Env, Owner, Real};
 #[derive(Clone)]
 pub struct CrossProcessLock {
     session: Arc<Session>,
+    /// Its word, at hand.
+    word: Within<Core, Mutex<Real>>,
     index: usize,
     name: String,
     denies_disorder: bool,
@@ -59,6 +62,7 @@ impl CrossProcessLock {
         let names = &session.core().tables().lock_names;
         let index = index_of(session.core(), names, "locks", name)?;
         Ok(Self {
+            word: Within::new(session.core(), |core| &core.tables().locks[index]),
             session,
             index,
             name: name.into(),
@@ -91,23 +95,40 @@ impl CrossProcessLock {
     /// give up, [`LockError::OrderViolation`] with [`deny_disorder`](Self::deny_disorder),
     /// [`LockError::Recursive`], [`SegmentError::Full`] (threads),
     /// [`SegmentError::ForkedHandle`], `Corrupt`.
+    #[inline]
     pub fn lock(&self) -> Result<LockGuard<'_>, LockError> {
-        self.lock_until(None)
+        match self.lock_at_once() {
+            Some(guard) => Ok(guard),
+            None => self.lock_until(None),
+        }
     }
 
     /// Takes the lock if that is possible within the timeout.
     ///
     /// # Errors
     /// [`LockError::TimedOut`] with the holder; else as [`lock`](Self::lock).
+    #[inline]
     pub fn lock_timeout(&self, timeout: Duration) -> Result<LockGuard<'_>, LockError> {
-        self.lock_until(Some(timeout))
+        match self.lock_at_once() {
+            Some(guard) => Ok(guard),
+            None => self.lock_until(Some(timeout)),
+        }
     }
 
     /// Takes the lock if it is free now (or its owner is dead).
     ///
     /// # Errors
     /// [`LockError::WouldBlock`] with the holder; else as [`lock`](Self::lock).
+    #[inline]
     pub fn try_lock(&self) -> Result<LockGuard<'_>, LockError> {
+        match self.take_near(|_| true) {
+            Some(guard) => Ok(guard),
+            None => self.try_lock_held(),
+        }
+    }
+
+    #[cold]
+    fn try_lock_held(&self) -> Result<LockGuard<'_>, LockError> {
         let core = self.session.core();
         let me = threads::owner(core)?;
         match self.word().try_lock(me, core.as_ref()) {
@@ -128,6 +149,26 @@ impl CrossProcessLock {
         self.word().owner().map(|owner| describe(core, owner))
     }
 
+    /// The common case: it is free, and this thread, which has taken locks before, holds
+    /// none, or only such as were held before when this one was taken.
+    #[inline]
+    fn lock_at_once(&self) -> Option<LockGuard<'_>> {
+        let order = |held| {
+            let tables = self.word.whole().tables();
+            tables.order.is_known(held, self.index)
+        };
+        self.take_near(order)
+    }
+
+    /// Takes it if it is free, and noting that it is held needs no search.
+    #[inline]
+    fn take_near(&self, holds: impl FnMut(usize) -> bool) -> Option<LockGuard<'_>> {
+        let take = |me| self.word.take_free(me);
+        let (me, acquired) = threads::take_near(self.word.whole(), self.index, holds, take)?;
+        Some(self.noted_guard(me, acquired))
+    }
+
+    #[cold]
     fn lock_until(&self, timeout: Option<Duration>) -> Result<LockGuard<'_>, LockError> {
         let core = self.session.core();
         let me = threads::owner(core)?;
@@ -177,7 +218,12 @@ impl CrossProcessLock {
     }
 
     fn guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
-        threads::took(self.session.core(), self.index);
+        threads::took(self.word.whole(), self.index);
+        self.noted_guard(me, acquired)
+    }
+
+    #[inline]
+    fn noted_guard(&self, me: Owner, acquired: Acquired) -> LockGuard<'_> {
         let guard = LockGuard {
             lock: self,
             me,
@@ -185,14 +231,20 @@ impl CrossProcessLock {
             not_send: PhantomData,
         };
         if acquired.previous_owner_died {
-            self.session.core().note_owner_died(self.index, me, true);
-            trace::owner_died(|| self.name.clone());
+            self.tell_owner_died(me);
         }
         guard
     }
 
+    #[cold]
+    fn tell_owner_died(&self, me: Owner) {
+        self.session.core().note_owner_died(self.index, me, true);
+        trace::owner_died(|| self.name.clone());
+    }
+
+    #[inline]
     pub(crate) fn word(&self) -> &Mutex<Real> {
-        &self.session.core().tables().locks[self.index]
+        &self.word
     }
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
@@ -266,10 +318,12 @@ impl LockGuard<'_> {
 }
 
 impl Drop for LockGuard<'_> {
+    #[inline]
     fn drop(&mut self) {
+        let core = self.lock.word.whole();
         // A forked child never unlocks for its parent.
-        if !self.lock.session.core().is_forked() {
-            threads::gave(self.lock.session.core(), self.lock.index);
+        if !core.is_forked() {
+            threads::gave(core, self.lock.index);
             let _ = self.lock.word().unlock(self.me);
         }
     }

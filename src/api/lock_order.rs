@@ -18,6 +18,9 @@ use crate::table::order::{Culprit, Step};
 /// if that closes a circle and `denies` is set; the first time of each pair is recorded.
 pub(super) fn check(core: &Arc<Core>, wanted: usize, denies: bool) -> Result<(), LockError> {
     let tables = core.tables();
+    if threads::all_held(core, |held| tables.order.is_known(held, wanted)) {
+        return Ok(());
+    }
     let mut refused = Ok(());
     for held in threads::held(core) {
         let Step::Closes { way, is_new } = tables.order.step(held, wanted) else {

@@ -48,6 +48,7 @@ pub(crate) mod session;
 pub(crate) mod signals;
 pub(crate) mod state;
 pub(crate) mod state_keys;
+mod state_lock;
 mod state_typed;
 pub(crate) mod state_watch;
 pub(crate) mod status;

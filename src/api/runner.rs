@@ -15,11 +15,13 @@ use crate::api::view::{Target, View};
 use crate::error::{CoordinationError, SegmentError};
 use crate::note::{Kind, Note, OWN};
 use crate::phase::{Mode, Phase};
+use crate::segment::Within;
 use crate::sync::{Env, Real};
 use crate::table::control::Control;
 use crate::table::inflight::Look;
 use crate::table::join::Claim;
 use crate::table::runner::{Runner as Record, Texts};
+use crate::table::scope::Scope;
 
 /// A runner: this process, registered under an id, counted by every phase.
 ///
@@ -46,6 +48,9 @@ use crate::table::runner::{Runner as Record, Texts};
 /// ```
 pub struct Runner {
     session: Arc<Session>,
+    /// The group's scope and this runner's record, at hand.
+    group: Within<Core, Scope<Real>>,
+    record: Within<Core, Record<Real>>,
     slot: usize,
     /// Of the slot.
     generation: u16,
@@ -67,8 +72,11 @@ impl Runner {
         group_generation: u32,
         id: &str,
     ) -> Self {
+        let core = session.core();
         Self {
             session: Arc::clone(session),
+            group: Within::new(core, |core| &core.tables().group.scope),
+            record: Within::new(core, |core| &core.tables().group.runners[claim.slot]),
             slot: claim.slot,
             generation: claim.generation,
             group_generation,
@@ -99,7 +107,8 @@ impl Runner {
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
         let (group, own) = self.controls();
-        group.is_shutting_down() || own.is_shutting_down() || self.left.load(Ordering::Relaxed)
+        // Without a branch between the loads.
+        group.any_shutting_down(own) | self.left.load(Ordering::Relaxed)
     }
 
     /// The furthest phase of the group's and this runner's own shutdown; Complete once
@@ -265,10 +274,7 @@ impl Runner {
 
     #[inline]
     pub(crate) fn controls(&self) -> (Control, Control) {
-        (
-            self.tables().group.scope.control(),
-            self.record().own.control(),
-        )
+        (self.group.control(), self.record.own.control())
     }
 
     /// The outcome of all, the record of this runner. Records of everybody in every
@@ -294,19 +300,22 @@ impl Runner {
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
     }
+    #[inline]
     pub(crate) fn core(&self) -> &Arc<Core> {
-        self.session.core()
+        self.record.whole()
     }
     pub(super) fn tables(&self) -> &Tables {
         self.core().tables()
     }
+    #[inline]
     pub(crate) fn record(&self) -> &Record<Real> {
-        &self.tables().group.runners[self.slot]
+        &self.record
     }
     pub(super) fn texts(&self) -> &Texts<Real> {
         &self.tables().texts[self.slot]
     }
     /// Slot and its generation.
+    #[inline]
     pub(crate) fn key(&self) -> (usize, u16) {
         (self.slot, self.generation)
     }

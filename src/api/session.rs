@@ -106,6 +106,7 @@ impl Session {
         }))
     }
 
+    #[inline]
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }

@@ -4,21 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::core::deadline;
-use crate::api::names::describe;
+use crate::api::core::Core;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
 use crate::api::state_keys::keys_of;
+use crate::api::state_lock::Locked;
 use crate::api::state_watch::StateWatch;
-use crate::api::threads;
 use crate::api::transaction::StateTransaction;
-use crate::error::{SegmentError, StateError};
+use crate::error::StateError;
 use crate::layout::ENTRY_WORDS;
 use crate::limits::{KEY_BYTES, MAX_KEYS, STATE_LOCK_MICROS, VALUE_BYTES};
-use crate::sync::mutex::NotLocked;
-use crate::sync::{Env, Owner, Real};
-use crate::table::entry::{Key, Target};
-use crate::table::store::{Found, Mark, Moved, Store, undisturbed};
+use crate::segment::Within;
+use crate::sync::Real;
+use crate::table::commit::Write;
+use crate::table::entry::Target;
+use crate::table::key::{Filled, Key};
+use crate::table::store::{Found, Mark, Moved, Store};
 
 pub(crate) type StateTable = Store<Real, MAX_KEYS, ENTRY_WORDS>;
 
@@ -58,7 +59,9 @@ pub(crate) type StateTable = Store<Real, MAX_KEYS, ENTRY_WORDS>;
 #[derive(Clone)]
 pub struct SharedStateManager {
     session: Arc<Session>,
-    lock_timeout: Duration,
+    /// Its table, at hand.
+    pub(super) table: Within<Core, StateTable>,
+    pub(super) lock_timeout: Duration,
 }
 
 /// One key of the shared state.
@@ -77,11 +80,12 @@ impl SharedStateManager {
     /// The shared state of a segment. Every handle of the segment sees the same.
     ///
     /// # Errors
-    /// [`SegmentError::ForkedHandle`].
+    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     pub fn open(segment: &Segment) -> Result<Self, StateError> {
         let session = Arc::clone(segment.session());
         session.core().check()?;
         Ok(Self {
+            table: Within::new(session.core(), |core| &core.tables().store),
             session,
             lock_timeout: Duration::from_micros(STATE_LOCK_MICROS),
         })
@@ -100,8 +104,8 @@ impl SharedStateManager {
     /// it takes the writers' lock, which it waits for as a write does.
     ///
     /// # Errors
-    /// [`StateError::InvalidKey`], [`SegmentError::ForkedHandle`], `Corrupt`; of that lock
-    /// [`StateError::TimedOut`] and [`SegmentError::Full`] (threads).
+    /// [`StateError::InvalidKey`], [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`; of that lock
+    /// [`StateError::TimedOut`] and [`SegmentError::Full`](crate::SegmentError::Full) (threads).
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
         let mut value = Vec::new();
         Ok(self.get_into(key, &mut value)?.then_some(value))
@@ -113,11 +117,15 @@ impl SharedStateManager {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn get_into(&self, key: &str, value: &mut Vec<u8>) -> Result<bool, StateError> {
-        let found = self.copy(&checked(key)?, value)?;
-        if found == Found::Absent {
-            value.clear();
+        let mut wanted = Key::EMPTY;
+        fill(&mut wanted, key)?;
+        match self.copy(&wanted, value)? {
+            Found::Present(_) => Ok(true),
+            Found::Absent => {
+                value.clear();
+                Ok(false)
+            }
         }
-        Ok(found != Found::Absent)
     }
 
     /// Puts a value (up to 1024 bytes), whether or not there was one. Waits for other
@@ -125,10 +133,16 @@ impl SharedStateManager {
     ///
     /// # Errors
     /// [`StateError::InvalidKey`], [`StateError::TooLong`], [`StateError::Full`] (512
-    /// keys), [`StateError::TimedOut`], [`StateError::Nested`], [`SegmentError::Full`]
-    /// (threads), [`SegmentError::ForkedHandle`], `Corrupt`.
+    /// keys), [`StateError::TimedOut`], [`StateError::Nested`], [`SegmentError::Full`](crate::SegmentError::Full)
+    /// (threads), [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`.
     pub fn set(&self, key: &str, value: impl AsRef<[u8]>) -> Result<(), StateError> {
-        self.transaction(|tx| tx.set(key, value))
+        let value = value.as_ref();
+        check_value(key, value)?;
+        let write = Write {
+            key: checked(key)?,
+            value: Some(value),
+        };
+        Locked::take(self)?.commit_one(key, &write)
     }
 
     /// Deletes a key. Answers whether it was there.
@@ -213,7 +227,7 @@ impl SharedStateManager {
         &self,
         write: impl FnOnce(&mut StateTransaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let locked = self.lock()?;
+        let locked = Locked::take(self)?;
         let mut transaction = StateTransaction::begin(&locked);
         let answer = write(&mut transaction)?;
         transaction.commit()?;
@@ -268,49 +282,33 @@ impl SharedStateManager {
     }
 
     /// Copies a value.
+    #[inline]
     pub(crate) fn copy(&self, key: &Key, into: &mut impl Target) -> Result<Found, StateError> {
         let table = self.table();
         self.read(|mark| table.read_at(mark, key, into))
     }
 
     /// Reads without a lock, or else, so that it ends, with it.
+    #[inline]
     fn read<T>(&self, mut read: impl FnMut(Mark) -> Result<T, Moved>) -> Result<T, StateError> {
-        let core = self.session.core();
-        core.check()?;
-        if let Some(done) = self.table().attempt(&mut read) {
-            return Ok(done);
+        self.table.whole().check()?;
+        match self.table.attempt(&mut read) {
+            Some(done) => Ok(done),
+            None => self.read_locked(read),
         }
-        let locked = self.lock()?;
-        locked.read(read)
     }
 
-    fn lock(&self) -> Result<Locked<'_>, StateError> {
-        let core = self.session.core();
-        let me = threads::owner(core)?;
-        let began = core.now();
-        let until = deadline(core.as_ref(), Some(self.lock_timeout));
-        match self.table().lock(me, core.as_ref(), until) {
-            Ok(()) => Ok(Locked { manager: self, me }),
-            Err(NotLocked::TimedOut { waited_for }) => Err(StateError::TimedOut {
-                waited: Duration::from_micros(core.now().saturating_sub(began)),
-                holder: describe(core, waited_for),
-            }),
-            // Nobody calls this wait off, and no condition variable is about.
-            Err(NotLocked::Recursive | NotLocked::NotOurs | NotLocked::CalledOff) => {
-                Err(StateError::Nested)
-            }
-            Err(NotLocked::Corrupt { word }) => Err(SegmentError::Corrupt {
-                what: format!("lock of the shared state: word {word:#010x}"),
-            }
-            .into()),
-        }
+    #[cold]
+    fn read_locked<T>(&self, read: impl FnMut(Mark) -> Result<T, Moved>) -> Result<T, StateError> {
+        Locked::take(self)?.read(read)
     }
 
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
     }
+    #[inline]
     pub(crate) fn table(&self) -> &StateTable {
-        &self.session.core().tables().store
+        &self.table
     }
 }
 
@@ -322,52 +320,29 @@ impl fmt::Debug for SharedStateManager {
     }
 }
 
-/// The writers' lock, held until this is dropped.
-pub(crate) struct Locked<'a> {
-    manager: &'a SharedStateManager,
-    me: Owner,
-}
-
-impl Locked<'_> {
-    pub(crate) fn table(&self) -> &StateTable {
-        self.manager.table()
-    }
-
-    /// Reads what cannot move, as nobody else writes.
-    pub(crate) fn read<T>(
-        &self,
-        mut read: impl FnMut(Mark) -> Result<T, Moved>,
-    ) -> Result<T, StateError> {
-        let core = self.manager.session.core();
-        Ok(undisturbed(read(self.table().mark())).map_err(|corrupt| core.corrupt(corrupt))?)
-    }
-
-    /// A forked child must not write for its parent.
-    pub(crate) fn check(&self) -> Result<(), StateError> {
-        Ok(self.manager.session.core().check()?)
-    }
-
-    pub(crate) fn corrupt(&self, corrupt: crate::table::Corrupt) -> StateError {
-        self.manager.session.core().corrupt(corrupt).into()
-    }
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        // A forked child never unlocks for its parent.
-        if !self.manager.session.core().is_forked() {
-            self.table().unlock(self.me);
-        }
-    }
-}
-
 /// The rule for keys.
 pub(crate) fn checked(key: &str) -> Result<Key, StateError> {
-    let problem = match Key::new(key.as_bytes()) {
-        Some(_) if key.chars().any(char::is_control) => "it has a control character",
-        Some(good) => return Ok(good),
-        None if key.is_empty() => "it is empty",
-        None => "it is too long",
+    let mut made = Key::EMPTY;
+    fill(&mut made, key)?;
+    Ok(made)
+}
+
+/// The same where the key stands.
+#[inline]
+fn fill(made: &mut Key, key: &str) -> Result<(), StateError> {
+    match made.fill(key.as_bytes()) {
+        Filled::Plain => Ok(()),
+        filled => odd(key, filled),
+    }
+}
+
+#[cold]
+fn odd(key: &str, filled: Filled) -> Result<(), StateError> {
+    let problem = match filled {
+        Filled::Not if key.is_empty() => "it is empty",
+        Filled::Not => "it is too long",
+        _ if key.chars().any(char::is_control) => "it has a control character",
+        _ => return Ok(()),
     };
     Err(StateError::InvalidKey {
         key: key.chars().take(KEY_BYTES).collect(),

@@ -72,8 +72,9 @@ impl StateTransaction<'_> {
         };
         let mut value = T::zeroed();
         let mut exact = Exact::new(bytes_of_mut(&mut value));
-        exact.begin(bytes.len());
-        exact.put(&bytes);
+        if let Some(room) = exact.room(bytes.len()) {
+            room.copy_from_slice(&bytes);
+        }
         sized(key, bytes.len(), value).map(Some)
     }
 

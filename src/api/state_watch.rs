@@ -8,7 +8,8 @@ use crate::api::pollable::Notifier;
 use crate::api::state::{SharedStateManager, checked};
 use crate::api::waiting::{Look, Wait};
 use crate::error::{CoordinationError, StateError};
-use crate::table::entry::{Key, Nothing};
+use crate::table::entry::Nothing;
+use crate::table::key::Key;
 use crate::table::store::{Found, Watched};
 
 /// Watches one key. Every write and deletion of it since the last look is a change;

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use crate::api::state::{Locked, check_value, checked};
+use crate::api::state::{check_value, checked};
+use crate::api::state_lock::Locked;
 use crate::error::StateError;
 use crate::table::commit::{NotCommitted, Write};
-use crate::table::entry::Key;
+use crate::table::key::Key;
 use crate::table::store::Found;
 
 /// Writes that become visible together; given to the closure of

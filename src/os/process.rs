@@ -3,18 +3,30 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::SysconfVar;
 
-use crate::os::{clock, signal};
+use crate::os::{clock, fork, signal};
 
-/// The random number of this boot of the host, the same in all containers.
+/// The random number of this boot of the host, the same in all containers. Read once by a
+/// process, which does not outlive a boot.
 ///
 /// # Errors
 /// `/proc/sys/kernel/random/boot_id` cannot be read or is not a UUID.
 pub(crate) fn boot_id() -> io::Result<[u8; 16]> {
+    static KNOWN: OnceLock<[u8; 16]> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(*known);
+    }
+    let read = read_boot_id()?;
+    Ok(*KNOWN.get_or_init(|| read))
+}
+
+fn read_boot_id() -> io::Result<[u8; 16]> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     parse_uuid(&text)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "boot_id is not a UUID"))
@@ -84,7 +96,37 @@ pub(crate) fn is_stopped(pid: u32, start_time: u64) -> bool {
     let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else {
         return false;
     };
-    parse_start_time(&stat) == Some(start_time) && matches!(parse_state(&stat), Some(b'T' | b't'))
+    // The state first: what has the number and the start time after it had them before.
+    matches!(parse_state(&stat), Some(b'T' | b't'))
+        && matches!(self::start_time(pid), Ok(Some(known)) if known == start_time)
+}
+
+/// When this process started and the inode of its pid namespace, 0 for what cannot be
+/// known now. Neither changes, so both are read once by a process, and again by a forked child.
+pub(crate) fn own_identity() -> (u64, u64) {
+    /// For which process the others are right: its number and those of forks before it, and
+    /// one bit so that it is not 0.
+    static KNOWN_FOR: AtomicU64 = AtomicU64::new(0);
+    static START: AtomicU64 = AtomicU64::new(0);
+    static NAMESPACE: AtomicU64 = AtomicU64::new(0);
+    let pid = std::process::id();
+    let process = u64::from(fork::fork_count()) << 33 | u64::from(pid) << 1 | 1;
+    if KNOWN_FOR.load(Ordering::Acquire) == process {
+        return (
+            START.load(Ordering::Relaxed),
+            NAMESPACE.load(Ordering::Relaxed),
+        );
+    }
+    let known = (own_start_time().unwrap_or(0), pid_namespace().unwrap_or(0));
+    if known.0 == 0 || known.1 == 0 {
+        // It may be known another time.
+        return known;
+    }
+    START.store(known.0, Ordering::Relaxed);
+    NAMESPACE.store(known.1, Ordering::Relaxed);
+    // Threads that race here store the same values twice.
+    KNOWN_FOR.store(process, Ordering::Release);
+    known
 }
 
 /// The inode of this process's pid namespace: equal numbers mean comparable pids.
@@ -198,6 +240,11 @@ mod tests {
         let own = start_time(std::process::id()).unwrap();
         assert_eq!(own, Some(own_start_time().unwrap()));
         assert_eq!(start_time(u32::MAX).unwrap(), None);
+        for _ in 0..2 {
+            let (start, namespace) = own_identity();
+            assert_eq!(Some(start), own);
+            assert_eq!(namespace, pid_namespace().unwrap());
+        }
     }
 
     #[test]

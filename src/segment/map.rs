@@ -6,9 +6,12 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::{align_of, needs_drop, size_of};
+use core::ops::Deref;
+use core::ptr::NonNull;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -61,6 +64,7 @@ impl<B: Body> Pages<B> {
         unsafe { &*header }
     }
 
+    #[inline]
     fn body(&self) -> &B {
         let body = self.raw.as_ptr().wrapping_add(HEADER_BYTES).cast::<B>();
         // SAFETY:
@@ -204,5 +208,82 @@ impl<B> fmt::Debug for ReadMap<B> {
             .debug_struct("ReadMap")
             .field("raw", &self.pages.raw)
             .finish()
+    }
+}
+
+/// A part of what an `Arc` keeps, one load away: hot paths do not walk from handle to
+/// attachment to mapping to table each time.
+pub(crate) struct Within<O, T> {
+    whole: Arc<O>,
+    /// Somewhere in what `whole` keeps.
+    part: NonNull<T>,
+}
+
+impl<O, T> Within<O, T> {
+    /// Finds the part.
+    pub(crate) fn new(whole: &Arc<O>, find: impl for<'a> FnOnce(&'a O) -> &'a T) -> Self {
+        Self {
+            whole: Arc::clone(whole),
+            part: NonNull::from(find(whole)),
+        }
+    }
+
+    /// What it is a part of.
+    #[inline]
+    pub(crate) fn whole(&self) -> &Arc<O> {
+        &self.whole
+    }
+}
+
+impl<O, T> Deref for Within<O, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY:
+        // - `find` made it from a shared borrow of `whole`, of any lifetime: it is valid for
+        //   as long as `whole` could be borrowed, which is as long as `self` lives;
+        // - what an `Arc` keeps stays where it is, and is borrowed mutably or moved out
+        //   only by the last `Arc` to it, which is not another one while ours is there.
+        unsafe { self.part.as_ref() }
+    }
+}
+
+impl<O, T> Clone for Within<O, T> {
+    fn clone(&self) -> Self {
+        Self {
+            whole: Arc::clone(&self.whole),
+            part: self.part,
+        }
+    }
+}
+
+impl<O, T> fmt::Debug for Within<O, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Within").field(&self.part).finish()
+    }
+}
+
+// SAFETY: it is an `Arc<O>` and, in effect, a `&T`: sent where both may be sent.
+unsafe impl<O: Send + Sync, T: Sync> Send for Within<O, T> {}
+
+// SAFETY: a shared one gives out `&Arc<O>` and `&T`.
+unsafe impl<O: Send + Sync, T: Sync> Sync for Within<O, T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_lives_as_long_as_a_part_of_it_does() {
+        let whole = Arc::new((1_u32, String::from("two")));
+        let part = Within::new(&whole, |whole| &whole.1);
+        let (again, weak) = (part.clone(), Arc::downgrade(&whole));
+        drop(whole);
+        drop(part);
+        assert_eq!(&*again, "two");
+        assert_eq!(again.whole().0, 1);
+        drop(again);
+        assert!(weak.upgrade().is_none());
     }
 }

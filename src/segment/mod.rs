@@ -19,6 +19,7 @@ mod tests;
 pub(crate) use create::{create, open_or_create};
 pub(crate) use directory::Directory;
 pub(crate) use header::{Body, fingerprint};
+pub(crate) use map::Within;
 pub(crate) use name::SegmentName;
 pub(crate) use open::{Observed, Opened, Options, observe, open, open_token};
 pub(crate) use remove::{remove, take_back};

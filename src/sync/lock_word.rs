@@ -29,9 +29,16 @@ pub(super) enum Holder {
 pub(super) struct State(pub(super) u32);
 
 impl State {
+    #[inline]
     pub(super) fn owned_by(owner: Owner) -> Self {
         let slot = (u32::from(owner.slot) + 1) & SLOT;
         Self(TAG | u32::from(owner.generation) << GENERATION_SHIFT | slot)
+    }
+
+    /// The same as `holder() == Holder::Thread(owner)`, for an owner of a possible slot.
+    #[inline]
+    pub(super) fn is_owned_by(self, owner: Owner) -> bool {
+        self.0 & !(WAITERS | INCONSISTENT) == Self::owned_by(owner).0
     }
 
     pub(super) fn holder(self) -> Holder {
@@ -88,6 +95,14 @@ mod tests {
             let state = State::owned_by(owner);
             assert!(state.holder() == Holder::Thread(owner));
             assert!(state.with_waiters().after_death().holder() == Holder::Thread(owner));
+            assert!(
+                state.is_owned_by(owner) && state.with_waiters().after_death().is_owned_by(owner)
+            );
+            let other = Owner {
+                generation: generation ^ 1,
+                ..owner
+            };
+            assert!(!state.is_owned_by(other) && !State(FREE).is_owned_by(owner));
         }
     }
 

@@ -161,17 +161,24 @@ impl<M: Mem> Mutex<M> {
         env: &impl Env<M>,
         until: u64,
     ) -> Result<Acquired, NotLocked> {
+        match self.take_free(me) {
+            Some(acquired) => Ok(acquired),
+            None => self.lock_watched(me, env, until, &()),
+        }
+    }
+
+    /// Takes the lock if it is free, whole, and nobody waits: the step that is all there
+    /// is to an uncontended lock.
+    #[inline]
+    pub(crate) fn take_free(&self, me: Owner) -> Option<Acquired> {
         let mine = State::owned_by(me).0;
         // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): pairs with `unlock`.
-        match self
-            .word
+        self.word
             .compare_exchange(FREE, mine, Ordering::Acquire, Ordering::Relaxed)
-        {
-            Ok(_) => Ok(Acquired {
+            .is_ok()
+            .then_some(Acquired {
                 previous_owner_died: false,
-            }),
-            Err(_) => self.lock_watched(me, env, until, &()),
-        }
+            })
     }
 
     /// The same on the contended path, with something to be done before each sleep.
@@ -240,7 +247,7 @@ impl<M: Mem> Mutex<M> {
     pub(crate) fn unlock(&self, me: Owner) -> Released {
         // Relaxed: while we own it, only WAITERS moves, and the swap tells that.
         let seen = State(self.word.load(Ordering::Relaxed));
-        if seen.holder() != Holder::Thread(me) {
+        if !seen.is_owned_by(me) {
             return Released::NotOurs;
         }
         // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): pairs with `lock`, `take`.

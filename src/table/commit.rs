@@ -6,7 +6,7 @@ use crate::sync::mutex::NotLocked;
 use crate::sync::{Env, Mem, Owner, Word};
 
 use super::Corrupt;
-use super::entry::Key;
+use super::key::Key;
 use super::store::{Moved, Store, undisturbed};
 
 /// One key of a transaction, written or deleted. Each key at most once.
@@ -37,6 +37,12 @@ struct Planned<'a> {
 }
 
 impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
+    /// Takes the writers' lock if it is free and whole: nothing is to be made whole then.
+    #[inline]
+    pub(crate) fn lock_free(&self, me: Owner) -> bool {
+        self.writing.take_free(me).is_some()
+    }
+
     /// Takes the writers' lock, and makes whole what a dead writer left.
     pub(crate) fn lock(&self, me: Owner, env: &impl Env<M>, until: u64) -> Result<(), NotLocked> {
         let acquired = self.writing.lock(me, env, until)?;
@@ -66,22 +72,44 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
     /// Makes all writes visible at once; by the holder of the lock. Answers whether
     /// anything was written.
     pub(crate) fn commit(&self, writes: &[Write<'_>]) -> Result<bool, NotCommitted> {
+        if let [write] = writes {
+            return self.commit_one(write);
+        }
         let seen = self.mark().commit;
         let plan = self.plan(writes, seen)?;
         if plan.is_empty() {
             return Ok(false);
         }
+        self.publish(&plan, seen);
+        Ok(true)
+    }
+
+    /// The same for one write; allocates nothing.
+    fn commit_one(&self, write: &Write<'_>) -> Result<bool, NotCommitted> {
+        let seen = self.mark().commit;
+        match self.plan_one(write, seen, |_| false)? {
+            Some(planned) => {
+                self.publish(&[planned], seen);
+                Ok(true)
+            }
+            None if write.value.is_none() => Ok(false),
+            None => Err(NotCommitted::Full),
+        }
+    }
+
+    /// Fills the planned versions and publishes them, after the commit `seen`.
+    fn publish(&self, plan: &[Planned<'_>], seen: u64) {
         let next = seen.wrapping_add(1);
         // SYNC POINT store-reuse (models: loom_tests/store.rs): pairs with the second looks of
         // readers. Who sees a store from here on sees that `seen` was published.
         M::fence(Ordering::Release);
-        self.place_tags(&plan);
-        for Planned { slot, version, .. } in &plan {
+        self.place_tags(plan);
+        for Planned { slot, version, .. } in plan {
             self.entries[*slot].stamp(*version, next);
         }
         // SYNC POINT store-reuse (models: loom_tests/store.rs): who sees a word sees the stamp.
         M::fence(Ordering::Release);
-        for planned in &plan {
+        for planned in plan {
             let Write { key, value } = planned.write;
             self.entries[planned.slot].fill(planned.version, key, *value);
         }
@@ -89,7 +117,6 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
         self.head.commit.store(next, Ordering::Release);
         self.bells
             .ring(plan.iter().map(|planned| planned.write.key.hash()));
-        Ok(true)
     }
 
     /// Finds room for everything before anything is touched.
@@ -100,24 +127,38 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
     ) -> Result<Vec<Planned<'a>>, NotCommitted> {
         let mut plan: Vec<Planned<'a>> = Vec::with_capacity(writes.len());
         for write in writes {
-            let taken = |slot| plan.iter().any(|planned| planned.slot == slot);
-            let place = undisturbed(self.place(&write.key, commit, taken));
-            let place = match place.map_err(NotCommitted::Corrupt)? {
-                Some(place) => place,
-                None if write.value.is_none() => continue,
-                None => return Err(NotCommitted::Full),
+            let taken = |slot| {
+                plan.iter()
+                    .any(|planned: &Planned<'_>| planned.slot == slot)
             };
-            if write.value.is_none() && !place.is_there {
-                continue;
+            match self.plan_one(write, commit, taken)? {
+                Some(planned) => plan.push(planned),
+                None if write.value.is_none() => {}
+                None => return Err(NotCommitted::Full),
             }
+        }
+        Ok(plan)
+    }
+
+    /// Where one write goes; `None` for a value that there is no room for, and for the
+    /// deletion of what is not there.
+    fn plan_one<'a>(
+        &self,
+        write: &'a Write<'a>,
+        commit: u64,
+        taken: impl Fn(usize) -> bool,
+    ) -> Result<Option<Planned<'a>>, NotCommitted> {
+        let place = undisturbed(self.place(&write.key, commit, taken));
+        let place = place.map_err(NotCommitted::Corrupt)?;
+        let place = place.filter(|place| write.value.is_some() || place.is_there);
+        Ok(place.map(|place| {
             let entry = &self.entries[place.slot];
-            plan.push(Planned {
+            Planned {
                 slot: place.slot,
                 version: entry.idle(entry.current(commit)),
                 write,
-            });
-        }
-        Ok(plan)
+            }
+        }))
     }
 
     /// The slot that holds the key, else one that it can be put in: with its own tag, or

@@ -49,6 +49,7 @@ pub(crate) struct Ask {
 }
 
 impl Control {
+    #[inline]
     pub(crate) const fn from_raw(raw: u64) -> Self {
         Self(raw)
     }
@@ -63,6 +64,12 @@ impl Control {
     #[inline]
     pub(crate) const fn is_shutting_down(self) -> bool {
         self.0 & STAGE != Phase::Running as u64
+    }
+    /// The same of any of two, by one comparison.
+    #[inline]
+    pub(crate) const fn any_shutting_down(self, other: Self) -> bool {
+        const { assert!(Phase::Running as u64 == 0) };
+        (self.0 | other.0) & STAGE != 0
     }
     /// Whether new work is refused. Hostile stage bits refuse.
     #[inline]
@@ -93,6 +100,7 @@ impl Control {
     pub(crate) const fn code(self) -> ReasonCode {
         ReasonCode::from_bits((self.0 & CODE) >> CODE_SHIFT)
     }
+    #[inline]
     pub(crate) const fn epoch(self) -> u32 {
         (self.0 >> EPOCH_SHIFT) as u32 & EPOCH_MASK
     }
@@ -184,6 +192,9 @@ mod tests {
             assert!(control.stage().is_err());
             assert!(control.refuses_work());
             assert!(control.is_shutting_down());
+            let running = Control::from_raw(0).reopened();
+            assert!(control.any_shutting_down(running) && running.any_shutting_down(control));
+            assert!(!running.any_shutting_down(running));
         }
         assert_eq!(Control::from_raw(0).renewing().phase(), Ok(Phase::Complete));
     }

@@ -21,110 +21,54 @@ use crate::limits::KEY_BYTES;
 use crate::segment::shared;
 use crate::sync::{Mem, Word};
 
+use super::key::{BYTES_PER_WORD, Key, words_of};
+
 /// The stamp of a version whose writer died: greater than every commit.
 pub(super) const ABORTED: u64 = u64::MAX;
 
 const PRESENT: u64 = 1;
 const KEY_SHIFT: u32 = 1;
 const KEY_MASK: u64 = 0xff;
+/// That there is one, and of which length.
+const KEY_BITS: u64 = PRESENT | KEY_MASK << KEY_SHIFT;
 const VALUE_SHIFT: u32 = 9;
 const VALUE_MASK: u64 = 0xffff_ffff;
 
-const BYTES_PER_WORD: usize = size_of::<u64>();
-pub(crate) const KEY_WORDS: usize = KEY_BYTES / BYTES_PER_WORD;
-
-/// A key as words, and its hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    words: [u64; KEY_WORDS],
-    length: usize,
-    hash: u64,
-}
-
-impl Key {
-    /// `None` unless the key has 1 to `KEY_BYTES` bytes.
-    pub(crate) fn new(key: &[u8]) -> Option<Self> {
-        if key.is_empty() || key.len() > KEY_BYTES {
-            return None;
-        }
-        let mut words = [0; KEY_WORDS];
-        for (word, bytes) in words.iter_mut().zip(words_of(key)) {
-            *word = bytes;
-        }
-        let mut hash = key.len() as u64;
-        for word in &words[..key.len().div_ceil(BYTES_PER_WORD)] {
-            // A multiplication mixes upwards, the shift brings it down again.
-            hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            hash ^= hash >> 32;
-        }
-        Some(Self {
-            words,
-            length: key.len(),
-            // Zero is the tag of a slot that was never used.
-            hash: hash | 1,
-        })
-    }
-
-    pub(super) const fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    fn words(&self) -> &[u64] {
-        &self.words[..self.length.div_ceil(BYTES_PER_WORD)]
-    }
-}
-
-fn words_of(bytes: &[u8]) -> impl Iterator<Item = u64> {
-    bytes.chunks(BYTES_PER_WORD).map(|chunk| {
-        let mut raw = [0; BYTES_PER_WORD];
-        raw[..chunk.len()].copy_from_slice(chunk);
-        u64::from_ne_bytes(raw)
-    })
-}
+/// Words of a cache line.
+const LINE: usize = 8;
 
 /// Where a value is copied to. A copy may turn out torn and begin again.
 pub(crate) trait Target {
-    fn begin(&mut self, length: usize);
-    fn put(&mut self, bytes: &[u8]);
+    /// Room for a value of so many bytes; `None` if they are not wanted.
+    fn room(&mut self, length: usize) -> Option<&mut [u8]>;
 }
 
 impl Target for Vec<u8> {
-    fn begin(&mut self, length: usize) {
-        self.clear();
-        self.reserve(length);
-    }
-    fn put(&mut self, bytes: &[u8]) {
-        self.extend_from_slice(bytes);
+    #[inline]
+    fn room(&mut self, length: usize) -> Option<&mut [u8]> {
+        // One that is used again for values of the same length is not cleared before.
+        self.resize(length, 0);
+        Some(self)
     }
 }
 
 /// A place for a value of known length; of another one only the length is kept.
 pub(crate) struct Exact<'a> {
     into: &'a mut [u8],
-    filled: usize,
     pub(crate) length: usize,
 }
 
 impl<'a> Exact<'a> {
     pub(crate) fn new(into: &'a mut [u8]) -> Self {
-        Self {
-            into,
-            filled: 0,
-            length: 0,
-        }
+        Self { into, length: 0 }
     }
 }
 
 impl Target for Exact<'_> {
-    fn begin(&mut self, length: usize) {
-        (self.filled, self.length) = (0, length);
-    }
-    fn put(&mut self, bytes: &[u8]) {
-        let end = self.filled + bytes.len();
-        if let Some(place) = self.into.get_mut(self.filled..end) {
-            place.copy_from_slice(bytes);
-        }
-        self.filled = end;
+    #[inline]
+    fn room(&mut self, length: usize) -> Option<&mut [u8]> {
+        self.length = length;
+        (self.into.len() == length).then_some(&mut *self.into)
     }
 }
 
@@ -132,8 +76,10 @@ impl Target for Exact<'_> {
 pub(crate) struct Nothing;
 
 impl Target for Nothing {
-    fn begin(&mut self, _length: usize) {}
-    fn put(&mut self, _bytes: &[u8]) {}
+    #[inline]
+    fn room(&mut self, _length: usize) -> Option<&mut [u8]> {
+        None
+    }
 }
 
 /// What a version says.
@@ -179,19 +125,20 @@ pub(super) struct Current {
 impl<M: Mem, const WORDS: usize> Entry<M, WORDS> {
     /// The version that is current in the snapshot of commit `at`; `None` if both are
     /// younger: the snapshot is gone.
+    #[inline]
     pub(super) fn current(&self, at: u64) -> Option<Current> {
-        let [a, b] = [0, 1].map(|index| {
-            let stamp = self.stamps[index].load(Ordering::Relaxed);
-            (stamp <= at && stamp != ABORTED).then_some(Current { index, stamp })
+        // One more than each stamp, 0 for one that is in no snapshot: ABORTED wraps to it.
+        let [a, b] = [0, 1].map(|index: usize| {
+            let next = self.stamps[index].load(Ordering::Relaxed).wrapping_add(1);
+            if next.wrapping_sub(1) <= at { next } else { 0 }
         });
-        match (a, b) {
-            (Some(a), Some(b)) if b.stamp > a.stamp => Some(b),
-            (Some(a), _) => Some(a),
-            (None, b) => b,
-        }
+        let (index, next) = if b > a { (1, b) } else { (0, a) };
+        let stamp = next.wrapping_sub(1);
+        (next != 0).then_some(Current { index, stamp })
     }
 
     /// Whether what was read of a version since is of that version.
+    #[inline]
     pub(super) fn stands(&self, current: Current) -> bool {
         // SYNC POINT store-reuse (models: loom_tests/store.rs): pairs with the fences of `Store::commit`.
         M::fence(Ordering::Acquire);
@@ -215,14 +162,21 @@ impl<M: Mem, const WORDS: usize> Entry<M, WORDS> {
     }
 
     /// Copies the value if the version is this key's. Answers whether it is.
+    #[inline]
     pub(super) fn copy(&self, current: Current, key: &Key, into: &mut impl Target) -> bool {
-        let Some(meta) = self.meta(current).filter(|m| m.key_length() == key.length) else {
+        let version = &self.versions[current.index & 1];
+        let meta = Meta(version.meta.load(Ordering::Relaxed));
+        if current.stamp == 0 || meta.0 & KEY_BITS != Meta::new(key.length(), 0).0 {
+            return false;
+        }
+        let wanted = key.words();
+        let Some((head, rest)) = version.words.split_at_checked(wanted.len()) else {
             return false;
         };
-        let words = &self.versions[current.index].words;
-        let (head, rest) = words.split_at(key.words().len());
-        let same = |(word, wanted): (&M::U64, &u64)| word.load(Ordering::Relaxed) == *wanted;
-        if !head.iter().zip(key.words()).all(same) {
+        let differ = |(word, wanted): (&M::U64, &u64)| word.load(Ordering::Relaxed) ^ *wanted;
+        let is_other = head.iter().zip(wanted).map(differ).fold(0, |a, b| a | b);
+        // Longer than there is room for it is no value, but somebody's bytes.
+        if is_other != 0 || meta.value_length() > rest.len() * BYTES_PER_WORD {
             return false;
         }
         copy_bytes::<M>(rest, meta.value_length(), into);
@@ -257,11 +211,18 @@ impl<M: Mem, const WORDS: usize> Entry<M, WORDS> {
         let Some(value) = value else {
             return version.meta.store(0, Ordering::Relaxed);
         };
-        let meta = Meta::new(key.length, value.len());
+        let meta = Meta::new(key.length(), value.len());
         version.meta.store(meta.0, Ordering::Relaxed);
-        let filling = key.words().iter().copied().chain(words_of(value));
-        for (word, filled) in version.words.iter().zip(filling) {
-            word.store(filled, Ordering::Relaxed);
+        let (head, rest) = version.words.split_at(key.words().len().min(WORDS));
+        for (word, filled) in head.iter().zip(key.words()) {
+            word.store(*filled, Ordering::Relaxed);
+        }
+        let (whole, last) = words_of(value);
+        for (word, filled) in rest.iter().zip(whole) {
+            word.store(u64::from_ne_bytes(*filled), Ordering::Relaxed);
+        }
+        if let (Some(word), Some(last)) = (rest.get(whole.len()), last) {
+            word.store(last, Ordering::Relaxed);
         }
     }
 
@@ -275,19 +236,30 @@ impl<M: Mem, const WORDS: usize> Entry<M, WORDS> {
     }
 }
 
+#[inline]
 fn copy_bytes<M: Mem>(words: &[M::U64], length: usize, into: &mut impl Target) {
-    into.begin(length);
-    let mut left = length;
     let words = &words[..length.div_ceil(BYTES_PER_WORD).min(words.len())];
-    // A cache line at a time, so that the target is asked for room less often.
-    for line in words.chunks(8) {
-        let mut bytes = [0; 8 * BYTES_PER_WORD];
-        for (place, word) in bytes.chunks_exact_mut(BYTES_PER_WORD).zip(line) {
-            place.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+    let Some(room) = into.room(length) else {
+        return;
+    };
+    let (places, rest) = room.as_chunks_mut::<BYTES_PER_WORD>();
+    let whole = places.len().min(words.len());
+    let (places, (words, last)) = (&mut places[..whole], words.split_at(whole));
+    // A cache line at a time, without a look at the end in between.
+    let (place_lines, places) = places.as_chunks_mut::<LINE>();
+    let (word_lines, words) = words.as_chunks::<LINE>();
+    for (places, words) in place_lines.iter_mut().zip(word_lines) {
+        for (place, word) in places.iter_mut().zip(words) {
+            *place = word.load(Ordering::Relaxed).to_ne_bytes();
         }
-        let some = left.min(line.len() * BYTES_PER_WORD);
-        into.put(&bytes[..some]);
-        left -= some;
+    }
+    for (place, word) in places.iter_mut().zip(words) {
+        *place = word.load(Ordering::Relaxed).to_ne_bytes();
+    }
+    if let Some(last) = last.first() {
+        let bytes = last.load(Ordering::Relaxed).to_ne_bytes();
+        let some = rest.len();
+        rest.copy_from_slice(&bytes[..some]);
     }
 }
 

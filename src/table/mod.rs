@@ -16,6 +16,7 @@ pub(crate) mod inflight;
 pub(crate) mod join;
 pub(crate) mod journal;
 pub(crate) mod journal_record;
+pub(crate) mod key;
 pub(crate) mod member;
 pub(crate) mod names;
 pub(crate) mod order;

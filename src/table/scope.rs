@@ -71,6 +71,7 @@ pub(crate) struct Deadlines {
 }
 
 impl<M: Mem> Scope<M> {
+    #[inline]
     pub(crate) fn control(&self) -> Control {
         Control::from_raw(self.control.load(Ordering::Acquire))
     }

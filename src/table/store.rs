@@ -49,7 +49,8 @@ use crate::sync::{Env, Mem, Word};
 
 use super::Corrupt;
 use super::bells::Bells;
-use super::entry::{Entry, Key, Nothing, Target};
+use super::entry::{Entry, Nothing, Target};
+use super::key::Key;
 
 /// The words that readers look at first.
 #[repr(C)]
@@ -108,6 +109,7 @@ pub(crate) enum Watched {
 
 impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
     /// The snapshot of now.
+    #[inline]
     pub(crate) fn mark(&self) -> Mark {
         // In this order: see the module.
         let shape = self.head.shape.load(Ordering::Acquire);
@@ -117,6 +119,7 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
     }
 
     /// Reads one key in a snapshot.
+    #[inline]
     pub(crate) fn read_at(
         &self,
         mark: Mark,
@@ -149,6 +152,7 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
 
     /// Tries to read until a snapshot stands still for it. After `READ_TRIES` the caller
     /// may ask again under the writers' lock.
+    #[inline]
     pub(crate) fn attempt<T>(&self, mut read: impl FnMut(Mark) -> Result<T, Moved>) -> Option<T> {
         for _ in 0..limits::READ_TRIES {
             if let Ok(done) = read(self.mark()) {
@@ -214,9 +218,10 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
     }
 
     /// The slots in which a key is searched, each once.
+    #[inline]
     pub(crate) fn path(key: &Key) -> impl Iterator<Item = usize> {
         let first = (key.hash() >> 1) as usize % N;
-        (first..N).chain(0..first)
+        (0..N).map(move |step| (first + step) % N)
     }
 
     /// The writers' lock, for the reaper.

@@ -5,7 +5,7 @@ use super::survivor::SECONDS;
 use crate::api::seat::Seat;
 use crate::sync::Env;
 use crate::table::commit::Write;
-use crate::table::entry::Key;
+use crate::table::key::Key;
 use crate::table::store::Found;
 
 use super::memory::Faulty;

@@ -29,6 +29,7 @@ mod fork_rest;
 mod full_tables;
 mod generations;
 mod handlers;
+mod held_locks;
 mod hostile_bytes;
 mod hostile_calls;
 mod instance;

@@ -1,7 +1,7 @@
 //! The system calls that the raw contenders consist of.
 
 use std::ptr;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -40,9 +40,9 @@ struct Waited {
     reserved: u32,
 }
 
-/// Sleeps while both words hold what is expected, at most until `until`. May return for
+/// Sleeps while all words hold what is expected, at most until `until`. May return for
 /// no reason; at once where the kernel has no futex_waitv (before 5.16).
-pub fn wait2(words: [(&AtomicU32, u32); 2], until: u64) {
+pub fn wait_any<const N: usize>(words: [(&AtomicU32, u32); N], until: u64) {
     const SHARED_32_BITS: u32 = 2;
     let words = words.map(|(word, expected)| Waited {
         expected: u64::from(expected),
@@ -72,6 +72,34 @@ pub fn wait2(words: [(&AtomicU32, u32); 2], until: u64) {
 
 /// Wakes all who sleep on the word.
 pub fn wake_all(word: &AtomicU32) {
+    wake(word, i32::MAX);
+}
+
+/// Wakes as many who sleep on the word.
+pub fn wake(word: &AtomicU32, count: i32) {
     // SAFETY: the kernel does not access the word of a wake; the address is a live atomic's.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) };
+}
+
+/// The least lock that sleeps: 0 free, 1 taken, 2 taken and somebody may sleep. It knows
+/// nothing of deaths.
+pub struct Lock(AtomicU32);
+
+impl Lock {
+    pub fn lock(&self) {
+        let taken = self
+            .0
+            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_err() {
+            while self.0.swap(2, Ordering::Acquire) != 0 {
+                wait(&self.0, 2, None);
+            }
+        }
+    }
+
+    pub fn unlock(&self) {
+        if self.0.swap(0, Ordering::Release) == 2 {
+            wake(&self.0, 1);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The words that the benchmark's own processes share: orders, the raw contenders, stamps.
+//! The words that the benchmark's own processes share: orders, raw contenders, stamps.
 
 use std::fs::File;
 use std::ops::Deref;
@@ -9,10 +9,16 @@ use std::time::Duration;
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::Fallible;
-use crate::futex;
+use crate::peer::raw_sync;
+use crate::peer::shared_map::SharedMap;
+use crate::raw::futex;
+use crate::raw::pthread;
 
 /// Most processes that fit.
 pub const MOST: usize = 512;
+
+/// The longest sleep of an ebbtide waiter.
+const BOUND_NANOS: u64 = 1_000_000_000;
 
 /// A value with its own cache lines.
 #[repr(C, align(128))]
@@ -21,7 +27,7 @@ pub struct Line<T>(pub T);
 /// The shared page; all zero at first.
 #[repr(C)]
 pub struct Page {
-    /// `round << 3 | task`.
+    /// `round << 16 | what it is with << 8 | task`.
     order: Line<AtomicU32>,
     /// How many have got ready for a round, over all rounds.
     pub ready: Line<Tally>,
@@ -29,41 +35,21 @@ pub struct Page {
     pub done: Line<Tally>,
     /// The raw one-word broadcast: all sleep until it moves.
     pub told: Line<AtomicU32>,
-    /// Never moves: a second word to sleep on.
+    /// These never move: further words to sleep on.
     quiet: Line<AtomicU32>,
+    still: Line<AtomicU32>,
+    /// Moves when those who work until told otherwise are to stop.
+    pub stop: Line<AtomicU32>,
     pub barrier: Line<Barrier>,
-    /// When each process saw the end of what it waited for.
+    pub lock: Line<futex::Lock>,
+    pub robust: Line<pthread::Mutex>,
+    pub condition: Line<pthread::Condition>,
+    pub pthread_barrier: Line<pthread::Barrier>,
+    pub raw_event: Line<raw_sync::Area>,
+    pub raw_mutex: Line<raw_sync::Area>,
+    /// When each process saw the end of what it waited for, or how much it did.
     stamps: [Line<AtomicU64>; MOST],
-}
-
-/// What all are to do in a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// Sleep on the raw word.
-    Told = 1,
-    /// The same by futex_waitv, with a second word and a time limit.
-    ToldOfTwo,
-    /// Wait for an ebbtide shutdown.
-    Observe,
-    /// Sleep on the raw word, then three raw barriers.
-    Barriers,
-    /// The same by futex_waitv, with a second word and a time limit.
-    BarriersOfTwo,
-    /// A whole ebbtide shutdown.
-    Shutdown,
-    Exit,
-}
-
-impl Task {
-    const ALL: [Self; 7] = [
-        Self::Told,
-        Self::ToldOfTwo,
-        Self::Observe,
-        Self::Barriers,
-        Self::BarriersOfTwo,
-        Self::Shutdown,
-        Self::Exit,
-    ];
+    pub map: Line<SharedMap>,
 }
 
 /// Counts arrivals and tells the parent of the last.
@@ -132,6 +118,14 @@ impl Barrier {
 }
 
 impl Page {
+    /// Makes the objects that zero is no good for; by the parent, before it has children.
+    pub fn make(&self, all: usize) {
+        self.robust.0.make(true);
+        self.condition.0.make();
+        self.pthread_barrier.0.make(all as u32);
+        self.map.0.make();
+    }
+
     /// Sleeps while a word holds a value.
     pub fn sleep(&self, word: &AtomicU32, expected: u32) {
         futex::wait(word, expected, None);
@@ -140,43 +134,59 @@ impl Page {
     /// The same with futex_waitv, as an ebbtide waiter sleeps: on a second word, too, and
     /// for 1 s at most.
     pub fn sleep_on_two(&self, word: &AtomicU32, expected: u32) {
-        const BOUND_NANOS: u64 = 1_000_000_000;
         let words = [(word, expected), (&self.quiet.0, 0)];
-        futex::wait2(words, futex::now() + BOUND_NANOS);
+        futex::wait_any(words, futex::now() + BOUND_NANOS);
     }
 
-    /// Gives an order; rounds are numbered from 1.
-    pub fn give(&self, round: u32, task: Task) {
-        self.order
-            .0
-            .store(round << 3 | task as u32, Ordering::Release);
+    /// The same on two more words, as a runner does who has done its part of a phase.
+    pub fn sleep_on_three(&self, word: &AtomicU32, expected: u32) {
+        let words = [(word, expected), (&self.quiet.0, 0), (&self.still.0, 0)];
+        futex::wait_any(words, futex::now() + BOUND_NANOS);
+    }
+
+    /// Tells all who sleep on the raw word.
+    pub fn tell(&self) {
+        self.told.0.fetch_add(1, Ordering::AcqRel);
+        futex::wake_all(&self.told.0);
+    }
+
+    /// Gives an order; rounds are numbered from 1, and repeat after 65536.
+    pub fn give(&self, round: u32, order: u16) {
+        let word = round << 16 | u32::from(order);
+        self.order.0.store(word, Ordering::Release);
         futex::wake_all(&self.order.0);
     }
 
     /// Sleeps until there is an order for a round after `round`.
-    pub fn next(&self, round: u32) -> (u32, Task) {
+    pub fn next(&self, round: u32) -> u16 {
         loop {
-            let order = self.order.0.load(Ordering::Acquire);
-            let task = Task::ALL.into_iter().find(|task| *task as u32 == order & 7);
-            match task {
-                Some(task) if order >> 3 != round => return (order >> 3, task),
-                _ => futex::wait(&self.order.0, order, None),
+            let word = self.order.0.load(Ordering::Acquire);
+            if word >> 16 != round & 0xffff {
+                return word as u16;
             }
+            futex::wait(&self.order.0, word, None);
         }
     }
 
     /// Records that process `index` has seen the end, now.
     pub fn stamp(&self, index: usize) {
-        self.stamps[index].0.store(futex::now(), Ordering::Release);
+        self.note(index, futex::now());
+    }
+
+    /// Records a number of process `index`.
+    pub fn note(&self, index: usize, number: u64) {
+        self.stamps[index].0.store(number, Ordering::Release);
+    }
+
+    /// What the first `all` processes have recorded.
+    pub fn notes(&self, all: usize) -> impl Iterator<Item = u64> {
+        let stamps = self.stamps[..all].iter();
+        stamps.map(|stamp| stamp.0.load(Ordering::Acquire))
     }
 
     /// When the last of `all` processes saw the end.
     pub fn last(&self, all: usize) -> u64 {
-        let stamps = self.stamps[..all].iter();
-        stamps
-            .map(|stamp| stamp.0.load(Ordering::Acquire))
-            .max()
-            .unwrap_or(0)
+        self.notes(all).max().unwrap_or(0)
     }
 }
 
@@ -203,7 +213,8 @@ impl Deref for Mapped {
         // SAFETY:
         // - the mapping is page-aligned, as large as a Page, writable, and lives as long
         //   as `self`; nobody shortens the file;
-        // - a Page is atomics only: all bytes are valid, and others may change them.
+        // - a Page is atomics, and cells that are reached through their own rules: all
+        //   bytes are valid, and others may change them.
         unsafe { &*self.0.as_mut_ptr().cast::<Page>() }
     }
 }
