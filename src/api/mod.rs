@@ -1,6 +1,7 @@
 //! What a process does: attach, register, run work, shut down, look.
 
 pub(crate) mod barrier;
+pub(crate) mod check;
 mod completion;
 pub(crate) mod condvar;
 pub(crate) mod coordinator;
@@ -28,6 +29,7 @@ pub(crate) mod options;
 pub(crate) mod outcome;
 pub(crate) mod process;
 pub(crate) mod reactor;
+mod repair;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod resource;
@@ -53,7 +55,9 @@ pub(crate) mod view_locks;
 pub(crate) mod view_rendezvous;
 pub(crate) mod waiting;
 
+pub use crate::table::check::{Gravity, Invariant};
 pub use barrier::{BarrierPassed, CrossProcessBarrier};
+pub use check::{CheckReport, Finding};
 pub use condvar::CrossProcessCondvar;
 pub use coordinator::{Initiation, RunnerHandle, ShutdownCoordinator};
 pub use detector::{DeadlockDetector, HeldLock, OrderViolation, WantedLock};

@@ -45,19 +45,19 @@ pub(crate) enum Passed {
 }
 
 #[repr(C)]
-struct Place<M: Mem> {
-    word: M::U64,
+pub(super) struct Place<M: Mem> {
+    pub(super) word: M::U64,
     /// Process slot of its holder, for the name of who broke it.
-    process: M::U64,
+    pub(super) process: M::U64,
 }
 
 /// A barrier with `N` places.
 #[repr(C)]
 pub(crate) struct Barrier<M: Mem, const N: usize = MAX_PLACES> {
-    control: M::U64,
+    pub(super) control: M::U64,
     /// How many pass together; 0: nobody has said so yet.
-    parties: M::U64,
-    places: [Place<M>; N],
+    pub(super) parties: M::U64,
+    pub(super) places: [Place<M>; N],
 }
 
 impl<M: Mem, const N: usize> Barrier<M, N> {

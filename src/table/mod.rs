@@ -5,6 +5,7 @@
 pub(crate) mod barrier;
 pub(crate) mod barrier_word;
 mod bells;
+pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod control;
 pub(crate) mod entry;
