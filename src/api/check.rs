@@ -98,6 +98,8 @@ impl Segment {
     /// nobody and takes some milliseconds; where something looks wrong it looks again,
     /// and tells only what stands unmoved, so steps under way are no findings.
     ///
+    /// Of each invariant at most 100 findings are told.
+    ///
     /// Another process may break the segment or die at any time, so an answer is of the
     /// time of the call.
     ///
@@ -182,24 +184,27 @@ fn torn(fault: &SegmentError) -> CheckReport {
 /// What stands unmoved in several looks.
 pub(crate) fn suspicions<M: Mem, W: Witness<M>>(tables: &Layout<M>, witness: &W) -> Vec<Suspicion> {
     let mut standing = look(tables, witness);
-    let mut again = |pause| {
-        if !standing.is_empty() {
-            std::thread::sleep(pause);
-            let seen: HashSet<Suspicion> = look(tables, witness).into_iter().collect();
-            standing.retain(|suspicion| seen.contains(suspicion));
+    let pauses = PAUSES.into_iter().chain([CIRCLE_PAUSE]);
+    for pause in pauses {
+        if standing.is_empty() || pause == CIRCLE_PAUSE && !is_circle_alone(&standing) {
+            break;
         }
-        let circle = |s: &Suspicion| s.invariant == Invariant::Dependency;
-        standing.iter().any(circle)
-    };
-    let mut has_circle = false;
-    for pause in PAUSES {
-        has_circle = again(pause);
-    }
-    if has_circle {
-        again(CIRCLE_PAUSE);
+        std::thread::sleep(pause);
+        let seen: HashSet<Suspicion> = look(tables, witness).into_iter().collect();
+        standing.retain(|suspicion| seen.contains(suspicion));
     }
     standing.sort_by_key(|suspicion| (suspicion.invariant, suspicion.at.1));
     standing
+}
+
+/// Whether a circle of dependencies is all that is broken. If it is not, it need not be
+/// known so exactly.
+fn is_circle_alone(standing: &[Suspicion]) -> bool {
+    let mut broken = standing
+        .iter()
+        .filter(|s| s.gravity == Gravity::Broken)
+        .peekable();
+    broken.peek().is_some() && broken.all(|s| s.invariant == Invariant::Dependency)
 }
 
 fn look<M: Mem, W: Witness<M>>(tables: &Layout<M>, witness: &W) -> Vec<Suspicion> {

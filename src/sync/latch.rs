@@ -155,6 +155,12 @@ impl<M: Mem, const WORDS: usize> Text<M, WORDS> {
         (String::from_utf8_lossy(&bytes).into_owned(), copied)
     }
 
+    /// Whatever words, for tests.
+    #[cfg(test)]
+    pub(crate) fn write_raw(&self, words: &[u64]) {
+        self.latch.write(words);
+    }
+
     /// What no writer writes, if it is that. A text that moves under the eye has no fault.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let mut words = [0; WORDS];

@@ -19,6 +19,12 @@ pub(crate) struct LockLook {
 }
 
 impl<M: Mem> Mutex<M> {
+    /// Whatever bytes, for tests.
+    #[cfg(test)]
+    pub(crate) fn write_raw(&self, raw: u32) {
+        self.word().store(raw, Ordering::Release);
+    }
+
     /// One load.
     pub(crate) fn look(&self) -> LockLook {
         let state = State(self.word().load(Ordering::Acquire));

@@ -59,7 +59,7 @@ pub(crate) struct Entry<M: Mem> {
 /// One event with its ring of `N` entries.
 #[repr(C)]
 pub(crate) struct EventLog<M: Mem, const N: usize = EVENT_RING> {
-    resets: M::U64,
+    pub(super) resets: M::U64,
     pub(crate) event: Event<M>,
     writer: Mutex<M>,
     _pad: M::U32,

@@ -32,7 +32,7 @@ pub(crate) struct Group<M: Mem, const N: usize> {
     _pad: M::U32,
     /// Dense, so that a scan of 128 runners reads 16 cache lines; each word is written
     /// once per phase.
-    members: [M::U64; N],
+    pub(super) members: [M::U64; N],
     pub(crate) runners: [Runner<M>; N],
 }
 

@@ -26,7 +26,7 @@ use super::stamp::Stamp;
 #[repr(C)]
 pub(crate) struct Scope<M: Mem> {
     /// On its own cache line: every runner reads it all the time.
-    control: CachePadded<M::U64>,
+    pub(super) control: CachePadded<M::U64>,
     /// When each phase was entered; the first is the start of the budget.
     pub(super) entered: [Stamp<M>; 4],
     /// Microseconds granted by `extend`.

@@ -35,7 +35,7 @@ const KEEPER_SHIFT: u32 = 48;
 /// One process slot.
 #[repr(C)]
 pub(crate) struct Process<M: Mem> {
-    word: M::U64,
+    pub(super) word: M::U64,
     /// As the process sees itself; for people and for signals, with `start_time`.
     pub(crate) pid: M::U64,
     pub(crate) start_time: M::U64,

@@ -21,6 +21,12 @@ impl<M: Mem> Stamp<M> {
         unpack(self.0.load(Ordering::Acquire), epoch)
     }
 
+    /// Whatever bytes, for tests.
+    #[cfg(test)]
+    pub(super) fn write_raw(&self, raw: u64) {
+        self.0.store(raw, Ordering::Release);
+    }
+
     /// As it stands.
     pub(super) fn raw(&self) -> u64 {
         self.0.load(Ordering::Acquire)

@@ -26,7 +26,7 @@ const PROCESS_SHIFT: u32 = 32;
 #[repr(C)]
 pub(crate) struct Thread<M: Mem> {
     pub(crate) life: M::Life,
-    word: M::U64,
+    pub(super) word: M::U64,
     _pad: [M::U64; 7],
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Threads<M: Mem, const N: usize> {
     /// One more than the highest slot ever used.
     pub(super) high_water: M::U64,
     _pad: [M::U64; 7],
-    slots: [Thread<M>; N],
+    pub(super) slots: [Thread<M>; N],
 }
 
 impl<M: Mem, const N: usize> Threads<M, N> {

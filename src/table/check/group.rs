@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::phase::Phase;
 use crate::sync::latch::Text;
-use crate::sync::{Mem, Pulse, Word};
+use crate::sync::{Mem, Word};
 use crate::table::control::{EPOCH_MASK, Stage};
 use crate::table::group::Group;
 use crate::table::inflight::{CLOSED, COUNT, GENERATION_SHIFT};
@@ -294,7 +294,7 @@ fn advance<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
         Err(_) => false,
     };
     let witness = look.witness;
-    let lives = |process: usize| matches!(witness.process_pulse(process), Pulse::Alive(_));
+    let lives = |slot: usize| standing(roll.processes, slot, witness) == Standing::Living;
     if is_under_way && !roll.processes.occupied().any(lives) {
         let what = "is under way, and nobody is left to go on";
         look.left(Invariant::Advance, At("group", 0), what, &[control.raw()]);

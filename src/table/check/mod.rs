@@ -37,6 +37,10 @@ pub(crate) use store::store;
 /// How far ahead of the clock a time may be: some are made strictly newer than another.
 const SLACK_MICROS: u64 = 1_000_000;
 
+/// Suspicions of one invariant that one look keeps: a segment full of garbage has tens of
+/// thousands, and nobody reads them.
+const MOST: usize = 100;
+
 /// Words that a suspicion follows from.
 pub(crate) const EVIDENCE: usize = 4;
 
@@ -86,6 +90,8 @@ pub(crate) struct Suspicion {
 pub(crate) struct Look<'a, W> {
     pub(crate) witness: &'a W,
     pub(crate) found: Vec<Suspicion>,
+    /// How many of each invariant.
+    counts: [usize; Invariant::ALL.len() + 1],
 }
 
 impl<'a, W> Look<'a, W> {
@@ -93,6 +99,7 @@ impl<'a, W> Look<'a, W> {
         Self {
             witness,
             found: Vec::new(),
+            counts: [0; Invariant::ALL.len() + 1],
         }
     }
 
@@ -103,6 +110,11 @@ impl<'a, W> Look<'a, W> {
         what: &'static str,
         words: &[u64],
     ) {
+        let of_it = &mut self.counts[usize::from(invariant.number())];
+        if *of_it == MOST {
+            return;
+        }
+        *of_it += 1;
         let mut evidence = [0; EVIDENCE];
         for (place, word) in evidence.iter_mut().zip(words) {
             *place = *word;
@@ -176,3 +188,6 @@ fn is_dead<M: Mem, const T: usize>(
     let word = threads.word(usize::from(owner.slot));
     matches!(witness.thread_pulse(owner), Pulse::Dead).then(|| word.raw())
 }
+
+#[cfg(test)]
+mod tests;
