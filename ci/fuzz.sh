@@ -20,6 +20,12 @@ trap 'rm -rf /dev/shm/ebbtide-fuzz-*' EXIT
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}"
 for target in "${targets[@]}"; do
     echo "fuzzing $target for $seconds s"
+    # A write takes twelve bytes, so begin with inputs that make some.
+    corpus="fuzz/corpus/$target"
+    mkdir -p "$corpus"
+    for writes in {1..32}; do
+        head -c $((1 + 12 * writes)) /dev/urandom > "$corpus/seed-$writes"
+    done
     cargo fuzz run "$target" -- -max_total_time="$seconds" -timeout=120 -rss_limit_mb=2048 \
-        -max_len=4096 -close_fd_mask=1 -print_final_stats=1
+        -max_len=4096 -len_control=0 -close_fd_mask=1 -print_final_stats=1
 done

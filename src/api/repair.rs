@@ -15,7 +15,8 @@ use crate::sync::{Env, Owner, Pulse, Real};
 const WRITER_MICROS: u64 = 100_000;
 
 impl Segment {
-    /// Checks, settles what the dead left, and checks again.
+    /// Checks, settles what the dead left, and checks again. Settles in any case: what only
+    /// a living process could be about to do is no finding while the caller lives.
     ///
     /// Does only what any process may do at any time: sweeps processes whose byte lock
     /// it gets, hands over what dead threads hold, rolls a transaction of a dead writer
@@ -28,7 +29,7 @@ impl Segment {
     /// As [`check`](Self::check); `Full` when there is no thread slot to work with.
     pub fn repair(&self) -> Result<CheckReport, SegmentError> {
         let before = self.check()?;
-        if before.is_sound() || before.is_torn() {
+        if before.is_torn() {
             return Ok(before);
         }
         let core = self.session().core();

@@ -73,6 +73,9 @@ fn disturber(child: &Child) {
     let mut random = Random::new(child.order().parse().unwrap());
     loop {
         let order = child.order();
+        if order == "quit" {
+            return;
+        }
         let (path, first) = order.rsplit_once(' ').unwrap();
         let body = Body::of_others(&PathBuf::from(path), first.parse().unwrap());
         event("writes");

@@ -9,10 +9,14 @@ use crate::table::threads::Threads;
 
 use super::{At, Invariant, Look, Standing, Witness, standing};
 
+/// To be called first: it also finds out whether anybody lives.
 pub(crate) fn processes<M: Mem, W: Witness<M>, const P: usize>(
     look: &mut Look<'_, W>,
     processes: &Processes<M, P>,
 ) {
+    let witness = look.witness;
+    let lives = |slot: usize| standing(processes, slot, witness) == Standing::Living;
+    look.is_deserted = !processes.occupied().any(lives);
     for slot in 0..P {
         let word = processes.word(slot);
         let at = At("process", slot);

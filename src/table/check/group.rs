@@ -67,7 +67,7 @@ pub(crate) fn group<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
             look.fault(Invariant::Text, at, fault, &[index as u64]);
         }
     }
-    advance(look, roll);
+    advance(look, group);
 }
 
 fn generation<M: Mem, W, const R: usize>(look: &mut Look<'_, W>, at: At, group: &Group<M, R>) {
@@ -282,20 +282,14 @@ fn acknowledged<M: Mem, W>(
 
 /// What a shutdown is left at by the last process that died: whoever looks goes on with it.
 /// While somebody lives, it may be about to.
-fn advance<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
-    look: &mut Look<'_, W>,
-    roll: &Roll<'_, M, R, P>,
-) {
-    let group = roll.group;
+fn advance<M: Mem, W: Witness<M>, const R: usize>(look: &mut Look<'_, W>, group: &Group<M, R>) {
     let control = group.scope.control();
     let is_under_way = match control.stage() {
         Ok(Stage::Renewing) => true,
         Ok(Stage::Phase(phase)) => phase.index().is_some(),
         Err(_) => false,
     };
-    let witness = look.witness;
-    let lives = |slot: usize| standing(roll.processes, slot, witness) == Standing::Living;
-    if is_under_way && !roll.processes.occupied().any(lives) {
+    if is_under_way && look.is_deserted {
         let what = "is under way, and nobody is left to go on";
         look.left(Invariant::Advance, At("group", 0), what, &[control.raw()]);
     }

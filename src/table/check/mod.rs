@@ -90,6 +90,9 @@ pub(crate) struct Suspicion {
 pub(crate) struct Look<'a, W> {
     pub(crate) witness: &'a W,
     pub(crate) found: Vec<Suspicion>,
+    /// Nobody is attached who lives. Else whoever lives may be about to go on with what
+    /// seems to have been left.
+    is_deserted: bool,
     /// How many of each invariant.
     counts: [usize; Invariant::ALL.len() + 1],
 }
@@ -99,6 +102,7 @@ impl<'a, W> Look<'a, W> {
         Self {
             witness,
             found: Vec::new(),
+            is_deserted: false,
             counts: [0; Invariant::ALL.len() + 1],
         }
     }

@@ -105,7 +105,8 @@ pub(crate) fn order<M: Mem, W: Witness<M>>(look: &mut Look<'_, W>, order: &Order
             );
         }
     }
-    if let Some((held, wanted)) = untold(order, &ways) {
+    // Whoever lives may be about to tell it.
+    if let Some((held, wanted)) = untold(order, &ways).filter(|_| look.is_deserted) {
         let at = At("lock order", held);
         let what = "closes a circle that nobody told";
         look.left(Invariant::Order, at, what, &[held as u64, wanted as u64]);

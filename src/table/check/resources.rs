@@ -55,7 +55,9 @@ pub(crate) fn resources<M: Mem, W: Witness<M>, const N: usize, const P: usize, c
         if word.is_open() || word.is_ended() {
             registered(look, at, word, record);
             sealed(look, at, word, record, text);
-            dependencies(look, at, resources, index, word);
+            if word.is_open() {
+                dependencies(look, at, resources, index, word);
+            }
             reclaim(look, at, word, record, processes);
         }
     }
@@ -168,9 +170,10 @@ fn dependencies<M: Mem, W, const N: usize>(
             continue;
         };
         let there = resources.word(on.index);
-        // The record may have been used again since, never before.
+        // The record may have been used again since, never before. Generations wrap, so
+        // only near ones are told.
         let ahead = on.generation.wrapping_sub(there.generation());
-        if ahead != 0 && ahead < 0x8000 {
+        if ahead != 0 && ahead < 0x100 {
             let words = [word.raw(), raw, there.raw()];
             let what = "depends on a registration to come";
             look.broken(Invariant::Dependency, at, what, &words);

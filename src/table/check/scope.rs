@@ -14,10 +14,11 @@ use super::{At, Invariant, Look, Witness};
 /// Epochs after which the sixteen bits of a stamp's tag may be those of an older one.
 pub(super) const TAGS: u32 = 0x1_0000;
 
-/// Whether `epoch` comes after `than` (they wrap; near is after).
+/// Whether `epoch` comes after `than`. They wrap, and an old one may stand for long, so
+/// only near ones do.
 pub(super) const fn is_after(epoch: u32, than: u32) -> bool {
     let ahead = epoch.wrapping_sub(than) & EPOCH_MASK;
-    ahead != 0 && ahead < EPOCH_MASK / 2
+    ahead != 0 && ahead < EPOCH_MASK / 16
 }
 
 /// The phases that have been published in this epoch.

@@ -74,6 +74,14 @@ impl Lived {
         self.segment.session().core().tables()
     }
 
+    /// Writes, and detaches in order; how to open it again.
+    fn deserted(self, write: impl FnOnce(&Self, &Tables)) -> (SegmentOptions, TempDir) {
+        write(&self, self.tables());
+        let directory = self.segment.path().parent().unwrap().to_path_buf();
+        let Self { _scratch, .. } = self;
+        (SegmentOptions::new().directory(directory), _scratch)
+    }
+
     fn findings(&self) -> BTreeSet<(Invariant, Gravity)> {
         kinds(&self.segment.check().unwrap())
     }

@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::super::{Gravity, Invariant};
-use super::{Lived, breaks, broken};
+use super::{Lived, breaks, broken, kinds};
 use crate::api::core::Tables;
 use crate::limits::EVENT_RING;
 use crate::sync::{Owner, Word};
@@ -265,16 +265,18 @@ fn order() {
         tables.order.record(2, 1, &Culprit::default());
         set(&tables.order.begun, |_| 0);
     });
-    let circle = |tables: &Tables| {
+    // While anybody lives, it may be about to tell.
+    let circle = |_: &Lived, tables: &Tables| {
         tables.order.taken.add((3, 4));
         tables.order.taken.add((4, 3));
     };
-    breaks(&[(Invariant::Order, Gravity::Left)], |_, tables| {
-        circle(tables)
-    });
-    let lived = Lived::new();
-    circle(lived.tables());
-    assert!(lived.segment.repair().unwrap().is_sound());
+    breaks(&[], circle);
+    let (options, _scratch) = Lived::new().deserted(circle);
+    let told = || kinds(&options.observe("lived").unwrap().check().unwrap());
+    assert_eq!(told(), [(Invariant::Order, Gravity::Left)].into());
+    let repaired = options.open("lived").unwrap().repair().unwrap();
+    assert!(repaired.is_sound(), "{repaired:#?}");
+    assert!(told().is_empty());
     breaks(&[], |_, tables| {
         tables.order.step(1, 2);
         tables.order.step(2, 1);
