@@ -64,8 +64,8 @@ fn settle(core: &Core, me: Owner) {
     }
     tables.order.tell_circles();
     let until = core.now().saturating_add(WRITER_MICROS);
+    // Taking the lock over is what rolls back, and only then.
     if tables.store.lock(me, core, until).is_ok() {
-        tables.store.repair();
         tables.store.unlock(me);
     }
     // A corrupt word ends these; the check after tells of it.

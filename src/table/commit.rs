@@ -52,8 +52,7 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
         let _ = self.writing.unlock(me);
     }
 
-    /// Makes whole what a dead writer left; by the holder of the lock.
-    pub(crate) fn repair(&self) {
+    fn repair(&self) {
         let commit = self.head.commit.load(Ordering::Relaxed);
         // As at the beginning of `commit`.
         M::fence(Ordering::Release);
