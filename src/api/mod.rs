@@ -2,6 +2,7 @@
 
 pub(crate) mod barrier;
 mod barrier_async;
+pub(crate) mod check;
 mod completion;
 pub(crate) mod condvar;
 mod condvar_async;
@@ -33,6 +34,7 @@ pub(crate) mod outcome;
 pub(crate) mod pollable;
 pub(crate) mod process;
 pub(crate) mod reactor;
+mod repair;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod resource;
@@ -68,7 +70,9 @@ pub(crate) mod view_rendezvous;
 pub(crate) mod waiting;
 pub(crate) mod why;
 
+pub use crate::table::check::{Gravity, Invariant};
 pub use barrier::{BarrierPassed, CrossProcessBarrier};
+pub use check::{CheckReport, Finding};
 pub use condvar::CrossProcessCondvar;
 pub use coordinator::{Initiation, RunnerHandle, ShutdownCoordinator};
 pub use detector::{DeadlockDetector, HeldLock, OrderViolation, WantedLock};

@@ -188,7 +188,11 @@ impl Observer {
         self.observed.body()
     }
 
-    fn is_held(&self, process: usize) -> bool {
+    pub(super) fn fault(&self) -> Result<Option<SegmentError>, SegmentError> {
+        self.observed.fault()
+    }
+
+    pub(super) fn is_held(&self, process: usize) -> bool {
         let offset = file::PROCESS_LOCKS + process as u64;
         file::is_held_by_other(self.observed.file(), offset).unwrap_or(true)
     }

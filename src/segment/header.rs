@@ -194,6 +194,11 @@ impl Header {
         self.removed.load(Ordering::Acquire) != 0
     }
 
+    /// Whether the mark of removal is one that is ever written.
+    pub(crate) fn has_sane_mark(&self) -> bool {
+        self.removed.load(Ordering::Relaxed) <= 1
+    }
+
     /// Marks the segment as removed, for ever.
     pub(crate) fn mark_removed(&self) {
         // SYNC POINT removed: pairs with the Acquire load in `is_removed`.

@@ -116,6 +116,18 @@ impl<M: Mem> Event<M> {
         sequence(self.word.load(Ordering::Acquire))
     }
 
+    /// Whatever bytes, for tests.
+    #[cfg(test)]
+    pub(crate) fn write_raw(&self, raw: u64) {
+        self.word.store(raw, Ordering::Release);
+    }
+
+    /// The whole word, for one who only looks: its number, and what is left of it.
+    pub(crate) fn look(&self) -> (u64, u64) {
+        let word = self.word.load(Ordering::Acquire);
+        (sequence(word), word & !(u64::MAX << SEQUENCE_SHIFT))
+    }
+
     /// The goal of a wait that begins now and takes nothing.
     pub(crate) fn goal_from_now(&self) -> Goal {
         Goal::Set {

@@ -155,6 +155,30 @@ impl<M: Mem, const WORDS: usize> Text<M, WORDS> {
         (String::from_utf8_lossy(&bytes).into_owned(), copied)
     }
 
+    /// Whatever words, for tests.
+    #[cfg(test)]
+    pub(crate) fn write_raw(&self, words: &[u64]) {
+        self.latch.write(words);
+    }
+
+    /// What no writer writes, if it is that. A text that moves under the eye has no fault.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let mut words = [0; WORDS];
+        if self.latch.read(&mut words) == Copied::Torn {
+            return None;
+        }
+        let length = usize::try_from(words[0]).unwrap_or(usize::MAX);
+        if length > Self::CAPACITY {
+            return Some("is longer than its room");
+        }
+        let bytes: Vec<u8> = words[1..].iter().flat_map(|w| w.to_ne_bytes()).collect();
+        let (text, rest) = bytes.split_at(length);
+        if rest.iter().any(|byte| *byte != 0) {
+            return Some("has something behind its end");
+        }
+        core::str::from_utf8(text).is_err().then_some("is no text")
+    }
+
     /// Whether the text is exactly this one; no allocation. A torn copy is not.
     pub(crate) fn is(&self, text: &str) -> bool {
         let mut words = [0; WORDS];

@@ -8,6 +8,7 @@ pub(crate) mod event;
 pub(crate) mod latch;
 #[allow(unsafe_code)]
 pub(crate) mod life;
+mod lock_look;
 mod lock_word;
 pub(crate) mod mem;
 pub(crate) mod mutex;

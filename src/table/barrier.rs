@@ -56,7 +56,7 @@ pub(crate) enum Passed {
 pub(super) struct Place<M: Mem> {
     pub(super) word: M::U64,
     /// Process slot of its holder, for the name of who broke it.
-    process: M::U64,
+    pub(super) process: M::U64,
 }
 
 /// A barrier with `N` places.
@@ -64,7 +64,7 @@ pub(super) struct Place<M: Mem> {
 pub(crate) struct Barrier<M: Mem, const N: usize = MAX_PLACES> {
     pub(super) control: M::U64,
     /// How many pass together; 0: nobody has said so yet.
-    parties: M::U64,
+    pub(super) parties: M::U64,
     pub(super) places: [Place<M>; N],
 }
 

@@ -57,8 +57,22 @@ impl Control {
             4 => Cause::Reset,
             _ => return Err(Corrupt("barrier: unknown state")),
         };
-        let process = ((self.0 >> PROCESS_SHIFT) as usize).checked_sub(1);
+        let process = self.process();
         Ok(Some(Broken { cause, process }))
+    }
+    pub(super) const fn process(self) -> Option<usize> {
+        ((self.0 >> PROCESS_SHIFT) as usize).checked_sub(1)
+    }
+    /// What no release writes, if it is that.
+    pub(super) fn fault(self) -> Option<&'static str> {
+        let unused = self.0 >> (GENERATION_SHIFT + 31) & 0x7f;
+        match (self.broken(), self.process()) {
+            (Err(_), _) => Some("has no such state"),
+            _ if unused != 0 => Some("has bits that nobody sets"),
+            (Ok(None), Some(_)) => Some("is whole, and broken by somebody"),
+            (Ok(Some(_)), None) => Some("is broken by nobody"),
+            _ => None,
+        }
     }
     pub(super) const fn is_open(self) -> bool {
         self.0 & STATE == 0

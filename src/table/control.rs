@@ -108,6 +108,22 @@ impl Control {
         (self.0 >> BUDGET_SHIFT) as u32
     }
 
+    /// What no release writes, if it is that.
+    pub(super) fn fault(self) -> Option<&'static str> {
+        let fields = self.0 & !(u64::from(EPOCH_MASK) << EPOCH_SHIFT);
+        match self.stage() {
+            Err(_) => Some("has no such phase"),
+            Ok(Stage::Phase(Phase::Running)) if fields != 0 => {
+                Some("is running, with a mode, a reason or a budget")
+            }
+            Ok(_) if self.0 & MODE == MODE => Some("has no such mode"),
+            Ok(_) if (self.0 & CODE) >> CODE_SHIFT > ReasonCode::HostShutdown as u64 => {
+                Some("has no such reason")
+            }
+            Ok(_) => None,
+        }
+    }
+
     /// Running, in the epoch after this one.
     pub(crate) const fn reopened(self) -> Self {
         let epoch = self.epoch().wrapping_add(1) & EPOCH_MASK;

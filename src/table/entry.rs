@@ -87,6 +87,15 @@ impl Target for Nothing {
 pub(super) struct Meta(u64);
 
 impl Meta {
+    /// Whether a release writes this into an entry of so many words.
+    pub(super) fn is_sane(raw: u64, room: usize) -> bool {
+        let meta = Self(raw);
+        let (key, value) = (meta.key_length(), meta.value_length());
+        let words = key.div_ceil(BYTES_PER_WORD) + value.div_ceil(BYTES_PER_WORD);
+        let is_known = raw == Self::new(key, value).0 && (1..=KEY_BYTES).contains(&key);
+        raw == 0 || is_known && words <= room
+    }
+
     fn new(key: usize, value: usize) -> Self {
         Self(PRESENT | (key as u64) << KEY_SHIFT | (value as u64) << VALUE_SHIFT)
     }
@@ -103,22 +112,22 @@ impl Meta {
 
 #[repr(C)]
 pub(crate) struct Version<M: Mem, const WORDS: usize> {
-    meta: M::U64,
-    words: [M::U64; WORDS],
+    pub(super) meta: M::U64,
+    pub(super) words: [M::U64; WORDS],
 }
 
 /// Both versions.
 #[repr(C)]
 pub(crate) struct Entry<M: Mem, const WORDS: usize> {
-    stamps: [M::U64; 2],
-    versions: [Version<M, WORDS>; 2],
+    pub(super) stamps: [M::U64; 2],
+    pub(super) versions: [Version<M, WORDS>; 2],
 }
 
 /// What an entry holds in one snapshot. To be believed only if it still stands: see
 /// [`Entry::stands`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Current {
-    index: usize,
+    pub(super) index: usize,
     pub(super) stamp: u64,
 }
 

@@ -49,21 +49,21 @@ pub(crate) struct Said {
 #[repr(C)]
 pub(crate) struct Entry<M: Mem> {
     /// Its sequence number; 0 while it is written.
-    stamp: M::U64,
+    pub(super) stamp: M::U64,
     kind: M::U64,
-    at: M::U64,
-    length: M::U64,
+    pub(super) at: M::U64,
+    pub(super) length: M::U64,
     payload: [M::U64; PAYLOAD_WORDS],
 }
 
 /// One event with its ring of `N` entries.
 #[repr(C)]
 pub(crate) struct EventLog<M: Mem, const N: usize = EVENT_RING> {
-    resets: M::U64,
+    pub(super) resets: M::U64,
     pub(crate) event: Event<M>,
     writer: Mutex<M>,
     _pad: M::U32,
-    entries: [Entry<M>; N],
+    pub(super) entries: [Entry<M>; N],
 }
 
 /// What a reader finds after the number it saw last.

@@ -23,7 +23,7 @@ use super::scope::Scope;
 
 /// `generation:32 | epoch it began with:24`. The first generation is number 1.
 #[repr(C)]
-pub(crate) struct Generation<M: Mem>(M::U64);
+pub(crate) struct Generation<M: Mem>(pub(super) M::U64);
 
 impl<M: Mem> Generation<M> {
     pub(crate) fn current(&self) -> u32 {

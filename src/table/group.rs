@@ -29,11 +29,11 @@ pub(crate) struct Group<M: Mem, const N: usize> {
     pub(crate) generation: Generation<M>,
     /// One more than the highest slot ever claimed: bounds every scan. A hint that is
     /// raised before a slot is claimed and never lowered.
-    high_water: M::U32,
+    pub(super) high_water: M::U32,
     _pad: M::U32,
     /// Dense, so that a scan of 128 runners reads 16 cache lines; each word is written
     /// once per phase.
-    members: [M::U64; N],
+    pub(super) members: [M::U64; N],
     pub(crate) runners: [Runner<M>; N],
 }
 

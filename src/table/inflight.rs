@@ -30,13 +30,13 @@ use crate::segment::shared;
 use crate::sync::mem::{ALL, Next};
 use crate::sync::{Mem, Word};
 
-const COUNT: u64 = 0xffff_ffff;
-const GENERATION_SHIFT: u32 = 32;
-const CLOSED: u64 = 1 << 63;
+pub(super) const COUNT: u64 = 0xffff_ffff;
+pub(super) const GENERATION_SHIFT: u32 = 32;
+pub(super) const CLOSED: u64 = 1 << 63;
 
 /// The shared gate, on its own cache line.
 #[repr(C)]
-pub(crate) struct Gate<M: Mem>(CachePadded<M::U64>);
+pub(crate) struct Gate<M: Mem>(pub(super) CachePadded<M::U64>);
 
 /// What a look at the phase words said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -84,6 +84,27 @@ impl Member {
     pub(crate) const fn process(self) -> Option<usize> {
         ((self.0 >> PROCESS_SHIFT) as usize).checked_sub(1)
     }
+    /// The shutdown that its acknowledgements are of.
+    pub(super) const fn epoch(self) -> u32 {
+        ((self.0 & EPOCH) >> EPOCH_SHIFT) as u32
+    }
+    /// What no release writes, if it is that.
+    pub(super) const fn fault(self) -> Option<&'static str> {
+        let done = (self.0 & ACKED) >> ACKED_SHIFT;
+        match self.state() {
+            Err(_) => Some("has no such state"),
+            Ok(_) if done > Phase::Closing as u64 => Some("has done no such phase"),
+            Ok(_) if done == 0 && self.0 & LATE != 0 => Some("is late with no phase"),
+            Ok(State::Free | State::Claimed | State::Joining)
+                if self.0 & (ACKED | LATE | EPOCH) != 0 =>
+            {
+                Some("has done a phase before it was live")
+            }
+            Ok(State::Free) => None,
+            Ok(_) if self.process().is_none() => Some("names no process"),
+            Ok(_) => None,
+        }
+    }
     /// The last phase done in the shutdown of `epoch`.
     pub(crate) const fn acked(self, epoch: u32) -> Phase {
         if (self.0 & EPOCH) >> EPOCH_SHIFT != epoch as u64 {

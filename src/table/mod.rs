@@ -6,6 +6,7 @@ pub(crate) mod barrier;
 pub(crate) mod barrier_wait;
 pub(crate) mod barrier_word;
 mod bells;
+pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod control;
 pub(crate) mod entry;

@@ -12,12 +12,12 @@ use crate::sync::latch::Text;
 use crate::sync::mutex::{Mutex, NotLocked};
 use crate::sync::{Env, Mem, Owner, Word};
 
-const USED: u64 = 1;
+pub(super) const USED: u64 = 1;
 
 #[repr(C)]
 pub(crate) struct Name<M: Mem> {
-    used: M::U64,
-    text: Text<M, 9>,
+    pub(super) used: M::U64,
+    pub(super) text: Text<M, 9>,
 }
 
 /// The directory of up to `N` names.
@@ -25,7 +25,7 @@ pub(crate) struct Name<M: Mem> {
 pub(crate) struct Names<M: Mem, const N: usize> {
     adding: Mutex<M>,
     _pad: M::U32,
-    entries: [Name<M>; N],
+    pub(super) entries: [Name<M>; N],
 }
 
 /// Why a name has no index.

@@ -21,13 +21,13 @@ use crate::sync::latch::Text;
 use crate::sync::{Mem, Word};
 
 /// Words of one lock's row.
-const ROW: usize = MAX_LOCKS / 64;
+pub(super) const ROW: usize = MAX_LOCKS / 64;
 const WORDS: usize = MAX_LOCKS * ROW;
-const VALID: u64 = 1 << 63;
+pub(super) const VALID: u64 = 1 << 63;
 
 /// A set of ordered pairs of locks.
 #[repr(C)]
-pub(crate) struct Pairs<M: Mem>([M::U64; WORDS]);
+pub(crate) struct Pairs<M: Mem>(pub(super) [M::U64; WORDS]);
 
 impl<M: Mem> Pairs<M> {
     fn place(pair: (usize, usize)) -> Option<(usize, u64)> {
@@ -41,7 +41,7 @@ impl<M: Mem> Pairs<M> {
     }
 
     /// Answers whether the pair is new.
-    fn add(&self, pair: (usize, usize)) -> bool {
+    pub(super) fn add(&self, pair: (usize, usize)) -> bool {
         Self::place(pair)
             .is_some_and(|(word, bit)| self.0[word].fetch_or(bit, Ordering::AcqRel) & bit == 0)
     }
@@ -67,11 +67,11 @@ impl<M: Mem> Pairs<M> {
 #[repr(C)]
 pub(crate) struct Violation<M: Mem> {
     /// `VALID:1 | … | held:16 | wanted:16`
-    word: M::U64,
+    pub(super) word: M::U64,
     pid: M::U64,
-    at: M::U64,
+    pub(super) at: M::U64,
     _pad: M::U64,
-    runner: Text<M, 9>,
+    pub(super) runner: Text<M, 9>,
 }
 
 /// What is known of one who did.
@@ -100,8 +100,8 @@ pub(crate) struct Order<M: Mem> {
     pub(crate) taken: Pairs<M>,
     pub(crate) violated: Pairs<M>,
     /// Records ever begun; may exceed their number.
-    begun: M::U64,
-    records: [Violation<M>; MAX_VIOLATIONS],
+    pub(super) begun: M::U64,
+    pub(super) records: [Violation<M>; MAX_VIOLATIONS],
 }
 
 impl<M: Mem> Order<M> {

@@ -15,14 +15,14 @@ use crate::segment::shared;
 use crate::sync::{Mem, Word};
 
 const WRITING: u64 = 1;
-const READY: u64 = 2;
+pub(super) const READY: u64 = 2;
 
 /// The claimable record. The reason's text stands beside it in the text table.
 #[repr(C)]
 pub(crate) struct Request<M: Mem> {
-    tag: M::U64,
+    pub(super) tag: M::U64,
     /// Three shares of 16 bits, in per mille; like the next two under 16 bits of epoch.
-    shares: M::U64,
+    pub(super) shares: M::U64,
     cap_millis: M::U64,
     /// Process id of the initiator as it sees itself, for people.
     pid: M::U64,
@@ -132,10 +132,10 @@ impl<M: Mem> Request<M> {
 fn make(epoch: u32, state: u64, process: usize) -> u64 {
     ((process + 1) as u64) << 48 | state << 32 | u64::from(epoch)
 }
-fn epoch_of(tag: u64) -> u32 {
+pub(super) fn epoch_of(tag: u64) -> u32 {
     tag as u32
 }
-fn state_of(tag: u64) -> u64 {
+pub(super) fn state_of(tag: u64) -> u64 {
     tag >> 32 & 0b11
 }
 

@@ -27,9 +27,9 @@ use super::stamp::Stamp;
 #[repr(C)]
 pub(crate) struct Scope<M: Mem> {
     /// On its own cache line: every runner reads it all the time.
-    control: CachePadded<M::U64>,
+    pub(super) control: CachePadded<M::U64>,
     /// When each phase was entered; the first is the start of the budget.
-    entered: [Stamp<M>; 4],
+    pub(super) entered: [Stamp<M>; 4],
     /// Microseconds granted by `extend`.
     extension: Stamp<M>,
     /// What the initiator wanted beyond the control word.
@@ -293,7 +293,7 @@ impl<M: Mem> Scope<M> {
 }
 
 /// The share of the budget, in per mille, at whose end `phase` is over.
-fn cumulative(shares: &[u16; 3], phase: Phase) -> u64 {
+pub(super) fn cumulative(shares: &[u16; 3], phase: Phase) -> u64 {
     match phase {
         Phase::Running | Phase::Signaling => u64::from(shares[0]),
         Phase::Draining => u64::from(shares[0]) + u64::from(shares[1]),

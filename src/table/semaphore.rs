@@ -37,8 +37,8 @@ const MOVE: u32 = 0b10;
 pub(crate) struct Semaphore<M: Mem, const N: usize = MAX_PERMITS> {
     pub(super) signal: M::U32,
     /// How many there are; 0: nobody has said so yet.
-    permits: M::U32,
-    held: [Mutex<M>; N],
+    pub(super) permits: M::U32,
+    pub(super) held: [Mutex<M>; N],
 }
 
 impl<M: Mem, const N: usize> Semaphore<M, N> {

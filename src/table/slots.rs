@@ -35,7 +35,7 @@ const KEEPER_SHIFT: u32 = 48;
 /// One process slot.
 #[repr(C)]
 pub(crate) struct Process<M: Mem> {
-    word: M::U64,
+    pub(super) word: M::U64,
     /// As the process sees itself; for people and for signals, with `start_time`.
     pub(crate) pid: M::U64,
     pub(crate) start_time: M::U64,
@@ -59,6 +59,20 @@ impl ProcessWord {
     }
     pub(crate) const fn generation(self) -> u16 {
         (self.0 >> GENERATION_SHIFT) as u16
+    }
+    pub(super) const fn raw(self) -> u64 {
+        self.0
+    }
+    /// What no release writes, if it is that.
+    pub(super) const fn fault(self) -> Option<&'static str> {
+        let unused = self.0 >> (GENERATION_SHIFT + 16) & 0x3fff_ffff;
+        match (self.0 & STATE, self.keeper()) {
+            (0b11, _) => Some("has no such state"),
+            _ if unused != 0 => Some("has bits that nobody sets"),
+            (LIVE, None) => Some("is live without a keeper"),
+            (FREE | STARTING, Some(_)) => Some("has a keeper before it is live"),
+            _ => None,
+        }
     }
 }
 

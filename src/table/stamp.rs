@@ -21,6 +21,29 @@ impl<M: Mem> Stamp<M> {
         unpack(self.0.load(Ordering::Acquire), epoch)
     }
 
+    /// Whatever bytes, for tests.
+    #[cfg(test)]
+    pub(super) fn write_raw(&self, raw: u64) {
+        self.0.store(raw, Ordering::Release);
+    }
+
+    /// As it stands.
+    pub(super) fn raw(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Whether it was set in this epoch, though it may have been set in a newer one since.
+    pub(super) fn was_set(&self, epoch: u32) -> bool {
+        let raw = self.raw();
+        unpack(raw, epoch).is_some() || is_newer(raw, epoch)
+    }
+
+    /// Unsets it, for a new holder of its record: a stamp that went unused for half of all
+    /// tags would pass for a newer one.
+    pub(super) fn clear(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+
     /// Sets the stamp unless it is set in this epoch already; returns what stands.
     pub(crate) fn set_once(&self, epoch: u32, micros: u64) -> u64 {
         let mut current = self.0.load(Ordering::Acquire);

@@ -26,7 +26,7 @@ const PROCESS_SHIFT: u32 = 32;
 #[repr(C)]
 pub(crate) struct Thread<M: Mem> {
     pub(crate) life: M::Life,
-    word: M::U64,
+    pub(super) word: M::U64,
     _pad: [M::U64; 7],
 }
 
@@ -47,6 +47,20 @@ impl ThreadWord {
     pub(crate) const fn process(self) -> Option<usize> {
         ((self.0 >> PROCESS_SHIFT & 0xffff) as usize).checked_sub(1)
     }
+    pub(super) const fn raw(self) -> u64 {
+        self.0
+    }
+    /// What no release writes, if it is that.
+    pub(super) const fn fault(self) -> Option<&'static str> {
+        const UNUSED: u64 = 0xffff_0000_0000_0000 | 0x3fff << (GENERATION_SHIFT + 16);
+        match (self.0 & STATE, self.process()) {
+            (0b11, _) => Some("has no such state"),
+            _ if self.0 & UNUSED != 0 => Some("has bits that nobody sets"),
+            (FREE, Some(_)) => Some("is free and names a process"),
+            (ATTACHING | LIVE, None) => Some("names no process"),
+            _ => None,
+        }
+    }
     const fn freed(self) -> Self {
         let generation = self.generation().wrapping_add(1);
         Self(FREE | (generation as u64) << GENERATION_SHIFT)
@@ -60,9 +74,9 @@ impl ThreadWord {
 #[repr(C)]
 pub(crate) struct Threads<M: Mem, const N: usize> {
     /// One more than the highest slot ever used.
-    high_water: M::U64,
+    pub(super) high_water: M::U64,
     _pad: [M::U64; 7],
-    slots: [Thread<M>; N],
+    pub(super) slots: [Thread<M>; N],
 }
 
 impl<M: Mem, const N: usize> Threads<M, N> {

@@ -39,11 +39,11 @@ use crate::sync::mem::ALL;
 use crate::sync::mutex::{CalledOff, Mutex, Watch};
 use crate::sync::{Env, Mem, Owner, Pulse, Word};
 
-const LOCK: u64 = 0xffff;
+pub(super) const LOCK: u64 = 0xffff;
 const VICTIM: u64 = 1 << 16;
 const SEQUENCE_ONE: u64 = 1 << 17;
-const SEQUENCE: u64 = 0x7fff_ffff << 17;
-const GENERATION_SHIFT: u32 = 48;
+pub(super) const SEQUENCE: u64 = 0x7fff_ffff << 17;
+pub(super) const GENERATION_SHIFT: u32 = 48;
 
 /// Looks at a cycle that changes under the eye, before the next sleep is taken instead.
 const TRIES: usize = 8;
@@ -51,14 +51,14 @@ const TRIES: usize = 8;
 /// The wait of one thread slot.
 #[repr(C)]
 pub(crate) struct Wait<M: Mem> {
-    word: M::U64,
+    pub(super) word: M::U64,
     /// Since when, in microseconds; for people.
-    since: M::U64,
+    pub(super) since: M::U64,
 }
 
 /// The waits of all thread slots.
 #[repr(C)]
-pub(crate) struct Waits<M: Mem, const N: usize>([Wait<M>; N]);
+pub(crate) struct Waits<M: Mem, const N: usize>(pub(super) [Wait<M>; N]);
 
 /// One thread waits for one lock that another owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::memory::{Faulty, accesses, arm};
 use super::rendezvous;
@@ -12,8 +13,8 @@ use crate::api::options::Liveness;
 use crate::api::seat::Seat;
 use crate::note::{Kind, Note};
 use crate::phase::{Mode, Phase, ReasonCode};
-use crate::sync::Env;
 use crate::sync::mutex::NotLocked;
+use crate::sync::{Env, Word};
 use crate::table::control::Ask;
 use crate::table::inflight::Look;
 use crate::table::join::{Claim, Joined};
@@ -120,7 +121,12 @@ impl Scene {
             .claim(self.core.process())
             .unwrap()
             .expect("there is room");
-        self.core.tables().texts[claim.slot].id.write(id);
+        let tables = self.core.tables();
+        tables.texts[claim.slot].id.write(id);
+        let generation = tables.processes.word(self.core.process()).generation();
+        tables.group.runners[claim.slot]
+            .process_generation
+            .store(u64::from(generation), Ordering::Relaxed);
         let joined = group.publish(claim, self.core.as_ref(), |_| false).unwrap();
         let live = matches!(joined, Joined::Live(_));
         self.claim = live.then_some(claim);

@@ -9,11 +9,13 @@ use super::memory::Faulty;
 use super::operation::{ASK, RECORDED, Scene};
 use super::rendezvous;
 use super::{Attached, Tables, store};
+use crate::api::check::suspicions;
 use crate::limits::{MAX_RUNNERS, MAX_THREADS};
 use crate::note::{Kind, Note};
 use crate::phase::Phase;
 use crate::segment::{self, Opened, Options, SegmentName};
 use crate::sync::Env;
+use crate::table::check::Gravity;
 use crate::table::control::Stage;
 use crate::table::journal_record::Entry;
 use crate::table::member::State;
@@ -114,6 +116,12 @@ pub(super) fn check(directory: &str, portable: bool) {
     let seat = seat_scene.seat();
     let tables = core.tables();
 
+    // Before anything is settled: the dead may have left something, and broken nothing.
+    let found = suspicions(tables, core.as_ref());
+    assert!(
+        found.iter().all(|one| one.gravity == Gravity::Left),
+        "{found:#?}"
+    );
     take_lock(&seat_scene.core, &seat);
     locks_go_on(&seat_scene.core, &seat);
     words_are_whole(tables);
@@ -151,7 +159,15 @@ pub(super) fn check(directory: &str, portable: bool) {
         scene.acknowledge(phase);
     }
     assert_eq!(tables.group.scope.control().phase(), Ok(Phase::Complete));
+    every_invariant_holds(&core);
     scene.leave();
+    every_invariant_holds(&core);
+}
+
+/// The peer is at work meanwhile.
+fn every_invariant_holds(core: &Attached) {
+    let found = suspicions(core.tables(), core.as_ref());
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 /// Whatever phase the dead left, the group completes.

@@ -12,8 +12,11 @@ mod async_waits;
 mod barrier;
 mod budget;
 mod cancel;
+mod checking;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "cli")]
+mod cli_bytes;
 mod close_is_a_value;
 mod condvar;
 mod coordinatorless;
@@ -30,8 +33,9 @@ mod full_tables;
 mod generations;
 mod handlers;
 mod held_locks;
+mod hostile;
 mod hostile_bytes;
-mod hostile_calls;
+mod hostile_files;
 mod instance;
 mod isolation;
 mod joining;

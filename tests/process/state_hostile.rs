@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::state::open;
 use crate::support::once;
-use ebbtide::{Segment, SegmentError, SharedStateManager, StateError};
+use ebbtide::{SegmentError, StateError};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -55,25 +55,4 @@ fn hostile_lengths_and_stamps_are_answered() {
         }
         assert!(state.get("hostile!").unwrap().is_some());
     });
-}
-
-/// Puts something, for a test that then writes over it.
-pub fn leave_some(segment: &Segment) {
-    let state = SharedStateManager::open(segment).unwrap();
-    state.set("left", "a value").unwrap();
-    state.set_as("number", &7_u64).unwrap();
-}
-
-/// Tries everything on a segment that anything was written to.
-pub fn try_all(segment: &Segment, short: Duration) {
-    let state = SharedStateManager::open(segment).unwrap();
-    let state = state.lock_timeout(short);
-    let _ = (state.get("left"), state.get_as::<u64>("number"));
-    let _ = (state.keys(), state.snapshot(&["left", "number", "nothing"]));
-    let _ = (state.set("left", [1; 300]), state.set("new", "value"));
-    let _ = state.update_as("number", |number: Option<u64>| number.unwrap_or(0) ^ 1);
-    let _ = state.delete("left");
-    let watch = state.watch("number");
-    let _ = watch.and_then(|mut watch| watch.wait(Some(short)));
-    let _ = state.clear();
 }

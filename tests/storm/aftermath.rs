@@ -146,9 +146,10 @@ fn take_everything(segment: &Segment) -> Checked {
 
 /// What must be so at any time.
 fn invariants(segment: &Segment, ledger: &Ledger) -> Checked {
-    // The one place for the checker of all invariants of the segment.
     must("reclaim", segment.reclaim())?;
     must("cycles", DeadlockDetector::new(segment).cycles())?;
+    let report = must("check", segment.check())?;
+    ensure(&format!("every invariant holds: {report:?}"), report.is_sound())?;
     ensure("no violation so far", ledger.get(Head::Violations) == 0)
 }
 

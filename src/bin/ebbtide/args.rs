@@ -21,8 +21,8 @@ Exit codes:
   2  wrong usage
   3  no such segment, runner or key
   4  a deadline or --timeout passed with laggards
-  5  a runner died or failed, all others completed
-  6  the segment is refused: foreign, torn, or of another layout or boot
+  5  a runner died or failed, all others completed; `check`: the dead left something
+  6  the segment is refused: foreign, torn, or of another layout or boot; `check`: broken
   7  too late, or nothing to cancel
   `exec` ends as its COMMAND does: with its status, or 128 + the signal that killed it.
 
@@ -74,6 +74,8 @@ pub enum Command {
     Wait(Wait),
     /// Set events, wait for them, list them
     Event(Event),
+    /// Check every invariant of a segment, in use or not
+    Check(Check),
     /// Free what dead processes have left in the tables
     Reap(Reap),
     /// Remove a segment that nobody uses
@@ -269,6 +271,17 @@ pub struct Wait {
 }
 
 #[derive(Debug, Args)]
+pub struct Check {
+    /// Name of the segment
+    pub segment: String,
+    /// Settle what the dead left, and tell what that did; harms nobody who lives
+    #[arg(long)]
+    pub repair: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Debug, Args)]
 pub struct Reap {
     /// Name of the segment; all if left out
     pub segment: Option<String>,
@@ -346,6 +359,7 @@ impl Command {
     pub fn wants_json(&self) -> bool {
         match self {
             Self::Demo(args) => args.json.json,
+            Self::Check(args) => args.json.json,
             Self::Locks(args) => args.json.json,
             Self::Ls(args) => args.json,
             Self::Status(args) => args.json.json,

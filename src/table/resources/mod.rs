@@ -11,7 +11,7 @@
 //! least one sees the other: either the registration is refused or its end is awaited.
 
 mod death;
-mod reclaim;
+pub(super) mod reclaim;
 mod wait;
 mod word;
 
@@ -35,19 +35,19 @@ pub(crate) type Identity = [u64; 4];
 /// One record.
 #[repr(C)]
 pub(crate) struct Resource<M: Mem> {
-    word: M::U64,
+    pub(super) word: M::U64,
     /// Runner slot's generation (16), type (8), order (32), low to high.
-    about: M::U64,
+    pub(super) about: M::U64,
     /// When it became Active, Draining, Closing, and ended; tagged with the generation.
     entered: [Stamp<M>; 4],
     /// When a cleanup came to its end after all; tagged likewise.
     late: Stamp<M>,
     /// Generation (16) and index + 1 (32) of what it depends on; 0 for none.
-    depends_on: [M::U64; MAX_DEPENDENCIES],
-    reclaim: M::U64,
-    identity: [M::U64; 4],
+    pub(super) depends_on: [M::U64; MAX_DEPENDENCIES],
+    pub(super) reclaim: M::U64,
+    pub(super) identity: [M::U64; 4],
     /// Over identity, path and generation: only what was registered is reclaimed.
-    seal: M::U64,
+    pub(super) seal: M::U64,
 }
 
 /// The texts of a record.
@@ -63,9 +63,9 @@ pub(crate) struct ResourceTexts<M: Mem> {
 #[repr(C)]
 pub(crate) struct Resources<M: Mem, const N: usize> {
     /// As in `group.rs`: raised before a record is claimed, never lowered.
-    high_water: M::U32,
+    pub(super) high_water: M::U32,
     _pad: M::U32,
-    records: [Resource<M>; N],
+    pub(super) records: [Resource<M>; N],
 }
 
 /// What is known at registration.
@@ -290,7 +290,7 @@ impl<M: Mem> Resource<M> {
             .is_ok()
     }
 
-    fn stamp(&self, state: State) -> Option<&Stamp<M>> {
+    pub(super) fn stamp(&self, state: State) -> Option<&Stamp<M>> {
         match state {
             State::Free | State::Claimed => None,
             State::Active => Some(&self.entered[0]),
@@ -309,8 +309,10 @@ impl<M: Mem> Resource<M> {
         }
     }
 
-    /// Makes a claimed record as new. Stamps are tagged and need nothing.
+    /// Makes a claimed record as new.
     fn clear(&self, generation: u16) {
+        self.entered.iter().for_each(Stamp::clear);
+        self.late.clear();
         for word in &self.depends_on {
             word.store(0, Ordering::Relaxed);
         }
@@ -326,7 +328,7 @@ fn pack(key: Key) -> u64 {
     u64::from(key.generation) | (key.index as u64 + 1) << 16
 }
 
-fn unpack(raw: u64) -> Option<Key> {
+pub(super) fn unpack(raw: u64) -> Option<Key> {
     let index = usize::try_from(raw >> 16).ok()?.checked_sub(1)?;
     Some(Key {
         index,

@@ -69,8 +69,40 @@ fn claimed(generation: u16, by: Claimant) -> u64 {
         | u64::from(by.generation) << PROCESS_GENERATION_SHIFT
 }
 
+/// What no release writes into the reclaim word of a registration, if it is that.
+pub(in crate::table) fn fault(raw: u64, generation: u16, state: State) -> Option<&'static str> {
+    let fate = raw >> FATE_SHIFT;
+    let owned = raw >> PROCESS_SHIFT & 0xffff_ffff;
+    let has_ended = matches!(
+        state,
+        State::Failed | State::TimedOut | State::Orphaned | State::Dropped
+    );
+    match raw & STATE {
+        _ if !tagged(raw, generation) => Some("is of another registration"),
+        CLAIMED if claimant(raw).is_none() => Some("is claimed by nobody"),
+        CLAIMED if fate != 0 => Some("has a fate before its end"),
+        CLAIMED if !has_ended => Some("is claimed before its end"),
+        CLAIMED => None,
+        _ if owned != 0 => Some("names a claimant, and is not claimed"),
+        DONE if fate > Fate::Refused as u64 => Some("has no such fate"),
+        DONE => None,
+        _ if fate != 0 => Some("has a fate before its end"),
+        PENDING if state == State::Closed => Some("is to be reclaimed, and was closed"),
+        _ => None,
+    }
+}
+
+/// Whether it waits to be reclaimed, and who is at it.
+pub(in crate::table) fn waiting(raw: u64) -> Option<Option<Claimant>> {
+    match raw & STATE {
+        PENDING => Some(None),
+        CLAIMED => Some(claimant(raw)),
+        _ => None,
+    }
+}
+
 /// A checksum (FNV-1a) of what was registered.
-pub(super) fn seal(generation: u16, identity: Identity, path: &str) -> u64 {
+pub(in crate::table) fn seal(generation: u16, identity: Identity, path: &str) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
     let words = identity.into_iter().chain([u64::from(generation)]);

@@ -102,6 +102,20 @@ impl ResourceWord {
     pub(crate) const fn process(self) -> Option<usize> {
         ((self.0 >> PROCESS_SHIFT) as usize).checked_sub(1)
     }
+    pub(in crate::table) const fn raw(self) -> u64 {
+        self.0
+    }
+    /// What no release writes, if it is that.
+    pub(in crate::table) const fn fault(self) -> Option<&'static str> {
+        let unused = self.0 >> (GENERATION_SHIFT + 16) & 0xfff;
+        match self.state() {
+            Err(_) => Some("has no such state"),
+            Ok(_) if unused != 0 => Some("has bits that nobody sets"),
+            Ok(State::Free) => None,
+            Ok(_) if self.process().is_none() || self.runner().is_none() => Some("names no owner"),
+            Ok(_) => None,
+        }
+    }
     /// The half that the kernel compares.
     pub(crate) const fn futex_half(self) -> u32 {
         self.0 as u32

@@ -1,5 +1,6 @@
 //! The command, as users and scripts run it.
 
+mod check;
 mod contract;
 mod demo;
 mod event;

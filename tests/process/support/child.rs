@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::io::{BufRead, Write};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 
 use ebbtide::{Liveness, Segment, SegmentOptions, ShutdownReport};
 use nix::sys::prctl::set_pdeathsig;
@@ -73,6 +73,14 @@ impl Child {
     pub fn open(&self) -> Segment {
         let token = std::env::var(Segment::VARIABLE).unwrap();
         self.options.open_token(&token.parse().unwrap()).unwrap()
+    }
+
+    /// The next order, if there is one by now.
+    pub fn try_order(&self) -> Option<String> {
+        match self.orders.try_recv() {
+            Err(TryRecvError::Disconnected) => std::process::exit(0),
+            order => order.ok(),
+        }
     }
 
     /// The next order.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ebbtide::{
-    CoordinationError, Initiation, Liveness, Observer, Outcome, Phase, Scope, Segment,
-    SegmentOptions, ShutdownCoordinator, ShutdownReport, ShutdownRequest, Status,
+    CoordinationError, Finding, Gravity, Initiation, Liveness, Observer, Outcome, Phase, Scope,
+    Segment, SegmentOptions, ShutdownCoordinator, ShutdownReport, ShutdownRequest, Status,
 };
 use tempfile::TempDir;
 
@@ -116,11 +116,28 @@ impl Place {
         })
     }
 
+    /// Whatever a test did, it broke nothing, and what its dead left is settled. Of what is
+    /// no segment there is nothing to check.
+    fn is_sound(&self, name: &str) {
+        let Ok(observer) = self.options.observe(name) else {
+            return;
+        };
+        let found = observer.check().unwrap();
+        let is_left = |finding: &Finding| finding.gravity == Gravity::Left;
+        assert!(found.findings.iter().all(is_left), "{found:#?}");
+        let Ok(segment) = self.options.open(name) else {
+            return;
+        };
+        let found = segment.repair().unwrap();
+        assert!(found.is_sound(), "{found:#?}");
+    }
+
     /// Nothing is attached and nothing is left.
     pub fn finish(self) {
         let orphans = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
         assert_eq!(orphans.trim(), "", "children that nobody waited for");
         for name in self.options.list().unwrap() {
+            self.is_sound(&name);
             // Refused if anybody were attached still.
             self.options.remove(&name, false).unwrap();
         }

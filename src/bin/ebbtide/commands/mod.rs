@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod cancel;
+mod check;
 mod completions;
 mod event;
 mod exec;
@@ -43,6 +44,7 @@ pub fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Cancel(args) => cancel::run(&options, args)?,
         Command::Wait(args) => wait::run(&options, args)?,
         Command::Event(args) => event::run(&options, args)?,
+        Command::Check(args) => check::run(&options, args)?,
         Command::Reap(args) => reap::run(&options, args)?,
         Command::Rm(args) => rm::run(&options, args)?,
         Command::Get(args) => state::get(&options, args)?,

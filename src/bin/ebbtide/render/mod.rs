@@ -1,5 +1,6 @@
 //! What people and scripts get to see.
 
+pub mod check;
 pub mod events;
 pub mod json;
 pub mod locks;

@@ -1,0 +1,82 @@
+//! Process slots and thread slots.
+
+use core::sync::atomic::Ordering;
+
+use crate::limits::MAX_THREADS;
+use crate::sync::{Mem, Word};
+use crate::table::slots::Processes;
+use crate::table::threads::Threads;
+
+use super::{At, Invariant, Look, Standing, Witness, standing};
+
+/// To be called first: it also finds out whether anybody lives.
+pub(crate) fn processes<M: Mem, W: Witness<M>, const P: usize>(
+    look: &mut Look<'_, W>,
+    processes: &Processes<M, P>,
+) {
+    let witness = look.witness;
+    let lives = |slot: usize| standing(processes, slot, witness) == Standing::Living;
+    look.is_deserted = !processes.occupied().any(lives);
+    for slot in 0..P {
+        let word = processes.word(slot);
+        let at = At("process", slot);
+        let fault = match word.keeper() {
+            Some(keeper) if keeper >= MAX_THREADS => Some("has a keeper that there is no room for"),
+            _ => word.fault(),
+        };
+        look.fault(Invariant::Process, at, fault, &[word.raw()]);
+        if fault.is_none() && !word.is_free() && look.witness.is_gone(slot) {
+            look.left(
+                Invariant::Swept,
+                at,
+                "is gone, and not swept",
+                &[word.raw()],
+            );
+        }
+    }
+}
+
+pub(crate) fn threads<M: Mem, W: Witness<M>, const T: usize, const P: usize>(
+    look: &mut Look<'_, W>,
+    threads: &Threads<M, T>,
+    processes: &Processes<M, P>,
+) {
+    let high = threads.high_water.load(Ordering::Acquire);
+    if high > T as u64 {
+        look.broken(
+            Invariant::Reach,
+            At("threads", 0),
+            "reach beyond their table",
+            &[high],
+        );
+    }
+    for slot in 0..T {
+        let at = At("thread", slot);
+        let word = threads.word(slot);
+        let raw = word.raw();
+        if raw == 0 {
+            continue;
+        }
+        if slot >= threads.used() {
+            let high = threads.high_water.load(Ordering::Acquire);
+            let what = "was used beyond the reach of a look";
+            look.broken(Invariant::Reach, at, what, &[raw, high]);
+        }
+        let fault = match word.process() {
+            Some(process) if process >= P => Some("names a process that there is no room for"),
+            _ => word.fault(),
+        };
+        look.fault(Invariant::Thread, at, fault, &[raw]);
+        if fault.is_some() {
+            continue;
+        }
+        // Of a process that is gone it is swept with that.
+        if let Some(process) = word.process()
+            && standing(processes, process, look.witness) == Standing::Free
+        {
+            let words = [raw, processes.word(process).raw()];
+            let what = "belongs to a process that is not attached";
+            look.broken(Invariant::Attached, at, what, &words);
+        }
+    }
+}

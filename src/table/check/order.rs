@@ -1,0 +1,131 @@
+//! The memory of lock orders.
+
+use core::sync::atomic::Ordering;
+
+use crate::limits::MAX_LOCKS;
+use crate::sync::{Mem, Word};
+use crate::table::order::{Order, Pairs, ROW, VALID};
+
+use super::{At, Invariant, Look, Witness};
+
+/// For each lock, the locks that come after it along any way.
+struct Ways(Vec<[u64; ROW]>);
+
+impl Ways {
+    /// The closure of a set of pairs (Warshall): a fixed number of steps, whatever is set.
+    fn of<M: Mem>(pairs: &Pairs<M>) -> Self {
+        let mut ways = vec![[0_u64; ROW]; MAX_LOCKS];
+        for (row, words) in ways.iter_mut().zip(pairs.0.chunks(ROW)) {
+            for (word, bits) in row.iter_mut().zip(words) {
+                *word = bits.load(Ordering::Acquire);
+            }
+        }
+        for through in 0..MAX_LOCKS {
+            let further = ways[through];
+            for row in &mut ways {
+                if row[through / 64] >> (through % 64) & 1 != 0 {
+                    row.iter_mut()
+                        .zip(further)
+                        .for_each(|(to, more)| *to |= more);
+                }
+            }
+        }
+        Self(ways)
+    }
+
+    fn has(&self, (from, to): (usize, usize)) -> bool {
+        self.0[from][to / 64] >> (to % 64) & 1 != 0
+    }
+}
+
+/// A pair of a circle in whose knot (the locks that lead to one another) nothing was told.
+fn untold<M: Mem>(order: &Order<M>, ways: &Ways) -> Option<(usize, usize)> {
+    let closes = |pair: &(usize, usize)| pair.0 != pair.1 && ways.has((pair.1, pair.0));
+    let same = |a: usize, b: usize| a == b || ways.has((a, b)) && ways.has((b, a));
+    // One of each knot is enough, so there are at most as many as locks.
+    let mut told: Vec<usize> = Vec::new();
+    for (held, wanted) in order.violated.all() {
+        let is_in_one = held == wanted || ways.has((held, wanted)) && ways.has((wanted, held));
+        if is_in_one && !told.iter().any(|known| same(*known, held)) {
+            told.push(held);
+        }
+    }
+    let is_told = |lock: usize| told.iter().any(|known| same(*known, lock));
+    order
+        .taken
+        .all()
+        .find(|pair| closes(pair) && !is_told(pair.0))
+}
+
+pub(crate) fn order<M: Mem, W: Witness<M>>(look: &mut Look<'_, W>, order: &Order<M>) {
+    let mut is_used = false;
+    for (index, record) in order.records.iter().enumerate() {
+        let at = At("lock-order record", index);
+        let word = record.word.load(Ordering::Acquire);
+        is_used |= word != 0;
+        if word == 0 {
+            continue;
+        }
+        let (held, wanted) = (word >> 16 & 0xffff, word & 0xffff);
+        let is_pair = word >> 32 == VALID >> 32 && held != wanted;
+        if !is_pair || held.max(wanted) as usize >= MAX_LOCKS {
+            look.broken(Invariant::Order, at, "is of no pair of locks", &[word]);
+        }
+        let begun = order.begun.load(Ordering::Acquire);
+        if begun <= index as u64 {
+            look.broken(Invariant::Order, at, "was never begun", &[word, begun]);
+        }
+        let when = record.at.load(Ordering::Relaxed);
+        if look.is_ahead(when) {
+            look.broken(Invariant::Order, at, "is of the future", &[word, when]);
+        }
+        look.fault(Invariant::Text, at, record.runner.fault(), &[word]);
+    }
+    let (taken, violated) = (any(&order.taken), any(&order.violated));
+    if !is_used && !taken && !violated {
+        return;
+    }
+    let told: Vec<_> = order.violated.all().collect();
+    let ways = Ways::of(&order.taken);
+    for (held, wanted) in told {
+        let at = At("lock order", held);
+        if held == wanted || !ways.has((wanted, held)) {
+            let what = "was told, and closes no circle";
+            look.broken(Invariant::Order, at, what, &[held as u64, wanted as u64]);
+        }
+    }
+    for lock in 0..MAX_LOCKS {
+        if order.taken.has((lock, lock)) {
+            let at = At("lock order", lock);
+            look.broken(
+                Invariant::Order,
+                at,
+                "is of a lock and itself",
+                &[lock as u64],
+            );
+        }
+    }
+    // Whoever lives may be about to tell it.
+    if let Some((held, wanted)) = untold(order, &ways).filter(|_| look.is_deserted) {
+        let at = At("lock order", held);
+        let what = "closes a circle that nobody told";
+        look.left(Invariant::Order, at, what, &[held as u64, wanted as u64]);
+    }
+}
+
+fn any<M: Mem>(pairs: &Pairs<M>) -> bool {
+    pairs.0.iter().any(|word| word.load(Ordering::Acquire) != 0)
+}
+
+impl<M: Mem> Order<M> {
+    /// Marks what closes a circle that nobody told, as whoever set both halves at one
+    /// instant with another and died before it could.
+    pub(crate) fn tell_circles(&self) {
+        // Ends: each round adds a pair, of finitely many.
+        while let Some(pair) = untold(self, &Ways::of(&self.taken)) {
+            if !self.violated.add(pair) {
+                return;
+            }
+        }
+    }
+}

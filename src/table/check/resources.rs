@@ -1,0 +1,254 @@
+//! Registered resources.
+
+use core::sync::atomic::Ordering;
+
+use crate::graph::order::{Node, find_cycle};
+use crate::sync::{Mem, Word};
+use crate::table::resources::reclaim::{fault, seal, waiting};
+use crate::table::resources::{
+    Key, Resource, ResourceTexts, ResourceWord, Resources, State, unpack,
+};
+use crate::table::slots::Processes;
+
+use super::{At, Invariant, Look, Standing, Witness, standing};
+
+/// Kinds of resources that the API knows.
+const KINDS: u8 = 7;
+
+pub(crate) fn resources<M: Mem, W: Witness<M>, const N: usize, const P: usize, const R: usize>(
+    look: &mut Look<'_, W>,
+    resources: &Resources<M, N>,
+    texts: &[ResourceTexts<M>; N],
+    processes: &Processes<M, P>,
+) {
+    let high = resources.high_water.load(Ordering::Acquire);
+    if high as usize > N {
+        let at = At("resources", 0);
+        look.broken(
+            Invariant::Reach,
+            at,
+            "reach beyond their table",
+            &[u64::from(high)],
+        );
+    }
+    for index in resources.used()..N {
+        let raw = resources.word(index).raw();
+        if raw != 0 {
+            let high = u64::from(resources.high_water.load(Ordering::Acquire));
+            let what = "was used beyond the reach of a look";
+            look.broken(Invariant::Reach, At("resource", index), what, &[raw, high]);
+        }
+    }
+    for (index, record) in resources.records.iter().enumerate().take(resources.used()) {
+        let at = At("resource", index);
+        let word = resources.word(index);
+        let is_sane = known::<_, _, P, R>(look, at, word);
+        let text = &texts[index];
+        let faults = [text.runner.fault(), text.name.fault(), text.path.fault()];
+        for fault in faults {
+            look.fault(Invariant::Text, at, fault, &[word.raw()]);
+        }
+        if !is_sane {
+            continue;
+        }
+        owner(look, at, word, processes);
+        if word.is_open() || word.is_ended() {
+            registered(look, at, word, record);
+            sealed(look, at, word, record, text);
+            if word.is_open() {
+                dependencies(look, at, resources, index, word);
+            }
+            reclaim(look, at, word, record, processes);
+        }
+    }
+    circle(look, resources);
+}
+
+fn known<M: Mem, W: Witness<M>, const P: usize, const R: usize>(
+    look: &mut Look<'_, W>,
+    at: At,
+    word: ResourceWord,
+) -> bool {
+    let fault = if word.process().is_some_and(|process| process >= P) {
+        Some("names a process that there is no room for")
+    } else if word.runner().is_some_and(|runner| runner >= R) {
+        Some("names a runner that there is no room for")
+    } else {
+        word.fault()
+    };
+    look.fault(Invariant::Resource, at, fault, &[word.raw()]);
+    fault.is_none()
+}
+
+fn owner<M: Mem, W: Witness<M>, const P: usize>(
+    look: &mut Look<'_, W>,
+    at: At,
+    word: ResourceWord,
+    processes: &Processes<M, P>,
+) {
+    let is_claimed = word.state() == Ok(State::Claimed);
+    let Some(process) = word.process().filter(|_| is_claimed || word.is_open()) else {
+        return;
+    };
+    let words = [word.raw(), processes.word(process).raw()];
+    match standing(processes, process, look.witness) {
+        Standing::Free => {
+            let what = "belongs to a process that is not attached";
+            look.broken(Invariant::Resource, at, what, &words);
+        }
+        Standing::Dead => {
+            let what = "is of a dead process, and not orphaned";
+            look.left(Invariant::CountedOut, at, what, &words);
+        }
+        Standing::Living => {}
+    }
+}
+
+fn registered<M: Mem, W: Witness<M>>(
+    look: &mut Look<'_, W>,
+    at: At,
+    word: ResourceWord,
+    record: &Resource<M>,
+) {
+    let generation = u32::from(word.generation());
+    let stamp = word.state().ok().and_then(|state| record.stamp(state));
+    if let Some(stamp) = stamp {
+        let fault = match stamp.get(generation) {
+            None => Some("is in its state since no time"),
+            Some(since) if look.is_ahead(since) => Some("is in its state since the future"),
+            Some(_) => None,
+        };
+        look.fault(Invariant::Resource, at, fault, &[word.raw(), stamp.raw()]);
+    }
+    let about = record.about.load(Ordering::Relaxed);
+    let kind = (about >> 16) as u8;
+    if kind >= KINDS || about >> 24 & 0xff != 0 {
+        look.broken(
+            Invariant::Resource,
+            at,
+            "is of no known type",
+            &[word.raw(), about],
+        );
+    }
+}
+
+fn sealed<M: Mem, W>(
+    look: &mut Look<'_, W>,
+    at: At,
+    word: ResourceWord,
+    record: &Resource<M>,
+    texts: &ResourceTexts<M>,
+) {
+    let identity = core::array::from_fn(|i| record.identity[i].load(Ordering::Relaxed));
+    let sealed = record.seal.load(Ordering::Relaxed);
+    if seal(word.generation(), identity, &texts.path.read().0) != sealed {
+        let words = [word.raw(), sealed, identity[0], identity[1]];
+        look.broken(Invariant::Reclaim, at, "is not what was registered", &words);
+    }
+}
+
+fn dependencies<M: Mem, W, const N: usize>(
+    look: &mut Look<'_, W>,
+    at: At,
+    resources: &Resources<M, N>,
+    index: usize,
+    word: ResourceWord,
+) {
+    for dependency in &resources.records[index].depends_on {
+        let raw = dependency.load(Ordering::Acquire);
+        if raw == 0 {
+            continue;
+        }
+        let Some(on) = unpack(raw).filter(|on| on.index < N && on.index != index) else {
+            let words = [word.raw(), raw];
+            look.broken(
+                Invariant::Dependency,
+                at,
+                "depends on nothing that there is",
+                &words,
+            );
+            continue;
+        };
+        let there = resources.word(on.index);
+        // The record may have been used again since, never before. Generations wrap, so
+        // only near ones are told.
+        let ahead = on.generation.wrapping_sub(there.generation());
+        if ahead != 0 && ahead < 0x100 {
+            let words = [word.raw(), raw, there.raw()];
+            let what = "depends on a registration to come";
+            look.broken(Invariant::Dependency, at, what, &words);
+        }
+    }
+}
+
+fn reclaim<M: Mem, W: Witness<M>, const P: usize>(
+    look: &mut Look<'_, W>,
+    at: At,
+    word: ResourceWord,
+    record: &Resource<M>,
+    processes: &Processes<M, P>,
+) {
+    let raw = record.reclaim.load(Ordering::Acquire);
+    let words = [word.raw(), raw];
+    let Ok(state) = word.state() else { return };
+    let found = fault(raw, word.generation(), state);
+    look.fault(Invariant::Reclaim, at, found, &words);
+    let Some(claimant) = waiting(raw).filter(|_| found.is_none()) else {
+        return;
+    };
+    let Some(claimant) = claimant else {
+        let owner = word.process().map_or(Standing::Dead, |process| {
+            standing(processes, process, look.witness)
+        });
+        if word.is_open() && owner == Standing::Living {
+            let what = "is to be reclaimed, and its owner lives";
+            look.broken(Invariant::Reclaim, at, what, &words);
+        } else {
+            look.left(Invariant::Reclaim, at, "is to be reclaimed", &words);
+        }
+        return;
+    };
+    let of = processes.word(claimant.process);
+    let is_present = of.generation() == claimant.generation;
+    if claimant.process >= P {
+        let what = "is claimed by a process that there is no room for";
+        look.broken(Invariant::Reclaim, at, what, &words);
+    } else if !is_present || standing(processes, claimant.process, look.witness) != Standing::Living
+    {
+        let words = [word.raw(), raw, of.raw()];
+        look.left(
+            Invariant::Reclaim,
+            at,
+            "is claimed by one that is gone",
+            &words,
+        );
+    }
+}
+
+/// One that closes a circle takes its edge back before its call returns.
+fn circle<M: Mem, W, const N: usize>(look: &mut Look<'_, W>, resources: &Resources<M, N>) {
+    let is_open = |on: &Key| resources.find(*on).is_some_and(|word| word.is_open());
+    let nodes: Vec<Node> = (0..resources.used())
+        .map(|index| {
+            let own = is_open(&resources.key(index));
+            let on = resources.dependencies(index);
+            let on = on.filter(|on| own && on.index != index && is_open(on));
+            Node {
+                depends_on: on.map(|on| on.index).collect(),
+                ..Node::default()
+            }
+        })
+        .collect();
+    if let Some(cycle) = find_cycle(&nodes) {
+        let members = cycle.0;
+        let first = members.first().copied().unwrap_or(0);
+        let words = members
+            .iter()
+            .fold([members.len() as u64, 0], |[n, sum], at| {
+                let raw = resources.word(*at).raw();
+                [n, sum.rotate_left(7) ^ raw ^ *at as u64]
+            });
+        let what = "depends on itself in a circle";
+        look.broken(Invariant::Dependency, At("resource", first), what, &words);
+    }
+}
