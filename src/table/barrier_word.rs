@@ -65,10 +65,8 @@ impl Control {
     }
     /// What no release writes, if it is that.
     pub(super) fn fault(self) -> Option<&'static str> {
-        let unused = self.0 >> (GENERATION_SHIFT + 31) & 0x7f;
         match (self.broken(), self.process()) {
             (Err(_), _) => Some("has no such state"),
-            _ if unused != 0 => Some("has bits that nobody sets"),
             (Ok(None), Some(_)) => Some("is whole, and broken by somebody"),
             (Ok(Some(_)), None) => Some("is broken by nobody"),
             _ => None,

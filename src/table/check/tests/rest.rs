@@ -145,7 +145,7 @@ fn semaphore_and_barrier() {
         ],
         |_, tables| tables.semaphores[0].held[9].write_raw(1 << 29 | 3001),
     );
-    for control in [5, 1 << 45, 1 << 48, 1, 9 << 3, 0xffff << 48 | 1] {
+    for control in [5, 1 << 48, 1, 9 << 3, 0xffff << 48 | 1] {
         broken(Invariant::Barrier, |_, tables| {
             set(&tables.barriers[0].control, |_| control);
         });
