@@ -131,7 +131,7 @@ impl<M: Mem> Scope<M> {
             Stage::Renewing => Some(Initiated::Renewing),
             Stage::Phase(Phase::Complete) => Some(Initiated::Over(epoch)),
             Stage::Phase(Phase::Running) => {
-                let done = self.swap(control, control.initiated(ask));
+                let done = self.forget_old(control) && self.swap(control, control.initiated(ask));
                 if done {
                     self.entered[0].set_once(epoch, now);
                     self.wake_all();
@@ -150,6 +150,25 @@ impl<M: Mem> Scope<M> {
                     .then_some(Initiated::Merged(epoch))
             }
         })
+    }
+
+    /// Unsets the stamps of epochs so long ago that their tags have come round: half of all
+    /// tags back they pass for newer ones, all of them back for present ones. False when the
+    /// word has moved from `control`, which is Running.
+    ///
+    /// A stamp of this epoch is set after the word has left Running, so what was read before
+    /// the word was found unmoved is an old one, and only exactly that is unset.
+    fn forget_old(&self, control: Control) -> bool {
+        for stamp in self.entered.iter().chain([&self.extension]) {
+            let Some(old) = stamp.misleading(control.epoch()) else {
+                continue;
+            };
+            if self.control() != control {
+                return false;
+            }
+            stamp.forget(old);
+        }
+        true
     }
 
     /// Makes the shutdown under way harder; false when it is not under way (any more).
@@ -316,3 +335,40 @@ impl<M: Mem> Default for Scope<M> {
 const _: () = assert!(limits::DEFAULT_SHARES[0] + limits::DEFAULT_SHARES[1] < 1000);
 
 shared!(Scope<M> { control, entered, extension, request });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::phase::ReasonCode;
+    use crate::sync::Real;
+
+    const ASK: Ask = Ask {
+        mode: Mode::Graceful,
+        code: ReasonCode::Requested,
+        budget_millis: 600_000,
+    };
+
+    fn again(scope: &Scope<Real>, times: u32) {
+        for _ in 0..times {
+            assert_eq!(scope.cancel(), Ok(Cancelled::Done));
+            assert!(matches!(
+                scope.initiate(ASK, 1000),
+                Ok(Initiated::Drives(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn an_extension_of_long_ago_is_neither_given_nor_in_the_way() {
+        let scope = Scope::<Real>::default();
+        let _ = scope.initiate(ASK, 1000).unwrap();
+        assert_eq!(scope.extend(scope.control(), 500, 1000), 500);
+        // Its tag has come round.
+        again(&scope, 0x1_0000);
+        assert_eq!(scope.extension.get(scope.control().epoch()), None);
+        assert_eq!(scope.extend(scope.control(), 500, 1000), 500);
+        // Its tag passes for a newer one.
+        again(&scope, 0x9000);
+        assert_eq!(scope.extend(scope.control(), 500, 1000), 500);
+    }
+}

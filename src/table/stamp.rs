@@ -44,6 +44,19 @@ impl<M: Mem> Stamp<M> {
         self.0.store(0, Ordering::Release);
     }
 
+    /// What stands there if it would pass for one of this epoch or a newer one.
+    pub(super) fn misleading(&self, epoch: u32) -> Option<u64> {
+        let raw = self.raw();
+        (unpack(raw, epoch).is_some() || is_newer(raw, epoch)).then_some(raw)
+    }
+
+    /// Unsets exactly that.
+    pub(super) fn forget(&self, raw: u64) {
+        let _ = self
+            .0
+            .compare_exchange(raw, 0, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
     /// Sets the stamp unless it is set in this epoch already; returns what stands.
     pub(crate) fn set_once(&self, epoch: u32, micros: u64) -> u64 {
         let mut current = self.0.load(Ordering::Acquire);

@@ -149,7 +149,10 @@ fn invariants(segment: &Segment, ledger: &Ledger) -> Checked {
     must("reclaim", segment.reclaim())?;
     must("cycles", DeadlockDetector::new(segment).cycles())?;
     let report = must("check", segment.check())?;
-    ensure(&format!("every invariant holds: {report:?}"), report.is_sound())?;
+    ensure(
+        &format!("every invariant holds: {report:?}"),
+        report.is_sound(),
+    )?;
     ensure("no violation so far", ledger.get(Head::Violations) == 0)
 }
 
