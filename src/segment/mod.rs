@@ -2,6 +2,7 @@
 
 pub(crate) mod create;
 pub(crate) mod directory;
+mod fault;
 pub(crate) mod header;
 pub(crate) mod inode;
 #[allow(unsafe_code)]

@@ -3,7 +3,7 @@
 use core::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use crate::error::SegmentError;
@@ -52,15 +52,15 @@ impl Options {
 
 /// A segment open for reading and writing.
 pub(crate) struct Opened<B> {
-    map: Map<B>,
+    pub(super) map: Map<B>,
     /// Another open file description of the same inode than the mapping's: a
     /// mapping lives on in forked children and would keep the locks.
     locks: PrivateFile,
     /// As it was when the header was verified.
-    identity: Identity,
+    pub(super) identity: Identity,
     name: SegmentName,
     directory: PathBuf,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl<B: Body> Opened<B> {
@@ -144,13 +144,13 @@ impl<B: Body> Opened<B> {
 
 /// A segment open for reading only.
 pub(crate) struct Observed<B> {
-    map: ReadMap<B>,
+    pub(super) map: ReadMap<B>,
     /// For lock queries; takes none, so it may live on in forked children.
-    file: File,
-    identity: Identity,
+    pub(super) file: File,
+    pub(super) identity: Identity,
     name: SegmentName,
     directory: PathBuf,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl<B: Body> Observed<B> {
@@ -208,58 +208,6 @@ impl<B: Body> Observed<B> {
     pub(crate) fn is_removed(&self) -> bool {
         self.header().is_removed()
     }
-}
-
-impl<B: Body> Opened<B> {
-    /// Why this segment would not be opened again, if so. A file that was cut is found
-    /// before a byte of it is touched.
-    ///
-    /// # Errors
-    /// The kernel refuses to tell; `ForkedHandle`.
-    pub(crate) fn fault(&self) -> Result<Option<SegmentError>, SegmentError> {
-        fault::<B>(self.locks()?, self.map.header(), self.identity, &self.path)
-    }
-}
-
-impl<B: Body> Observed<B> {
-    /// As [`Opened::fault`].
-    ///
-    /// # Errors
-    /// The kernel refuses to tell.
-    pub(crate) fn fault(&self) -> Result<Option<SegmentError>, SegmentError> {
-        fault::<B>(
-            self.file.as_fd(),
-            self.map.header(),
-            self.identity,
-            &self.path,
-        )
-    }
-}
-
-fn fault<B: Body>(
-    file: BorrowedFd<'_>,
-    header: &Header,
-    identity: Identity,
-    path: &Path,
-) -> Result<Option<SegmentError>, SegmentError> {
-    let status = nix::sys::stat::fstat(file).map_err(|error| refused("examine", path, error))?;
-    let expected = total_bytes::<B>();
-    let found = u64::try_from(status.st_size).unwrap_or(0);
-    if found != expected {
-        let path = path.to_path_buf();
-        return Ok(Some(SegmentError::Size {
-            path,
-            found,
-            expected,
-        }));
-    }
-    if let Err(error) = header.verify::<B>(expected, boot_id()?, path) {
-        return Ok(Some(error));
-    }
-    let is_known = header.identity() == identity && header.has_sane_mark();
-    Ok((!is_known).then(|| SegmentError::Corrupt {
-        what: format!("{}: header: written to since its birth", path.display()),
-    }))
 }
 
 /// Opens a segment by name. Does not attach: takes no byte lock and writes nothing.
