@@ -11,9 +11,13 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use ratatui::layout::{Position, Rect};
 
 /// Whether the terminal is ours now. Of this process there is one terminal.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether a thread has panicked: the terminal was given back, and is drawn on no more.
+static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal while the view is on. Dropping it gives it back; so does a panic, in
 /// whatever thread, before its message is printed.
@@ -25,6 +29,7 @@ impl Terminal {
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
             std::panic::set_hook(Box::new(move |panic| {
+                HAS_PANICKED.store(true, Ordering::Release);
                 give_back();
                 before(panic);
             }));
@@ -38,12 +43,19 @@ impl Terminal {
     }
 
     pub fn draw(&mut self, page: impl FnOnce(&mut ratatui::Frame<'_>)) -> io::Result<()> {
+        if HAS_PANICKED.load(Ordering::Acquire) {
+            return Err(io::Error::other("given back, as a thread has panicked"));
+        }
         self.0.draw(page).map(drop)
     }
 
     /// Has the next drawing not rely on what is there: others may have written over it.
+    ///
+    /// Not by `clear`, which asks the terminal where its cursor is and reads the answer, or
+    /// keys that come first, for up to two seconds.
     pub fn forget(&mut self) -> io::Result<()> {
-        self.0.clear()
+        let size = self.0.size()?;
+        self.0.resize(Rect::from((Position::ORIGIN, size)))
     }
 
     /// After a stop: the shell has used the terminal meanwhile, and its modes.
@@ -114,9 +126,11 @@ mod tests {
     #[test]
     fn a_panic_in_any_thread_leaves_the_terminal_clean() {
         if std::env::var_os(INSIDE).is_some() {
-            let _terminal = Terminal::take().unwrap();
+            let mut terminal = Terminal::take().unwrap();
+            terminal.draw(|_| {}).unwrap();
             let other = std::thread::spawn(|| panic!("words of the panic"));
             let _ = other.join();
+            assert!(terminal.draw(|_| {}).is_err(), "nobody draws on it now");
             // As after a kill: nothing else gives the terminal back.
             std::process::exit(7);
         }
