@@ -1,0 +1,324 @@
+//! One operation, killed at one point or at all of them.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use nix::sys::ptrace;
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
+
+use crate::board::Board;
+use crate::fork::{self, Forked};
+use crate::operation::{self, Operation};
+use crate::path::Path;
+use crate::place::Place;
+use crate::stage::Stage;
+use crate::survivor::{Order, Survivor, Violation};
+use crate::tally::Tally;
+use crate::trace::{self, Code, Seen, Tracee};
+
+/// Where a victim dies: after so many instructions, and then perhaps not before it sleeps
+/// in a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Point {
+    pub after: u64,
+    pub asleep: bool,
+}
+
+impl Point {
+    /// In place of where a victim was killed: it went another way and came to its end.
+    const MISSED: u64 = u64::MAX;
+}
+
+impl std::fmt::Display for Point {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.after, if self.asleep { "s" } else { "" })
+    }
+}
+
+impl std::str::FromStr for Point {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self {
+            after: text.trim_end_matches('s').parse()?,
+            asleep: text.ends_with('s'),
+        })
+    }
+}
+
+/// Most violations of one operation that are looked at before it is given up.
+const ENOUGH: usize = 5;
+/// Sleeps of one operation at which it is killed, too.
+const SLEEPS: usize = 16;
+/// Longer than any operation takes, single-stepped, on a machine that works.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Ends in a row before the point that mean that the operation has no more instructions.
+const ENDS: u32 = 3;
+/// Victims that may go another way than the first one before one is stepped all the way.
+const RETRIES: u32 = 2;
+
+/// An operation being swept: one segment and one survivor for all its kills, until there is a
+/// violation.
+pub struct Sweep {
+    operation: Operation,
+    board: &'static Board,
+    survivor: Survivor,
+    place: Place,
+    code: Code,
+    path: Path,
+    /// Where it was seen to sleep.
+    slept: BTreeSet<u64>,
+    pub tally: Tally,
+}
+
+impl Sweep {
+    pub fn new(operation: Operation) -> Self {
+        let board = Board::new();
+        let place = Place::new();
+        Self {
+            operation,
+            board,
+            survivor: Survivor::start(&place, board, operation),
+            place,
+            code: Code::new(),
+            path: Path::default(),
+            slept: BTreeSet::new(),
+            tally: Tally::new(operation.name),
+        }
+    }
+
+    /// Kills after every instruction, and in every sleep.
+    pub fn all(mut self) -> Tally {
+        let mut ended = 0;
+        self.length();
+        for after in 0.. {
+            let at = self.kill(Point {
+                after,
+                asleep: false,
+            });
+            ended = if at < after { ended + 1 } else { 0 };
+            if ended == ENDS || self.tally.violations.len() >= ENOUGH {
+                break;
+            }
+        }
+        self.sleeps();
+        self.tally
+    }
+
+    /// Kills at the first point, the last, in every sleep, and at some in between.
+    pub fn some(mut self, count: u64, random: &mut impl FnMut() -> u64) -> Tally {
+        let length = self.length();
+        self.kill(Point {
+            after: 0,
+            asleep: false,
+        });
+        for _ in 0..count {
+            if self.tally.violations.len() < ENOUGH {
+                self.kill(Point {
+                    after: random() % length.max(1),
+                    asleep: false,
+                });
+            }
+        }
+        self.sleeps();
+        self.tally
+    }
+
+    /// Kills at one point.
+    pub fn one(mut self, point: Point) -> Tally {
+        self.kill(point);
+        self.tally
+    }
+
+    /// Runs to the end, and kills there.
+    fn length(&mut self) -> u64 {
+        self.kill(Point {
+            after: u64::MAX,
+            asleep: false,
+        })
+    }
+
+    fn sleeps(&mut self) {
+        for after in self.slept.clone().into_iter().take(SLEEPS) {
+            if self.tally.violations.len() < ENOUGH {
+                self.kill(Point {
+                    after,
+                    asleep: true,
+                });
+            }
+        }
+    }
+
+    /// One victim; answers after how many instructions it was killed.
+    fn kill(&mut self, point: Point) -> u64 {
+        for _ in 0..RETRIES {
+            let at = self.kill_once(point);
+            if at != Point::MISSED {
+                return at;
+            }
+            self.tally.missed += 1;
+        }
+        // Another way than the first time: step by step, then.
+        let path = std::mem::take(&mut self.path);
+        let at = self.kill_once(point);
+        self.path = path;
+        at
+    }
+
+    fn kill_once(&mut self, point: Point) -> u64 {
+        match self.try_kill(point) {
+            Ok(Point::MISSED) => Point::MISSED,
+            Ok(at) => {
+                self.tally.length = self.tally.length.max(at);
+                at
+            }
+            Err(violation) => {
+                self.tally.wrong(point, &violation);
+                // What is left of that segment says nothing about the next kill.
+                self.place = Place::new();
+                self.survivor = Survivor::start(&self.place, self.board, self.operation);
+                point.after
+            }
+        }
+    }
+
+    fn try_kill(&mut self, point: Point) -> Result<u64, Violation> {
+        self.survivor.ask(Order::Arrange)?;
+        let stage = || Stage::new(&self.place, self.board);
+        if self.operation.casualty {
+            let mut casualty = fork::run(|| {
+                let kept = operation::casualty(&stage())();
+                trace::mark();
+                drop(kept);
+            });
+            stops(&casualty);
+            casualty.shoot();
+            casualty.end();
+        }
+        let mut victim = fork::run(|| {
+            let act = (self.operation.scene)(&stage());
+            trace::submit();
+            trace::mark();
+            let kept = act();
+            trace::mark();
+            drop(kept);
+        });
+        let tracee = Tracee::new(victim.pid());
+        let seen = tracee.first_mark();
+        assert_eq!(seen, Seen::Marked, "{}: the scene fails", self.operation.name);
+        self.survivor.ask(Order::Ready)?;
+        let at = self.step(&tracee, point)?;
+        victim.shoot();
+        self.survivor.tell(Order::Shot);
+        let ended = victim.end();
+        self.survivor.tell(Order::Gone);
+        assert!(
+            matches!(ended, Some(WaitStatus::Signaled(_, Signal::SIGKILL, _))),
+            "{} at {point}: the victim ends by itself: {ended:?}",
+            self.operation.name
+        );
+        let (shot, gone) = (
+            self.survivor.answer(Order::Shot)?,
+            self.survivor.answer(Order::Gone)?,
+        );
+        self.tally.killed([shot, gone]);
+        Ok(at)
+    }
+
+    /// Lets the victim run on its way to the point as far as that is the quicker way.
+    /// `None` if it did not go the way it went the first time.
+    fn run_ahead(&mut self, tracee: &Tracee, point: Point) -> Result<Option<u64>, Violation> {
+        let Some(run) = self.path.run_to(point.after) else {
+            return Ok(Some(0));
+        };
+        if !tracee.break_at(Some(run.address)) {
+            return Ok(Some(0));
+        }
+        for _ in 0..run.stops {
+            let seen = self.awake(tracee, tracee.run())?;
+            match seen {
+                Seen::Stepped => self.tally.stops += 1,
+                Seen::Marked => return Ok(None),
+                other => panic!("{} running: {other:?}", self.operation.name),
+            }
+        }
+        tracee.break_at(None);
+        Ok(Some(run.done))
+    }
+
+    /// What is seen after its sleep, which the survivor ends.
+    fn awake(&mut self, tracee: &Tracee, seen: Seen) -> Result<Seen, Violation> {
+        if seen != Seen::Asleep {
+            return Ok(seen);
+        }
+        self.survivor.ask(Order::Asleep)?;
+        tracee.wake().ok_or_else(|| Violation {
+            what: "the victim is not woken".into(),
+            is_hang: true,
+        })
+    }
+
+    /// Brings the victim to the point, or to the operation's end.
+    fn step(&mut self, tracee: &Tracee, point: Point) -> Result<u64, Violation> {
+        let begin = Instant::now();
+        let is_first = self.path.len() == 0 && point.after == u64::MAX;
+        let Some(mut done) = self.run_ahead(tracee, point)? else {
+            return Ok(Point::MISSED);
+        };
+        while done < point.after || point.asleep {
+            if is_first {
+                self.path.push(tracee.pc());
+            }
+            let mut seen = tracee.step(&mut self.code);
+            self.tally.stops += 1;
+            if seen == Seen::Asleep {
+                self.slept.insert(done);
+                if point.asleep && done >= point.after {
+                    return Ok(done);
+                }
+                seen = self.awake(tracee, seen)?;
+            }
+            match seen {
+                Seen::Stepped => done += 1,
+                Seen::Marked => break,
+                other => panic!("{} at {done}: {other:?}", self.operation.name),
+            }
+            assert!(begin.elapsed() < PATIENCE, "{}: endless", self.operation.name);
+        }
+        Ok(done)
+    }
+}
+
+/// Waits until an untraced process has stopped itself.
+fn stops(process: &Forked) {
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    let stopped = waitpid(process.pid(), Some(WaitPidFlag::WUNTRACED));
+    assert!(matches!(stopped, Ok(WaitStatus::Stopped(..))), "{stopped:?}");
+}
+
+/// Keeps the driver, and what it forks from now on, on one processor: waking a thread on
+/// another one costs ten times a step. Survivors go where they like.
+pub fn stay_on_one_processor() {
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let me = nix::unistd::Pid::from_raw(0);
+    let Ok(allowed) = sched_getaffinity(me) else {
+        return;
+    };
+    let first = (0..CpuSet::count()).find(|cpu| allowed.is_set(*cpu).unwrap_or(false));
+    let mut one = CpuSet::new();
+    if first.is_some_and(|cpu| one.set(cpu).is_ok()) {
+        let _ = sched_setaffinity(me, &one);
+    }
+}
+
+/// Whether this kernel lets a process be traced by its parent; if not, why.
+pub fn is_refused() -> Option<String> {
+    let probe = fork::run(|| {
+        if ptrace::traceme().is_ok() {
+            trace::mark();
+        }
+    });
+    let seen = Tracee::new(probe.pid()).first_mark();
+    (seen != Seen::Marked).then(|| "ptrace is refused to processes here".to_string())
+}
