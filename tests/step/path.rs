@@ -7,6 +7,8 @@ use std::collections::HashMap;
 #[derive(Debug, Default)]
 pub struct Path {
     steps: Vec<Step>,
+    /// Indices of the instructions that call the system to wait or to wake.
+    waits: Vec<u64>,
     seen: HashMap<u64, u64>,
 }
 
@@ -49,6 +51,27 @@ impl Path {
         };
         self.steps.push(step(best));
         *before += 1;
+    }
+
+    /// The instruction that comes next may sleep.
+    pub fn waits_next(&mut self) {
+        self.waits.push(self.len());
+    }
+
+    /// The first wait at or after an index.
+    pub fn wait_from(&self, index: u64) -> Option<u64> {
+        self.waits.iter().copied().find(|wait| *wait >= index)
+    }
+
+    /// Its beginning.
+    pub fn first(&self, length: u64) -> Self {
+        let mut path = Self::default();
+        for step in self.steps.iter().take(length as usize) {
+            path.push(step.address);
+        }
+        path.waits = self.waits.clone();
+        path.waits.retain(|wait| *wait < length);
+        path
     }
 
     pub fn len(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ebbtide::{
-    BarrierError, CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
+    BarrierError, BarrierPassed, CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
     CrossProcessSemaphore, Delivery, Phase, Runner, Scope, Segment, SharedStateManager,
     ShutdownCoordinator, ShutdownRequest, Subscription,
 };
@@ -233,10 +233,22 @@ impl Peer {
         if self.barrier.broken().expect("not forked").is_some() {
             self.barrier.reset().expect("not forked");
         }
+        // One that died between taking its place and being counted had come: the first to
+        // look is told, and nobody after a reset.
+        if let Err(error) = self.meet() {
+            let by = matches!(error, BarrierError::BrokenBarrier { .. });
+            assert!(by, "{error:?}");
+            self.barrier.reset().expect("not forked");
+            assert!(self.meet().expect("two have come").is_leader());
+        }
+    }
+
+    /// Two come to the barrier, this thread last.
+    fn meet(&mut self) -> Result<BarrierPassed, BarrierError> {
         self.arrive(true);
         let passed = self.timed(|peer| peer.barrier.wait_timeout(BOUND));
-        assert!(passed.expect("two have come").is_leader());
         self.helper_ends();
+        passed
     }
 
     fn helper_waits(&self) -> bool {

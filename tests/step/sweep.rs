@@ -51,6 +51,8 @@ impl std::str::FromStr for Point {
 const ENOUGH: usize = 5;
 /// Sleeps of one operation at which it is killed, too.
 const SLEEPS: usize = 16;
+/// Times that the way of an operation is learnt anew from a wait on.
+const PASSES: u32 = 24;
 /// Longer than any operation takes, single-stepped, on a machine that works.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Ends in a row before the point that mean that the operation has no more instructions.
@@ -67,6 +69,8 @@ pub struct Sweep {
     place: Place,
     code: Code,
     path: Path,
+    /// From which instruction on the way is being learnt, if it is.
+    learning: Option<u64>,
     /// Where it was seen to sleep.
     slept: BTreeSet<u64>,
     pub tally: Tally,
@@ -83,6 +87,7 @@ impl Sweep {
             place,
             code: Code::new(),
             path: Path::default(),
+            learning: None,
             slept: BTreeSet::new(),
             tally: Tally::new(operation.name),
         }
@@ -131,12 +136,35 @@ impl Sweep {
         self.tally
     }
 
-    /// Runs to the end, and kills there.
+    /// Learns the way of the operation by stepping it from its first to its last instruction,
+    /// and kills there. Waits are bounded in time, and stepping takes long: so that the way
+    /// does not lead through sleeps that ended by their time, the victim runs at full speed
+    /// to each wait in turn and is stepped from there.
     fn length(&mut self) -> u64 {
-        self.kill(Point {
+        let end = Point {
             after: u64::MAX,
             asleep: false,
-        })
+        };
+        self.learning = Some(0);
+        let mut length = self.kill(end);
+        let mut from = 0;
+        for _ in 0..PASSES {
+            let Some(wait) = self.path.wait_from(from) else {
+                break;
+            };
+            self.learning = Some(wait);
+            let slept = self.slept.clone();
+            self.slept.retain(|slept| *slept < wait);
+            match self.kill_once(end) {
+                // It took another way before it came to that wait.
+                Point::MISSED => self.slept = slept,
+                learnt => length = learnt,
+            }
+            from = wait + 1;
+        }
+        self.learning = None;
+        self.tally.length = length;
+        length
     }
 
     fn sleeps(&mut self) {
@@ -228,8 +256,8 @@ impl Sweep {
 
     /// Lets the victim run on its way to the point as far as that is the quicker way.
     /// `None` if it did not go the way it went the first time.
-    fn run_ahead(&mut self, tracee: &Tracee, point: Point) -> Result<Option<u64>, Violation> {
-        let Some(run) = self.path.run_to(point.after) else {
+    fn run_ahead(&mut self, tracee: &Tracee, after: u64) -> Result<Option<u64>, Violation> {
+        let Some(run) = self.path.run_to(after) else {
             return Ok(Some(0));
         };
         if !tracee.break_at(Some(run.address)) {
@@ -262,13 +290,18 @@ impl Sweep {
     /// Brings the victim to the point, or to the operation's end.
     fn step(&mut self, tracee: &Tracee, point: Point) -> Result<u64, Violation> {
         let begin = Instant::now();
-        let is_first = self.path.len() == 0 && point.after == u64::MAX;
-        let Some(mut done) = self.run_ahead(tracee, point)? else {
+        let learnt = self.learning;
+        let ahead = learnt.unwrap_or(point.after);
+        let Some(mut done) = self.run_ahead(tracee, ahead)? else {
             return Ok(Point::MISSED);
         };
+        let mut path = learnt.map(|_| self.path.first(done));
         while done < point.after || point.asleep {
-            if is_first {
-                self.path.push(tracee.pc());
+            if let Some(path) = &mut path {
+                if tracee.may_wait(&mut self.code) {
+                    path.waits_next();
+                }
+                path.push(tracee.pc());
             }
             let mut seen = tracee.step(&mut self.code);
             self.tally.stops += 1;
@@ -285,6 +318,9 @@ impl Sweep {
                 other => panic!("{} at {done}: {other:?}", self.operation.name),
             }
             assert!(begin.elapsed() < PATIENCE, "{}: endless", self.operation.name);
+        }
+        if let Some(path) = path {
+            self.path = path;
         }
         Ok(done)
     }

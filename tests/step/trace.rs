@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::arch::{Registers, break_at, is_syscall};
+use crate::arch::{Registers, break_at, is_syscall, repeated};
 
 /// Longer than any system call of a victim takes on a machine that works.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,9 +50,19 @@ pub struct Tracee {
     state: String,
 }
 
-/// Whether instructions at an address call the system: victims are forks of one process, so
-/// code stays where it is.
-pub type Code = HashMap<u64, bool>;
+/// What there is to know of the instructions at the addresses met so far: victims are forks
+/// of one process, so code stays where it is.
+pub type Code = HashMap<u64, Kind>;
+
+/// A kind of instruction.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Plain,
+    /// Calls the system, where it may sleep.
+    Calls,
+    /// Stops once for each repetition. It counts as one; its length.
+    Repeats(u64),
+}
 
 impl Tracee {
     pub fn new(pid: Pid) -> Self {
@@ -74,14 +84,18 @@ impl Tracee {
             return Seen::Ended;
         };
         let pc = registers.pc();
-        let calls = *code.entry(pc).or_insert_with(|| {
-            ptrace::read(self.pid, pc as ptrace::AddressType)
-                .is_ok_and(|word| is_syscall(word.cast_unsigned()))
-        });
+        let kind = self.kind(pc, code);
+        if let Kind::Repeats(length) = kind
+            && break_at(self.pid, Some(pc + length)).is_ok()
+        {
+            let seen = self.run();
+            let _ = break_at(self.pid, None);
+            return seen;
+        }
         if ptrace::step(self.pid, None).is_err() {
             return Seen::Ended;
         }
-        if calls {
+        if matches!(kind, Kind::Calls) {
             return self.returned_or_asleep();
         }
         match waitpid(self.pid, Some(WaitPidFlag::__WALL)) {
@@ -90,9 +104,32 @@ impl Tracee {
         }
     }
 
+    fn kind(&self, pc: u64, code: &mut Code) -> Kind {
+        *code.entry(pc).or_insert_with(|| {
+            let Ok(word) = ptrace::read(self.pid, pc as ptrace::AddressType) else {
+                return Kind::Plain;
+            };
+            let bytes = word.cast_unsigned();
+            match repeated(bytes) {
+                Some(length) => Kind::Repeats(length),
+                None if is_syscall(bytes) => Kind::Calls,
+                None => Kind::Plain,
+            }
+        })
+    }
+
     /// Address of the next instruction; 0 when it has ended.
     pub fn pc(&self) -> u64 {
         Registers::read(self.pid).map_or(0, |registers| registers.pc())
+    }
+
+    /// Whether the next instruction is a system call in which threads wait for one another.
+    pub fn may_wait(&self, code: &mut Code) -> bool {
+        Registers::read(self.pid).is_ok_and(|registers| {
+            let number = registers.about_to_call();
+            matches!(self.kind(registers.pc(), code), Kind::Calls)
+                && [libc::SYS_futex, libc::SYS_futex_waitv].contains(&number.cast_signed())
+        })
     }
 
     /// Runs at full speed until it stands before the instruction at an address, or whatever

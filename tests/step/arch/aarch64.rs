@@ -16,6 +16,11 @@ pub fn is_syscall(code: u64) -> bool {
     code & 0xffff_ffff == 0xd400_0001
 }
 
+/// There is no instruction that stops more than once when stepped.
+pub fn repeated(_code: u64) -> Option<u64> {
+    None
+}
+
 /// The general registers of a stopped thread.
 #[derive(Clone, Copy)]
 pub struct Registers(libc::user_regs_struct);
@@ -32,6 +37,11 @@ impl Registers {
     /// Address of the next instruction.
     pub fn pc(&self) -> u64 {
         self.0.pc
+    }
+
+    /// The number of the system call that is about to be made.
+    pub fn about_to_call(&self) -> u64 {
+        self.0.regs[8]
     }
 
     /// The number of the system call that is under way.

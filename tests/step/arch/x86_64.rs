@@ -13,6 +13,18 @@ pub fn is_syscall(code: u64) -> bool {
     code & 0xffff == 0x050f
 }
 
+/// Length of the string instruction with a repeat prefix that the code begins with: it stops
+/// once for each repetition when stepped.
+pub fn repeated(code: u64) -> Option<u64> {
+    let [prefix, second, third, ..] = code.to_le_bytes();
+    let is_string = |opcode| matches!(opcode, 0xa4..=0xa7 | 0xaa..=0xaf);
+    match (prefix, second) {
+        (0xf2 | 0xf3, opcode) if is_string(opcode) => Some(2),
+        (0xf2 | 0xf3, 0x40..=0x4f) if is_string(third) => Some(3),
+        _ => None,
+    }
+}
+
 /// The general registers of a stopped thread.
 #[derive(Clone, Copy)]
 pub struct Registers(libc::user_regs_struct);
@@ -29,6 +41,11 @@ impl Registers {
     /// Address of the next instruction.
     pub fn pc(&self) -> u64 {
         self.0.rip
+    }
+
+    /// The number of the system call that is about to be made.
+    pub fn about_to_call(&self) -> u64 {
+        self.0.rax
     }
 
     /// The number of the system call that is under way.
