@@ -16,8 +16,10 @@
 //! `EBBTIDE_STEP_FULL=1` (every point), `EBBTIDE_SEED`, `EBBTIDE_STEP_KILLS` (per operation).
 
 mod arch;
+mod area;
 mod board;
 mod check;
+mod crew;
 mod fork;
 mod operation;
 mod path;

@@ -28,6 +28,11 @@ impl Place {
         self.0.path().join("segments")
     }
 
+    /// The same as text, to be found in paths.
+    pub fn text(&self) -> String {
+        self.segments().display().to_string()
+    }
+
     /// A file that a resource stands for.
     pub fn file(&self) -> PathBuf {
         self.0.path().join("resource")

@@ -12,7 +12,7 @@ use crate::board::Board;
 use crate::fork::{self, Forked};
 use crate::operation::Operation;
 use crate::peer::{BOUND, Peer};
-use crate::place::Place;
+use crate::place::{NAME, Place};
 
 /// What the driver asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,31 @@ impl Order {
         Self::Gone,
     ];
 
-    fn carry_out(self, peer: &mut Peer, operation: &Operation) {
+    /// Of a survivor that attaches for each kill anew.
+    fn carry_out_fresh(self, place: &Place, board: &'static Board, operation: &Operation) -> Done {
+        if self != Self::Gone {
+            return Done::default();
+        }
+        let mut peer = Peer::enter(place, board);
+        peer.prepare();
+        peer.goes_on();
+        peer.finds_nothing(operation);
+        let done = Done {
+            told: peer.told,
+            longest: peer.longest,
+        };
+        drop(peer);
+        place.options().remove(NAME, false).expect("nobody is attached");
+        let left: Vec<_> = std::fs::read_dir(place.segments()).map_or_else(
+            |_| Vec::new(),
+            |entries| entries.flatten().map(|entry| entry.path()).collect(),
+        );
+        assert!(left.is_empty(), "left behind: {left:?}");
+        done
+    }
+
+    fn carry_out(self, peer: &mut Peer, operation: &Operation) -> Done {
+        (peer.told, peer.longest) = (0, Duration::ZERO);
         match self {
             Self::Arrange => {
                 peer.prepare();
@@ -48,6 +72,10 @@ impl Order {
             Self::Asleep => (operation.asleep)(peer),
             Self::Shot => peer.goes_on(),
             Self::Gone => peer.finds_nothing(operation),
+        }
+        Done {
+            told: peer.told,
+            longest: peer.longest,
         }
     }
 }
@@ -141,7 +169,9 @@ fn serve(line: UnixStream, place: &Place, board: &'static Board, operation: &Ope
     }));
     let mut out = line.try_clone().expect("a descriptor");
     let mut line = line;
-    let entered = catch_unwind(AssertUnwindSafe(|| Peer::enter(place, board)));
+    let entered = catch_unwind(AssertUnwindSafe(|| {
+        (!operation.fresh).then(|| Peer::enter(place, board))
+    }));
     let Ok(mut peer) = entered else {
         let _ = writeln!(out, "{}", wrong());
         return;
@@ -150,21 +180,19 @@ fn serve(line: UnixStream, place: &Place, board: &'static Board, operation: &Ope
     let mut byte = [0];
     while line.read_exact(&mut byte).is_ok() {
         let order = Order::ALL[usize::from(byte[0])];
-        let done = catch_unwind(AssertUnwindSafe(|| order.carry_out(&mut peer, operation)));
-        let answer = match done {
-            Ok(()) => format!("done\t{}\t{}", peer.told, peer.longest.as_micros()),
+        let done = catch_unwind(AssertUnwindSafe(|| match &mut peer {
+            Some(peer) => order.carry_out(peer, operation),
+            None => order.carry_out_fresh(place, board, operation),
+        }));
+        let answer = match &done {
+            Ok(done) => format!("done\t{}\t{}", done.told, done.longest.as_micros()),
             Err(_) => wrong(),
         };
-        (peer.told, peer.longest) = (0, Duration::ZERO);
-        if writeln!(out, "{answer}").is_err() || done_is_over(&answer) {
+        if writeln!(out, "{answer}").is_err() || done.is_err() {
             // What it holds is not to be given back in order.
             std::process::abort();
         }
     }
-}
-
-fn done_is_over(answer: &str) -> bool {
-    answer.starts_with("wrong")
 }
 
 /// What went wrong, in one line.

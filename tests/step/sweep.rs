@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 
 use crate::board::Board;
+use crate::crew::{Crew, Event};
 use crate::fork::{self, Forked};
 use crate::operation::{self, Operation};
 use crate::path::Path;
@@ -145,6 +146,9 @@ impl Sweep {
             after: u64::MAX,
             asleep: false,
         };
+        if self.operation.touches {
+            return self.kill(end);
+        }
         self.learning = Some(0);
         let mut length = self.kill(end);
         let mut from = 0;
@@ -236,8 +240,20 @@ impl Sweep {
         let seen = tracee.first_mark();
         assert_eq!(seen, Seen::Marked, "{}: the scene fails", self.operation.name);
         self.survivor.ask(Order::Ready)?;
-        let at = self.step(&tracee, point)?;
-        victim.shoot();
+        let at = if self.operation.touches {
+            let mut crew = Crew::new(victim.pid(), &self.place.text()).expect("to be traced");
+            let walked = self.walk(&mut crew, point.after);
+            let at = walked.unwrap_or_else(|error| {
+                panic!("{} at {point}: {error}", self.operation.name);
+            });
+            victim.shoot();
+            crew.end();
+            at
+        } else {
+            let at = self.step(&tracee, point)?;
+            victim.shoot();
+            at
+        };
         self.survivor.tell(Order::Shot);
         let ended = victim.end();
         self.survivor.tell(Order::Gone);
@@ -252,6 +268,20 @@ impl Sweep {
         );
         self.tally.killed([shot, gone]);
         Ok(at)
+    }
+
+    /// Brings all threads of the victim to an event, or to the operation's end.
+    fn walk(&mut self, crew: &mut Crew, events: u64) -> nix::Result<u64> {
+        let mut done = 0;
+        while crew.next()? != Event::Over {
+            self.tally.stops += 1;
+            if done == events {
+                break;
+            }
+            done += 1;
+        }
+        crew.release()?;
+        Ok(done)
     }
 
     /// Lets the victim run on its way to the point as far as that is the quicker way.

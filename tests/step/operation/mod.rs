@@ -8,6 +8,7 @@ mod lock;
 mod phases;
 mod rendezvous;
 mod rest;
+mod setup;
 mod twin;
 
 use crate::peer::Peer;
@@ -29,6 +30,11 @@ pub struct Operation {
     pub after: fn(&mut Peer),
     /// A process that was killed before, holding something of everything.
     pub casualty: bool,
+    /// Killed at its system calls and touches of the segment, not at every instruction.
+    pub touches: bool,
+    /// There is no segment before it, or need not be after it: the survivor attaches after
+    /// each kill and removes the segment in the end.
+    pub fresh: bool,
 }
 
 /// Without a peer's part.
@@ -40,6 +46,8 @@ const ALONE: Operation = Operation {
     asleep: |_| {},
     after: |_| {},
     casualty: false,
+    touches: false,
+    fresh: false,
 };
 
 /// All that must leave no trace.
@@ -50,6 +58,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         phases::ALL,
         rest::RESOURCES,
         rendezvous::ALL,
+        setup::ALL,
     ]
     .into_iter()
     .flatten()
