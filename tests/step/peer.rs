@@ -12,14 +12,13 @@ use ebbtide::{
 
 use crate::board::Board;
 use crate::place::{NAME, Place};
-use crate::stage::{BARRIER, CONDVAR, EVENT, LOCK, PERMITS, SAID, TURNSTILE};
+use crate::stage::{BARRIER, CONDVAR, EVENT, LOCK, PERMITS, SAID, TURNSTILE, leak};
 
 /// How long anything asked of the survivor may take: ten times the longest sleep that a
 /// double fault can cost.
 pub const BOUND: Duration = Duration::from_secs(10);
 
 /// A survivor attached to the segment.
-#[derive(Debug)]
 pub struct Peer {
     pub segment: Segment,
     pub board: &'static Board,
@@ -33,18 +32,14 @@ pub struct Peer {
     turnstile: CrossProcessSemaphore,
     permits: CrossProcessSemaphore,
     barrier: CrossProcessBarrier,
-    helper: Option<Helper>,
+    /// A thread that waits for something.
+    helper: Option<JoinHandle<()>>,
+    /// Gives back what this thread holds.
+    held: Option<Box<dyn FnOnce()>>,
     /// The longest that anything took since it was last asked.
     pub longest: Duration,
     /// Locks taken over with the word that their owner died.
     pub told: u32,
-}
-
-/// A thread of the survivor that waits or holds something.
-#[derive(Debug)]
-struct Helper {
-    go: Sender<()>,
-    thread: JoinHandle<()>,
 }
 
 impl Peer {
@@ -67,6 +62,7 @@ impl Peer {
             permits: semaphore(PERMITS.0, PERMITS.1),
             barrier: CrossProcessBarrier::open(&segment, BARRIER, 2).expect("a barrier"),
             helper: None,
+            held: None,
             longest: Duration::ZERO,
             told: 0,
             segment,
@@ -81,59 +77,52 @@ impl Peer {
         done
     }
 
-    /// Runs `body` on a thread of its own; returns when that says so. It gets a receiver
-    /// that tells it to let go.
-    fn help(&mut self, body: impl FnOnce(&Sender<()>, &mpsc::Receiver<()>) + Send + 'static) {
+    /// Runs `body` on a thread of its own; returns when that says so.
+    fn help(&mut self, body: impl FnOnce(&Sender<()>) + Send + 'static) {
         assert!(self.helper.is_none(), "one helper at a time");
         let (say, said) = mpsc::channel();
-        let (go, told) = mpsc::channel();
-        let thread = thread::spawn(move || body(&say, &told));
-        self.helper = Some(Helper { go, thread });
+        self.helper = Some(thread::spawn(move || body(&say)));
         said.recv_timeout(BOUND).expect("the helper is at its place");
-    }
-
-    /// Tells the helper to let go of what it holds.
-    pub fn let_go(&mut self) {
-        if let Some(helper) = &self.helper {
-            let _ = helper.go.send(());
-        }
     }
 
     /// The helper's end; its panic is ours.
     pub fn helper_ends(&mut self) {
-        self.let_go();
         if let Some(helper) = self.helper.take() {
-            self.timed(|_| helper.thread.join())
+            self.timed(|_| helper.join())
                 .expect("the helper finds all as it should be");
         }
     }
 
+    /// This thread holds the lock until it lets go.
     pub fn hold_lock(&mut self) {
-        let (lock, board) = (self.lock.clone(), self.board);
-        self.help(move |say, told| {
-            let guard = lock.lock_timeout(BOUND).expect("the lock");
-            board.enter(guard.previous_owner_died());
-            let _ = say.send(());
-            let _ = told.recv();
+        let lock = leak(self.lock.clone());
+        let guard = lock.lock_timeout(BOUND).expect("the lock");
+        let board = self.board;
+        board.enter(guard.previous_owner_died());
+        self.held = Some(Box::new(move || {
             board.leave();
             drop(guard);
-        });
+        }));
     }
 
+    /// The same with the only permit.
     pub fn hold_permit(&mut self) {
-        let turnstile = self.turnstile.clone();
-        self.help(move |say, told| {
-            let permit = turnstile.acquire_timeout(BOUND).expect("the permit");
-            let _ = say.send(());
-            let _ = told.recv();
-            drop(permit);
-        });
+        let turnstile = leak(self.turnstile.clone());
+        let permit = turnstile.acquire_timeout(BOUND).expect("the permit");
+        self.held = Some(Box::new(move || drop(permit)));
+    }
+
+    /// Gives back what this thread holds.
+    pub fn let_go(&mut self) {
+        if let Some(give_back) = self.held.take() {
+            give_back();
+        }
     }
 
     /// A helper waits for the condition variable, and has given the lock back.
     pub fn wait_for_condvar(&mut self) {
         let (lock, condvar) = (self.lock.clone(), self.condvar.clone());
-        self.help(move |say, _| {
+        self.help(move |say| {
             let guard = lock.lock_timeout(BOUND).expect("the lock");
             let _ = say.send(());
             let (_guard, late) = condvar.wait_timeout(guard, BOUND).expect("the lock again");
@@ -153,7 +142,7 @@ impl Peer {
     /// A helper waits for the event.
     pub fn wait_for_event(&mut self) {
         let event = self.event.clone();
-        self.help(move |say, _| {
+        self.help(move |say| {
             let _ = say.send(());
             let came = event.wait_timeout(BOUND).expect("not forked");
             assert!(came, "a waiter never learns that the event is set");
@@ -192,20 +181,25 @@ impl Peer {
         }
     }
 
-    /// A helper comes to the barrier; returns when it waits there, if asked to.
-    pub fn arrive(&mut self, and_waits: bool) {
-        if self.helper.is_some() {
-            return;
+    /// This thread comes to the barrier as the last of two, if the other one is there.
+    pub fn arrive(&mut self) {
+        if self.barrier.waiting() == 1 {
+            let passed = self.barrier.wait_timeout(BOUND);
+            assert!(passed.expect("two have come").is_leader());
         }
+    }
+
+    /// A helper waits at the barrier.
+    pub fn wait_at_barrier(&mut self) {
         let barrier = self.barrier.clone();
-        self.help(move |say, _| {
+        self.help(move |say| {
             let _ = say.send(());
             let passed = barrier.wait_timeout(BOUND);
             let is_fine = matches!(passed, Ok(_) | Err(BarrierError::BrokenBarrier { .. }));
             assert!(is_fine, "{passed:?}");
         });
         let begin = Instant::now();
-        while and_waits && self.barrier.waiting() == 0 {
+        while self.barrier.waiting() == 0 && self.helper_waits() {
             assert!(begin.elapsed() < BOUND, "the helper never arrives");
             thread::yield_now();
         }
@@ -245,14 +239,14 @@ impl Peer {
 
     /// Two come to the barrier, this thread last.
     fn meet(&mut self) -> Result<BarrierPassed, BarrierError> {
-        self.arrive(true);
+        self.wait_at_barrier();
         let passed = self.timed(|peer| peer.barrier.wait_timeout(BOUND));
         self.helper_ends();
         passed
     }
 
     fn helper_waits(&self) -> bool {
-        self.helper.as_ref().is_some_and(|helper| !helper.thread.is_finished())
+        self.helper.as_ref().is_some_and(|helper| !helper.is_finished())
     }
 
     /// Becomes a runner.

@@ -59,7 +59,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Ends in a row before the point that mean that the operation has no more instructions.
 const ENDS: u32 = 3;
 /// Victims that may go another way than the first one before one is stepped all the way.
-const RETRIES: u32 = 2;
+const RETRIES: u32 = 4;
+/// Times that the way of an operation is learnt from its beginning.
+const LESSONS: u32 = 40;
 
 /// An operation being swept: one segment and one survivor for all its kills, until there is a
 /// violation.
@@ -72,6 +74,8 @@ pub struct Sweep {
     path: Path,
     /// From which instruction on the way is being learnt, if it is.
     learning: Option<u64>,
+    /// How often it was.
+    lessons: u32,
     /// Where it was seen to sleep.
     slept: BTreeSet<u64>,
     pub tally: Tally,
@@ -89,6 +93,7 @@ impl Sweep {
             code: Code::new(),
             path: Path::default(),
             learning: None,
+            lessons: 0,
             slept: BTreeSet::new(),
             tally: Tally::new(operation.name),
         }
@@ -149,8 +154,17 @@ impl Sweep {
         if self.operation.touches {
             return self.kill(end);
         }
+        if self.lessons == 0 {
+            // The first one may find the segment as nobody does after it.
+            self.kill_once(Point {
+                after: 0,
+                asleep: false,
+            });
+        }
+        self.lessons += 1;
         self.learning = Some(0);
-        let mut length = self.kill(end);
+        self.slept.clear();
+        let mut length = self.kill_once(end);
         let mut from = 0;
         for _ in 0..PASSES {
             let Some(wait) = self.path.wait_from(from) else {
@@ -167,7 +181,7 @@ impl Sweep {
             from = wait + 1;
         }
         self.learning = None;
-        self.tally.length = length;
+        self.tally.length = self.tally.length.max(length);
         length
     }
 
@@ -184,14 +198,18 @@ impl Sweep {
 
     /// One victim; answers after how many instructions it was killed.
     fn kill(&mut self, point: Point) -> u64 {
-        for _ in 0..RETRIES {
+        for nth in 0..RETRIES {
             let at = self.kill_once(point);
             if at != Point::MISSED {
                 return at;
             }
             self.tally.missed += 1;
+            if nth % 2 == 1 && self.lessons < LESSONS {
+                // The way has changed, with what is in the segment.
+                self.length();
+            }
         }
-        // Another way than the first time: step by step, then.
+        // Step by step, then.
         let path = std::mem::take(&mut self.path);
         let at = self.kill_once(point);
         self.path = path;

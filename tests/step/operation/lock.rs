@@ -40,8 +40,8 @@ pub const ALL: &[Operation] = &[
                 Box::new(guard)
             })
         },
-        arrange: |peer| peer.hold_lock(),
-        asleep: |peer| peer.let_go(),
+        arrange: Peer::hold_lock,
+        asleep: Peer::let_go,
         ..ALONE
     },
     Operation {

@@ -55,22 +55,22 @@ pub const ALL: &[Operation] = &[
             let semaphore = stage.semaphore(TURNSTILE, 1);
             Box::new(move || Box::new(semaphore.acquire().expect("a permit")))
         },
-        arrange: |peer| peer.hold_permit(),
-        asleep: |peer| peer.let_go(),
+        arrange: Peer::hold_permit,
+        asleep: Peer::let_go,
         after: Peer::permits_are_back,
         ..ALONE
     },
     Operation {
         name: "barrier wait",
         scene: arrive,
-        asleep: |peer| peer.arrive(false),
+        asleep: Peer::arrive,
         after: Peer::barrier_works,
         ..ALONE
     },
     Operation {
         name: "barrier, last",
         scene: arrive,
-        arrange: |peer| peer.arrive(true),
+        arrange: Peer::wait_at_barrier,
         after: Peer::barrier_works,
         ..ALONE
     },
