@@ -12,9 +12,11 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::arch::{Registers, SYSCALL_BYTES, change_entry};
-use crate::area::Areas;
+use crate::harness::arch::{Registers, SYSCALL_BYTES, change_entry};
+use crate::harness::area::Areas;
 
+/// Signals that may be under way to one thread.
+const SIGNALS: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a victim is about to do, or has just done.
@@ -217,8 +219,8 @@ impl Crew {
                     Event::Touch
                 }
                 WaitStatus::Stopped(_, signal) => {
-                    let passed = (signal != Signal::SIGTRAP && signal != Signal::SIGSTOP)
-                        .then_some(signal);
+                    let passed =
+                        (signal != Signal::SIGTRAP && signal != Signal::SIGSTOP).then_some(signal);
                     self.threads[index].at = At::Ready(passed);
                     continue;
                 }
@@ -325,10 +327,17 @@ impl Crew {
             saved
                 .calling(at, libc::SYS_mprotect.cast_unsigned(), arguments)
                 .write(id)?;
-            ptrace::step(id, None)?;
-            self.wait_for(id)?;
+            let mut seen = WaitStatus::StillAlive;
+            // A signal that was under way comes first; it is our own, of attaching.
+            for _ in 0..SIGNALS {
+                ptrace::step(id, None)?;
+                seen = self.wait_for(id)?;
+                if Registers::read(id)?.pc() != at {
+                    break;
+                }
+            }
             let answer = Registers::read(id)?.answer();
-            assert_eq!(answer, 0, "mprotect in the victim");
+            assert_eq!(answer, 0, "mprotect in the victim: {seen:?}");
         }
         saved.write(id)?;
         self.is_taken = taken;
@@ -349,7 +358,11 @@ impl Crew {
     /// Waits for the ends of all threads but the leader, after the kill: it ends when they
     /// have been waited for.
     pub fn end(self) {
-        for thread in self.threads.iter().filter(|thread| thread.id != self.leader) {
+        for thread in self
+            .threads
+            .iter()
+            .filter(|thread| thread.id != self.leader)
+        {
             while let Ok(status) = self.wait_for(thread.id) {
                 if matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..)) {
                     break;

@@ -1,8 +1,8 @@
 //! Locks and condition variables.
 
 use super::{ALONE, Operation};
-use crate::peer::Peer;
-use crate::stage::{Kept, Stage};
+use crate::harness::peer::Peer;
+use crate::harness::stage::{Kept, Stage};
 
 pub const ALL: &[Operation] = &[
     Operation {

@@ -8,11 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::board::Board;
-use crate::fork::{self, Forked};
-use crate::operation::Operation;
-use crate::peer::{BOUND, Peer};
-use crate::place::{NAME, Place};
+use crate::harness::board::Board;
+use crate::harness::fork::{self, Forked};
+use crate::harness::operation::Operation;
+use crate::harness::peer::{BOUND, Peer};
+use crate::harness::place::{NAME, Place};
 
 /// What the driver asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,10 @@ impl Order {
             longest: peer.longest,
         };
         drop(peer);
-        place.options().remove(NAME, false).expect("nobody is attached");
+        place
+            .options()
+            .remove(NAME, false)
+            .expect("nobody is attached");
         let left: Vec<_> = std::fs::read_dir(place.segments()).map_or_else(
             |_| Vec::new(),
             |entries| entries.flatten().map(|entry| entry.path()).collect(),
@@ -98,7 +101,11 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_hang { "hang: " } else { "violation: " })?;
+        f.write_str(if self.is_hang {
+            "hang: "
+        } else {
+            "violation: "
+        })?;
         f.write_str(&self.what)
     }
 }
@@ -124,7 +131,9 @@ impl Survivor {
             line: BufReader::new(ours),
             _process: process,
         };
-        survivor.answer(Order::Arrange).expect("the survivor attaches");
+        survivor
+            .answer(Order::Arrange)
+            .expect("the survivor attaches");
         survivor
     }
 

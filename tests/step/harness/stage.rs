@@ -8,8 +8,8 @@ use ebbtide::{
     ShutdownCoordinator,
 };
 
-use crate::board::Board;
-use crate::place::{NAME, Place};
+use crate::harness::board::Board;
+use crate::harness::place::{NAME, Place};
 
 /// The lock of every operation that needs one.
 pub const LOCK: &str = "lock";

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::survivor::{Done, Violation};
-use crate::sweep::Point;
+use crate::harness::survivor::{Done, Violation};
+use crate::harness::sweep::Point;
 
 /// The figures of one operation.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Tally {
         }
     }
 
-    /// Says at once where it was, and how to see it again.
+    /// Remembers where it was, and how to see it again.
     pub fn wrong(&mut self, point: Point, violation: &Violation) {
         self.kills += 1;
         let text = format!(
@@ -56,7 +56,6 @@ impl Tally {
              (again: EBBTIDE_STEP_OP='{}' EBBTIDE_STEP_K={point} cargo test --test step)",
             self.name, self.name
         );
-        eprintln!("{text}");
         self.violations.push(text);
     }
 

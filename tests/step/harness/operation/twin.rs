@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lock::nothing;
 use super::{ALONE, Operation};
-use crate::peer::Peer;
+use crate::harness::peer::Peer;
 
 pub const ALL: &[Operation] = &[
     Operation {
@@ -47,8 +47,15 @@ pub const ALL: &[Operation] = &[
             })
         },
         after: |peer: &mut Peer| {
-            let values = peer.board.values.each_ref().map(|v| v.load(Ordering::Acquire));
-            assert!(values.iter().all(|value| *value == values[0]), "torn: {values:?}");
+            let values = peer
+                .board
+                .values
+                .each_ref()
+                .map(|v| v.load(Ordering::Acquire));
+            assert!(
+                values.iter().all(|value| *value == values[0]),
+                "torn: {values:?}"
+            );
         },
         ..ALONE
     },
@@ -58,7 +65,7 @@ pub const ALL: &[Operation] = &[
         scene: |stage| {
             let segment = stage.segment();
             let wrong = ebbtide::CrossProcessLock::open(segment, "another lock");
-            let wrong = crate::stage::leak(wrong.expect("a lock"));
+            let wrong = crate::harness::stage::leak(wrong.expect("a lock"));
             let board = stage.board;
             Box::new(move || {
                 let guard = wrong.lock().expect("the lock");

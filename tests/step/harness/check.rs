@@ -7,9 +7,9 @@ use ebbtide::{
     DeadlockDetector, ResourceState, Runner, Scope, Segment, ShutdownOutcome, StateError,
 };
 
-use crate::operation::Operation;
-use crate::peer::{BOUND, Peer};
-use crate::stage::{KEYS, NEW, OLD};
+use crate::harness::operation::Operation;
+use crate::harness::peer::{BOUND, Peer};
+use crate::harness::stage::{KEYS, NEW, OLD};
 
 /// What is visible of the invariants of `docs/design.md` when nobody but the survivor is
 /// attached.
@@ -21,16 +21,25 @@ pub fn invariants(segment: &Segment) {
     assert!(wanted.is_empty(), "waited for by nobody: {wanted:?}");
     assert_eq!(segment.reap().expect("not forked"), 0, "a slot is left");
 
-    let status = ebbtide::ShutdownCoordinator::new(segment).status().expect("a whole segment");
+    let status = ebbtide::ShutdownCoordinator::new(segment)
+        .status()
+        .expect("a whole segment");
     assert_eq!(status.attached, 1);
-    let alive: Vec<_> = status.runners.iter().filter(|runner| runner.alive).collect();
+    let alive: Vec<_> = status
+        .runners
+        .iter()
+        .filter(|runner| runner.alive)
+        .collect();
     assert!(alive.is_empty(), "alive without a process: {alive:?}");
     assert!(status.laggards.is_empty(), "{:?}", status.laggards);
     for semaphore in &status.semaphores {
         assert!(semaphore.holders.is_empty(), "{semaphore:?}");
     }
     for barrier in &status.barriers {
-        assert!(barrier.waiting == 0 && barrier.broken.is_none(), "{barrier:?}");
+        assert!(
+            barrier.waiting == 0 && barrier.broken.is_none(),
+            "{barrier:?}"
+        );
     }
     for resource in &status.resources {
         let is_ended = !matches!(
@@ -111,11 +120,16 @@ impl Peer {
         let runner = self.runner.take();
         let report = self.timed(|peer| match &runner {
             Some(runner) => runner.run_shutdown(),
-            None => peer.coordinator.wait_for_shutdown_complete(&Scope::All, BOUND),
+            None => peer
+                .coordinator
+                .wait_for_shutdown_complete(&Scope::All, BOUND),
         });
         let report = report.expect("the shutdown completes");
         assert!(
-            matches!(report.outcome, ShutdownOutcome::Completed | ShutdownOutcome::Died),
+            matches!(
+                report.outcome,
+                ShutdownOutcome::Completed | ShutdownOutcome::Died
+            ),
             "{report:?}"
         );
     }
@@ -145,7 +159,11 @@ impl Peer {
     /// The next generation begins; one joins it, works, and leaves.
     fn renew(&mut self) {
         self.timed(|peer| {
-            let ended = peer.coordinator.status().expect("a whole segment").generation;
+            let ended = peer
+                .coordinator
+                .status()
+                .expect("a whole segment")
+                .generation;
             let gone = peer.coordinator.wait_gone(ended, BOUND);
             gone.expect("the dead are gone");
             let begun = peer.coordinator.begin_generation();

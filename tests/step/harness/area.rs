@@ -4,7 +4,7 @@ use std::fs;
 
 use nix::unistd::Pid;
 
-use crate::arch::Registers;
+use crate::harness::arch::Registers;
 
 /// One shared mapping of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use ebbtide::{Phase, ReasonCode, Runner, Scope, ShutdownRequest};
 
 use super::lock::nothing;
 use super::{ALONE, Operation};
-use crate::peer::Peer;
-use crate::stage::leak;
+use crate::harness::peer::Peer;
+use crate::harness::stage::leak;
 
 pub const ALL: &[Operation] = &[
     Operation {
@@ -91,7 +91,7 @@ pub const ALL: &[Operation] = &[
     },
 ];
 
-fn acknowledge(stage: &crate::stage::Stage) -> crate::stage::Act {
+fn acknowledge(stage: &crate::harness::stage::Stage) -> crate::harness::stage::Act {
     let runner = stage.join();
     Box::new(move || {
         let acknowledged = runner.acknowledge(Phase::Signaling);
@@ -99,7 +99,7 @@ fn acknowledge(stage: &crate::stage::Stage) -> crate::stage::Act {
     })
 }
 
-fn leave(stage: &crate::stage::Stage) -> crate::stage::Act {
+fn leave(stage: &crate::harness::stage::Stage) -> crate::harness::stage::Act {
     let runner = stage.join();
     Box::new(move || {
         runner.leave();

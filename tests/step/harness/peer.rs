@@ -5,14 +5,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ebbtide::{
-    BarrierError, BarrierPassed, CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
-    CrossProcessSemaphore, Delivery, Phase, Runner, Scope, Segment, SharedStateManager,
-    ShutdownCoordinator, ShutdownRequest, Subscription,
+    BarrierError, BarrierPassed, CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent,
+    CrossProcessLock, CrossProcessSemaphore, Delivery, Phase, Runner, Scope, Segment,
+    SharedStateManager, ShutdownCoordinator, ShutdownRequest, Subscription,
 };
 
-use crate::board::Board;
-use crate::place::{NAME, Place};
-use crate::stage::{BARRIER, CONDVAR, EVENT, LOCK, PERMITS, SAID, TURNSTILE, leak};
+use crate::harness::board::Board;
+use crate::harness::place::{NAME, Place};
+use crate::harness::stage::{BARRIER, CONDVAR, EVENT, LOCK, PERMITS, SAID, TURNSTILE, leak};
 
 /// How long anything asked of the survivor may take: ten times the longest sleep that a
 /// double fault can cost.
@@ -82,7 +82,8 @@ impl Peer {
         assert!(self.helper.is_none(), "one helper at a time");
         let (say, said) = mpsc::channel();
         self.helper = Some(thread::spawn(move || body(&say)));
-        said.recv_timeout(BOUND).expect("the helper is at its place");
+        said.recv_timeout(BOUND)
+            .expect("the helper is at its place");
     }
 
     /// The helper's end; its panic is ours.
@@ -128,7 +129,11 @@ impl Peer {
             let (_guard, late) = condvar.wait_timeout(guard, BOUND).expect("the lock again");
             assert!(!late, "a waiter was never notified");
         });
-        drop(self.lock.lock_timeout(BOUND).expect("the waiter gives it back"));
+        drop(
+            self.lock
+                .lock_timeout(BOUND)
+                .expect("the waiter gives it back"),
+        );
     }
 
     pub fn notify_until_over(&mut self) {
@@ -159,7 +164,10 @@ impl Peer {
             let Delivery::Set(set) = delivery else {
                 panic!("{delivery:?}");
             };
-            assert!(set.payload == SAID || set.payload.is_empty(), "torn: {set:?}");
+            assert!(
+                set.payload == SAID || set.payload.is_empty(),
+                "torn: {set:?}"
+            );
             assert!(last.is_none_or(|last| last + 1 == set.sequence));
             last = Some(set.sequence);
         }
@@ -171,7 +179,10 @@ impl Peer {
     /// All permits are to be had.
     pub fn permits_are_back(&mut self) {
         self.helper_ends();
-        for (semaphore, count) in [(self.turnstile.clone(), 1), (self.permits.clone(), PERMITS.1)] {
+        for (semaphore, count) in [
+            (self.turnstile.clone(), 1),
+            (self.permits.clone(), PERMITS.1),
+        ] {
             let all: Vec<_> = (0..count)
                 .map(|_| self.timed(|_| semaphore.acquire_timeout(BOUND).expect("a permit")))
                 .collect();
@@ -246,7 +257,9 @@ impl Peer {
     }
 
     fn helper_waits(&self) -> bool {
-        self.helper.as_ref().is_some_and(|helper| !helper.is_finished())
+        self.helper
+            .as_ref()
+            .is_some_and(|helper| !helper.is_finished())
     }
 
     /// Becomes a runner.

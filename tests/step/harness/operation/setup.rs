@@ -3,8 +3,8 @@
 
 use super::lock::nothing;
 use super::{ALONE, Operation};
-use crate::place::NAME;
-use crate::stage::leak;
+use crate::harness::place::NAME;
+use crate::harness::stage::leak;
 
 const SETUP: Operation = Operation {
     touches: true,

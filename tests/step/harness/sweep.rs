@@ -7,16 +7,16 @@ use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 
-use crate::board::Board;
-use crate::crew::{Crew, Event};
-use crate::fork::{self, Forked};
-use crate::operation::{self, Operation};
-use crate::path::Path;
-use crate::place::Place;
-use crate::stage::Stage;
-use crate::survivor::{Order, Survivor, Violation};
-use crate::tally::Tally;
-use crate::trace::{self, Code, Seen, Tracee};
+use crate::harness::board::Board;
+use crate::harness::crew::{Crew, Event};
+use crate::harness::fork::{self, Forked};
+use crate::harness::operation::{self, Operation};
+use crate::harness::path::Path;
+use crate::harness::place::Place;
+use crate::harness::stage::Stage;
+use crate::harness::survivor::{Order, Survivor, Violation};
+use crate::harness::tally::Tally;
+use crate::harness::trace::{self, Code, Seen, Tracee};
 
 /// Where a victim dies: after so many instructions, and then perhaps not before it sleeps
 /// in a system call.
@@ -108,7 +108,12 @@ impl Sweep {
                 after,
                 asleep: false,
             });
-            ended = if at < after { ended + 1 } else { 0 };
+            if at < after {
+                ended += 1;
+            } else {
+                ended = 0;
+                self.tally.length = after;
+            }
             if ended == ENDS || self.tally.violations.len() >= ENOUGH {
                 break;
             }
@@ -120,6 +125,7 @@ impl Sweep {
     /// Kills at the first point, the last, in every sleep, and at some in between.
     pub fn some(mut self, count: u64, random: &mut impl FnMut() -> u64) -> Tally {
         let length = self.length();
+        self.tally.length = length;
         self.kill(Point {
             after: 0,
             asleep: false,
@@ -181,7 +187,6 @@ impl Sweep {
             from = wait + 1;
         }
         self.learning = None;
-        self.tally.length = self.tally.length.max(length);
         length
     }
 
@@ -219,10 +224,7 @@ impl Sweep {
     fn kill_once(&mut self, point: Point) -> u64 {
         match self.try_kill(point) {
             Ok(Point::MISSED) => Point::MISSED,
-            Ok(at) => {
-                self.tally.length = self.tally.length.max(at);
-                at
-            }
+            Ok(at) => at,
             Err(violation) => {
                 self.tally.wrong(point, &violation);
                 // What is left of that segment says nothing about the next kill.
@@ -256,7 +258,12 @@ impl Sweep {
         });
         let tracee = Tracee::new(victim.pid());
         let seen = tracee.first_mark();
-        assert_eq!(seen, Seen::Marked, "{}: the scene fails", self.operation.name);
+        assert_eq!(
+            seen,
+            Seen::Marked,
+            "{}: the scene fails",
+            self.operation.name
+        );
         self.survivor.ask(Order::Ready)?;
         let at = if self.operation.touches {
             let mut crew = Crew::new(victim.pid(), &self.place.text()).expect("to be traced");
@@ -365,7 +372,11 @@ impl Sweep {
                 Seen::Marked => break,
                 other => panic!("{} at {done}: {other:?}", self.operation.name),
             }
-            assert!(begin.elapsed() < PATIENCE, "{}: endless", self.operation.name);
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "{}: endless",
+                self.operation.name
+            );
         }
         if let Some(path) = path {
             self.path = path;
@@ -378,7 +389,10 @@ impl Sweep {
 fn stops(process: &Forked) {
     use nix::sys::wait::{WaitPidFlag, waitpid};
     let stopped = waitpid(process.pid(), Some(WaitPidFlag::WUNTRACED));
-    assert!(matches!(stopped, Ok(WaitStatus::Stopped(..))), "{stopped:?}");
+    assert!(
+        matches!(stopped, Ok(WaitStatus::Stopped(..))),
+        "{stopped:?}"
+    );
 }
 
 /// Keeps the driver, and what it forks from now on, on one processor: waking a thread on

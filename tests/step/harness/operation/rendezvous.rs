@@ -4,8 +4,8 @@ use ebbtide::EventKind;
 
 use super::lock::nothing;
 use super::{ALONE, Operation};
-use crate::peer::Peer;
-use crate::stage::{Kept, PERMITS, SAID, Stage, TURNSTILE};
+use crate::harness::peer::Peer;
+use crate::harness::stage::{Kept, PERMITS, SAID, Stage, TURNSTILE};
 
 pub const ALL: &[Operation] = &[
     Operation {
@@ -76,7 +76,7 @@ pub const ALL: &[Operation] = &[
     },
 ];
 
-fn arrive(stage: &Stage) -> crate::stage::Act {
+fn arrive(stage: &Stage) -> crate::harness::stage::Act {
     let barrier = stage.barrier();
     Box::new(move || -> Kept { Box::new(barrier.wait().expect("it is whole")) })
 }

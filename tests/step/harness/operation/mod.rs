@@ -11,8 +11,8 @@ mod rest;
 mod setup;
 mod twin;
 
-use crate::peer::Peer;
-use crate::stage::{Act, Stage};
+use crate::harness::peer::Peer;
+use crate::harness::stage::{Act, Stage};
 
 /// One operation.
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::arch::{Registers, break_at, is_syscall, repeated};
+use crate::harness::arch::{Registers, break_at, is_syscall, repeated};
 
 /// Longer than any system call of a victim takes on a machine that works.
 const PATIENCE: Duration = Duration::from_secs(30);

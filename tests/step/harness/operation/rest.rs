@@ -9,7 +9,7 @@ use ebbtide::{
 
 use super::lock::nothing;
 use super::{ALONE, Operation};
-use crate::stage::{Act, KEYS, NEW, PERMITS, Stage, leak};
+use crate::harness::stage::{Act, KEYS, NEW, PERMITS, Stage, leak};
 
 pub const STORE: &[Operation] = &[
     Operation {
