@@ -6,10 +6,12 @@ mod board;
 mod check;
 mod crew;
 mod fork;
+mod machine;
 mod operation;
 mod path;
 mod peer;
 mod place;
+mod point;
 mod rival;
 mod settings;
 mod stage;
@@ -30,18 +32,18 @@ use tally::Tally;
 const TASTE: u64 = 6;
 
 pub fn run() -> ExitCode {
-    if let Some(why) = sweep::is_refused() {
+    if let Some(why) = machine::is_refused() {
         println!("step: skipped: {why}");
         return ExitCode::SUCCESS;
     }
-    sweep::stay_on_one_processor();
+    machine::stay_on_one_processor();
     let settings = Settings::read();
     println!("step: {:?}, EBBTIDE_SEED={}", settings.form, settings.seed);
     let bad = match settings.form {
         Form::Peers => peers(&settings),
         Form::Full => operations(&settings),
         Form::Short if settings.only.is_some() => operations(&settings),
-        Form::Short => operations(&settings) + twins(&settings) + peers(&settings),
+        Form::Short => operations(&settings) + twins() + peers(&settings),
     };
     ExitCode::from(u8::from(bad > 0))
 }
@@ -54,7 +56,11 @@ fn operations(settings: &Settings) -> usize {
     if !settings.json {
         println!("{}", Tally::HEAD);
     }
-    for operation in operation::all().filter(|operation| settings.has(operation.name)) {
+    let twins = operation::twins().iter();
+    // Twins are swept only by name.
+    let named = twins.filter(|_| settings.only.is_some());
+    let all = operation::all().chain(named);
+    for operation in all.filter(|operation| settings.has(operation.name)) {
         let sweep = Sweep::new(*operation);
         let tally = match settings.point {
             Some(point) => sweep.one(point),
@@ -82,11 +88,10 @@ fn operations(settings: &Settings) -> usize {
 }
 
 /// How many twins were *not* found out.
-fn twins(settings: &Settings) -> usize {
-    let mut random = settings.random();
+fn twins() -> usize {
     let mut missed = 0;
     for twin in operation::twins() {
-        let tally = Sweep::new(*twin).some(settings.kills.max(100), &mut random);
+        let tally = Sweep::new(*twin).all();
         let found = tally.violations.len();
         println!("step: {}: found out {found} times", twin.name);
         missed += usize::from(found == 0);

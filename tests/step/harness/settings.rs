@@ -3,7 +3,7 @@
 use std::env;
 use std::str::FromStr;
 
-use crate::harness::sweep::Point;
+use crate::harness::point::Point;
 
 /// What is swept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

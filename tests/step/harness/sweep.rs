@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 
@@ -13,40 +12,11 @@ use crate::harness::fork::{self, Forked};
 use crate::harness::operation::{self, Operation};
 use crate::harness::path::Path;
 use crate::harness::place::Place;
+use crate::harness::point::Point;
 use crate::harness::stage::Stage;
 use crate::harness::survivor::{Order, Survivor, Violation};
 use crate::harness::tally::Tally;
 use crate::harness::trace::{self, Code, Seen, Tracee};
-
-/// Where a victim dies: after so many instructions, and then perhaps not before it sleeps
-/// in a system call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Point {
-    pub after: u64,
-    pub asleep: bool,
-}
-
-impl Point {
-    /// In place of where a victim was killed: it went another way and came to its end.
-    const MISSED: u64 = u64::MAX;
-}
-
-impl std::fmt::Display for Point {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}{}", self.after, if self.asleep { "s" } else { "" })
-    }
-}
-
-impl std::str::FromStr for Point {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self {
-            after: text.trim_end_matches('s').parse()?,
-            asleep: text.ends_with('s'),
-        })
-    }
-}
 
 /// Most violations of one operation that are looked at before it is given up.
 const ENOUGH: usize = 5;
@@ -76,6 +46,8 @@ pub struct Sweep {
     learning: Option<u64>,
     /// How often it was.
     lessons: u32,
+    /// After how many instructions the latest victim was killed.
+    reached: u64,
     /// Where it was seen to sleep.
     slept: BTreeSet<u64>,
     pub tally: Tally,
@@ -94,6 +66,7 @@ impl Sweep {
             path: Path::default(),
             learning: None,
             lessons: 0,
+            reached: 0,
             slept: BTreeSet::new(),
             tally: Tally::new(operation.name),
         }
@@ -226,16 +199,21 @@ impl Sweep {
             Ok(Point::MISSED) => Point::MISSED,
             Ok(at) => at,
             Err(violation) => {
-                self.tally.wrong(point, &violation);
+                let at = Point {
+                    after: self.reached,
+                    ..point
+                };
+                self.tally.wrong(at, &violation);
                 // What is left of that segment says nothing about the next kill.
                 self.place = Place::new();
                 self.survivor = Survivor::start(&self.place, self.board, self.operation);
-                point.after
+                at.after
             }
         }
     }
 
     fn try_kill(&mut self, point: Point) -> Result<u64, Violation> {
+        self.reached = 0;
         self.survivor.ask(Order::Arrange)?;
         let stage = || Stage::new(&self.place, self.board);
         if self.operation.casualty {
@@ -279,6 +257,7 @@ impl Sweep {
             victim.shoot();
             at
         };
+        self.reached = at;
         self.survivor.tell(Order::Shot);
         let ended = victim.end();
         self.survivor.tell(Order::Gone);
@@ -393,30 +372,4 @@ fn stops(process: &Forked) {
         matches!(stopped, Ok(WaitStatus::Stopped(..))),
         "{stopped:?}"
     );
-}
-
-/// Keeps the driver, and what it forks from now on, on one processor: waking a thread on
-/// another one costs ten times a step. Survivors go where they like.
-pub fn stay_on_one_processor() {
-    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-    let me = nix::unistd::Pid::from_raw(0);
-    let Ok(allowed) = sched_getaffinity(me) else {
-        return;
-    };
-    let first = (0..CpuSet::count()).find(|cpu| allowed.is_set(*cpu).unwrap_or(false));
-    let mut one = CpuSet::new();
-    if first.is_some_and(|cpu| one.set(cpu).is_ok()) {
-        let _ = sched_setaffinity(me, &one);
-    }
-}
-
-/// Whether this kernel lets a process be traced by its parent; if not, why.
-pub fn is_refused() -> Option<String> {
-    let probe = fork::run(|| {
-        if ptrace::traceme().is_ok() {
-            trace::mark();
-        }
-    });
-    let seen = Tracee::new(probe.pid()).first_mark();
-    (seen != Seen::Marked).then(|| "ptrace is refused to processes here".to_string())
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::harness::point::Point;
 use crate::harness::survivor::{Done, Violation};
-use crate::harness::sweep::Point;
 
 /// The figures of one operation.
 #[derive(Debug)]
