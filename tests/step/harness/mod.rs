@@ -31,7 +31,23 @@ use tally::Tally;
 /// Kills of each peer in the short form, about.
 const TASTE: u64 = 6;
 
+/// The name of the one test that this target is, for the filters of `cargo test`.
+const NAME: &str = "step";
+
 pub fn run() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut filters = arguments
+        .iter()
+        .filter(|word| !word.starts_with('-'))
+        .peekable();
+    if arguments.iter().any(|word| word == "--list") {
+        println!("{NAME}: test");
+        return ExitCode::SUCCESS;
+    }
+    if filters.peek().is_some() && !filters.any(|filter| NAME.contains(filter.as_str())) {
+        println!("step: filtered out");
+        return ExitCode::SUCCESS;
+    }
     if let Some(why) = machine::is_refused() {
         println!("step: skipped: {why}");
         return ExitCode::SUCCESS;
@@ -64,7 +80,7 @@ fn operations(settings: &Settings) -> usize {
         let sweep = Sweep::new(*operation);
         let tally = match settings.point {
             Some(point) => sweep.one(point),
-            None if settings.form == Form::Full => sweep.all(),
+            None if settings.form == Form::Full => sweep.all(settings.every),
             None => sweep.some(settings.kills, &mut random),
         };
         let line = if settings.json {
@@ -91,7 +107,7 @@ fn operations(settings: &Settings) -> usize {
 fn twins() -> usize {
     let mut missed = 0;
     for twin in operation::twins() {
-        let tally = Sweep::new(*twin).all();
+        let tally = Sweep::new(*twin).all(1);
         let found = tally.violations.len();
         println!("step: {}: found out {found} times", twin.name);
         missed += usize::from(found == 0);

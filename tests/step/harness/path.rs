@@ -7,7 +7,7 @@ use std::collections::HashMap;
 #[derive(Debug, Default)]
 pub struct Path {
     steps: Vec<Step>,
-    /// Indices of the instructions that call the system to wait or to wake.
+    /// Indices of the system calls in which it slept, or whose time was over at once.
     waits: Vec<u64>,
     seen: HashMap<u64, u64>,
 }
@@ -53,9 +53,9 @@ impl Path {
         *before += 1;
     }
 
-    /// The instruction that comes next may sleep.
-    pub fn waits_next(&mut self) {
-        self.waits.push(self.len());
+    /// The latest step was a wait.
+    pub fn waited(&mut self) {
+        self.waits.push(self.len().saturating_sub(1));
     }
 
     /// The first wait at or after an index.

@@ -24,6 +24,8 @@ pub struct Settings {
     pub seed: u64,
     /// `EBBTIDE_STEP_KILLS`: random kills of each operation, in the short form.
     pub kills: u64,
+    /// `EBBTIDE_STEP_EVERY`: only every so-manieth point, in the full form.
+    pub every: usize,
     /// `EBBTIDE_STEP_OP`: one operation only.
     pub only: Option<String>,
     /// `EBBTIDE_STEP_K`: one kill only.
@@ -44,6 +46,7 @@ impl Settings {
             form,
             seed: setting("EBBTIDE_SEED").unwrap_or_else(|| u64::from(std::process::id())),
             kills: setting("EBBTIDE_STEP_KILLS").unwrap_or(25),
+            every: setting("EBBTIDE_STEP_EVERY").unwrap_or(1).max(1),
             only: setting("EBBTIDE_STEP_OP"),
             point: setting("EBBTIDE_STEP_K"),
             json: env::var_os("EBBTIDE_STEP_JSON").is_some(),

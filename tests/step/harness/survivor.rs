@@ -199,7 +199,7 @@ fn serve(line: UnixStream, place: &Place, board: &'static Board, operation: &Ope
         };
         if writeln!(out, "{answer}").is_err() || done.is_err() {
             // What it holds is not to be given back in order.
-            std::process::abort();
+            std::process::exit(1);
         }
     }
 }

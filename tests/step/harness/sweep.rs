@@ -72,11 +72,11 @@ impl Sweep {
         }
     }
 
-    /// Kills after every instruction, and in every sleep.
-    pub fn all(mut self) -> Tally {
+    /// Kills after every instruction (or every so-manieth), and in every sleep.
+    pub fn all(mut self, every: usize) -> Tally {
         let mut ended = 0;
         self.length();
-        for after in 0.. {
+        for after in (0..).step_by(every) {
             let at = self.kill(Point {
                 after,
                 asleep: false,
@@ -311,10 +311,13 @@ impl Sweep {
 
     /// What is seen after its sleep, which the survivor ends.
     fn awake(&mut self, tracee: &Tracee, seen: Seen) -> Result<Seen, Violation> {
-        if seen != Seen::Asleep {
-            return Ok(seen);
+        match seen {
+            Seen::Asleep | Seen::Overslept => self.survivor.ask(Order::Asleep)?,
+            seen => return Ok(seen),
+        };
+        if seen == Seen::Overslept {
+            return Ok(Seen::Stepped);
         }
-        self.survivor.ask(Order::Asleep)?;
         tracee.wake().ok_or_else(|| Violation {
             what: "the victim is not woken".into(),
             is_hang: true,
@@ -332,9 +335,6 @@ impl Sweep {
         let mut path = learnt.map(|_| self.path.first(done));
         while done < point.after || point.asleep {
             if let Some(path) = &mut path {
-                if tracee.may_wait(&mut self.code) {
-                    path.waits_next();
-                }
                 path.push(tracee.pc());
             }
             let mut seen = tracee.step(&mut self.code);
@@ -343,6 +343,11 @@ impl Sweep {
                 self.slept.insert(done);
                 if point.asleep && done >= point.after {
                     return Ok(done);
+                }
+            }
+            if matches!(seen, Seen::Asleep | Seen::Overslept) {
+                if let Some(path) = &mut path {
+                    path.waited();
                 }
                 seen = self.awake(tracee, seen)?;
             }

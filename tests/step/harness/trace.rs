@@ -35,6 +35,9 @@ pub enum Seen {
     Stepped,
     /// It is blocked in a system call; [`Tracee::wake`] waits for its return.
     Asleep,
+    /// It stands after a system call in which it was to sleep until an instant that had passed
+    /// already: stepping takes longer than some sleeps.
+    Overslept,
     /// It has stopped at a mark.
     Marked,
     /// It has received a signal that is no mark.
@@ -96,7 +99,10 @@ impl Tracee {
             return Seen::Ended;
         }
         if matches!(kind, Kind::Calls) {
-            return self.returned_or_asleep();
+            return match self.returned_or_asleep() {
+                Seen::Stepped if self.is_overslept() => Seen::Overslept,
+                seen => seen,
+            };
         }
         match waitpid(self.pid, Some(WaitPidFlag::__WALL)) {
             Ok(status) => Self::seen(status),
@@ -123,15 +129,6 @@ impl Tracee {
         Registers::read(self.pid).map_or(0, |registers| registers.pc())
     }
 
-    /// Whether the next instruction is a system call in which threads wait for one another.
-    pub fn may_wait(&self, code: &mut Code) -> bool {
-        Registers::read(self.pid).is_ok_and(|registers| {
-            let number = registers.about_to_call();
-            matches!(self.kind(registers.pc(), code), Kind::Calls)
-                && [libc::SYS_futex, libc::SYS_futex_waitv].contains(&number.cast_signed())
-        })
-    }
-
     /// Runs at full speed until it stands before the instruction at an address, or whatever
     /// comes first. `false` where the processor cannot do that.
     pub fn break_at(&self, address: Option<u64>) -> bool {
@@ -149,6 +146,11 @@ impl Tracee {
     /// Waits until the system call in which it slept has returned.
     pub fn wake(&self) -> Option<Seen> {
         self.stopped(PATIENCE)
+    }
+
+    fn is_overslept(&self) -> bool {
+        let late = -i64::from(libc::ETIMEDOUT);
+        Registers::read(self.pid).is_ok_and(|registers| registers.answer() == late)
     }
 
     fn returned_or_asleep(&self) -> Seen {

@@ -39,11 +39,6 @@ impl Registers {
         self.0.pc
     }
 
-    /// The number of the system call that is about to be made.
-    pub fn about_to_call(&self) -> u64 {
-        self.0.regs[8]
-    }
-
     /// The number of the system call that is under way.
     pub fn number(&self) -> u64 {
         self.0.regs[8]

@@ -43,11 +43,6 @@ impl Registers {
         self.0.rip
     }
 
-    /// The number of the system call that is about to be made.
-    pub fn about_to_call(&self) -> u64 {
-        self.0.rax
-    }
-
     /// The number of the system call that is under way.
     pub fn number(&self) -> u64 {
         self.0.orig_rax
