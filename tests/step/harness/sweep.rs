@@ -26,6 +26,8 @@ const SLEEPS: usize = 16;
 const PASSES: u32 = 24;
 /// Longer than any operation takes, single-stepped, on a machine that works.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long after the end of its wait a victim that has not stopped is taken to wait again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// Ends in a row before the point that mean that the operation has no more instructions.
 const ENDS: u32 = 3;
 /// Victims that may go another way than the first one before one is stepped all the way.
@@ -311,17 +313,26 @@ impl Sweep {
 
     /// What is seen after its sleep, which the survivor ends.
     fn awake(&mut self, tracee: &Tracee, seen: Seen) -> Result<Seen, Violation> {
-        match seen {
-            Seen::Asleep | Seen::Overslept => self.survivor.ask(Order::Asleep)?,
-            seen => return Ok(seen),
-        };
-        if seen == Seen::Overslept {
-            return Ok(Seen::Stepped);
+        if !matches!(seen, Seen::Asleep | Seen::Overslept) {
+            return Ok(seen);
         }
-        tracee.wake().ok_or_else(|| Violation {
-            what: "the victim is not woken".into(),
-            is_hang: true,
-        })
+        let begin = Instant::now();
+        loop {
+            self.survivor.ask(Order::Asleep)?;
+            if seen == Seen::Overslept {
+                return Ok(Seen::Stepped);
+            }
+            // Running, it may have gone to sleep again.
+            if let Some(seen) = tracee.wake(AGAIN) {
+                return Ok(seen);
+            }
+            if begin.elapsed() > PATIENCE {
+                return Err(Violation {
+                    what: "the victim is not woken".into(),
+                    is_hang: true,
+                });
+            }
+        }
     }
 
     /// Brings the victim to the point, or to the operation's end.

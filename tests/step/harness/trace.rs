@@ -143,9 +143,9 @@ impl Tracee {
         self.returned_or_asleep()
     }
 
-    /// Waits until the system call in which it slept has returned.
-    pub fn wake(&self) -> Option<Seen> {
-        self.stopped(PATIENCE)
+    /// Waits for the stop after a sleep that is being ended; `None` if it takes longer.
+    pub fn wake(&self, patience: Duration) -> Option<Seen> {
+        self.stopped(patience)
     }
 
     fn is_overslept(&self) -> bool {

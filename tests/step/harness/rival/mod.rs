@@ -21,6 +21,8 @@ use crate::harness::trace::{self, Code, Seen, Tracee};
 
 /// How long a survivor tries before it calls a lock lost.
 pub const TRIES: Duration = Duration::from_millis(200);
+/// How long a victim that is woken is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a survivor that was to return at once is waited for.
 const RETURNS: Duration = Duration::from_millis(300);
 
@@ -162,7 +164,7 @@ fn one(
                 break;
             }
             contest.wake();
-            seen = tracee.wake().expect("it is woken");
+            seen = tracee.wake(PATIENCE).expect("it is woken");
         }
         match seen {
             Seen::Stepped => done += 1,
