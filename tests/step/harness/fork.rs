@@ -8,7 +8,7 @@ use std::process::exit;
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
 /// A forked process; killed and waited for when dropped.
@@ -49,6 +49,15 @@ impl Forked {
         if !self.is_over {
             let _ = kill(self.pid, Signal::SIGKILL);
         }
+    }
+
+    /// Waits until it has stopped itself, untraced.
+    pub fn stops(&self) {
+        let stopped = waitpid(self.pid, Some(WaitPidFlag::WUNTRACED));
+        assert!(
+            matches!(stopped, Ok(WaitStatus::Stopped(..))),
+            "{stopped:?}"
+        );
     }
 
     /// Waits for the end; a stop on the way is none.

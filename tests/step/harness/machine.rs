@@ -28,5 +28,5 @@ pub fn is_refused() -> Option<String> {
         }
     });
     let seen = Tracee::new(probe.pid()).first_mark();
-    (seen != Seen::Marked).then(|| "ptrace is refused to processes here".to_string())
+    (seen != Some(Seen::Marked)).then(|| "ptrace is refused to processes here".to_string())
 }

@@ -99,6 +99,22 @@ pub struct Violation {
     pub is_hang: bool,
 }
 
+impl Violation {
+    pub fn of(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            is_hang: false,
+        }
+    }
+
+    pub fn hang(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            is_hang: true,
+        }
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_hang {
@@ -154,9 +170,8 @@ impl Survivor {
     pub fn answer(&mut self, order: Order) -> Result<Done, Violation> {
         let mut text = String::new();
         let read = self.line.read_line(&mut text);
-        let violation = |what, is_hang| Violation { what, is_hang };
         if read.is_err() {
-            return Err(violation(format!("no answer to {order:?}"), true));
+            return Err(Violation::hang(format!("no answer to {order:?}")));
         }
         let mut words = text.trim_end().split('\t');
         match (words.next(), words.next(), words.next()) {
@@ -164,8 +179,8 @@ impl Survivor {
                 told: told.parse().unwrap_or(0),
                 longest: Duration::from_micros(longest.parse().unwrap_or(0)),
             }),
-            (Some("wrong"), Some(what), _) => Err(violation(what.into(), false)),
-            _ => Err(violation(format!("it ended at {order:?}: {text:?}"), false)),
+            (Some("wrong"), Some(what), _) => Err(Violation::of(what)),
+            _ => Err(Violation::of(format!("it ended at {order:?}: {text:?}"))),
         }
     }
 }

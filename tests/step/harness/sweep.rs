@@ -8,7 +8,7 @@ use nix::sys::wait::WaitStatus;
 
 use crate::harness::board::Board;
 use crate::harness::crew::{Crew, Event};
-use crate::harness::fork::{self, Forked};
+use crate::harness::fork;
 use crate::harness::operation::{self, Operation};
 use crate::harness::path::Path;
 use crate::harness::place::Place;
@@ -28,6 +28,8 @@ const PASSES: u32 = 24;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long after the end of its wait a victim that has not stopped is taken to wait again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How often a long sweep says where it is.
+const NEWS: Duration = Duration::from_secs(30);
 /// Ends in a row before the point that mean that the operation has no more instructions.
 const ENDS: u32 = 3;
 /// Victims that may go another way than the first one before one is stepped all the way.
@@ -77,7 +79,8 @@ impl Sweep {
     /// Kills after every instruction (or every so-manieth), and in every sleep.
     pub fn all(mut self, every: usize) -> Tally {
         let mut ended = 0;
-        self.length();
+        let mut said = Instant::now();
+        let length = self.length();
         for after in (0..).step_by(every) {
             let at = self.kill(Point {
                 after,
@@ -88,6 +91,10 @@ impl Sweep {
             } else {
                 ended = 0;
                 self.tally.length = after;
+            }
+            if said.elapsed() > NEWS {
+                said = Instant::now();
+                eprintln!("step: {}: at {at} of about {length}", self.operation.name);
             }
             if ended == ENDS || self.tally.violations.len() >= ENOUGH {
                 break;
@@ -215,7 +222,6 @@ impl Sweep {
     }
 
     fn try_kill(&mut self, point: Point) -> Result<u64, Violation> {
-        self.reached = 0;
         self.survivor.ask(Order::Arrange)?;
         let stage = || Stage::new(&self.place, self.board);
         if self.operation.casualty {
@@ -224,7 +230,7 @@ impl Sweep {
                 trace::mark();
                 drop(kept);
             });
-            stops(&casualty);
+            casualty.stops();
             casualty.shoot();
             casualty.end();
         }
@@ -237,37 +243,33 @@ impl Sweep {
             drop(kept);
         });
         let tracee = Tracee::new(victim.pid());
-        let seen = tracee.first_mark();
-        assert_eq!(
-            seen,
-            Seen::Marked,
-            "{}: the scene fails",
-            self.operation.name
-        );
+        match tracee.first_mark() {
+            Some(Seen::Marked) => {}
+            // After the kill before this one.
+            None => return Err(Violation::hang("the next victim's scene never ends")),
+            Some(other) => return Err(Violation::of(format!("the next scene: {other:?}"))),
+        }
         self.survivor.ask(Order::Ready)?;
         let at = if self.operation.touches {
             let mut crew = Crew::new(victim.pid(), &self.place.text()).expect("to be traced");
             let walked = self.walk(&mut crew, point.after);
-            let at = walked.unwrap_or_else(|error| {
-                panic!("{} at {point}: {error}", self.operation.name);
-            });
             victim.shoot();
             crew.end();
-            at
+            walked.map_err(|error| Violation::of(format!("tracing it: {error}")))?
         } else {
             let at = self.step(&tracee, point)?;
             victim.shoot();
             at
         };
-        self.reached = at;
+        if at != Point::MISSED {
+            self.reached = at;
+        }
         self.survivor.tell(Order::Shot);
         let ended = victim.end();
         self.survivor.tell(Order::Gone);
-        assert!(
-            matches!(ended, Some(WaitStatus::Signaled(_, Signal::SIGKILL, _))),
-            "{} at {point}: the victim ends by itself: {ended:?}",
-            self.operation.name
-        );
+        if !matches!(ended, Some(WaitStatus::Signaled(_, Signal::SIGKILL, _))) {
+            return Err(Violation::of(format!("it ends by itself: {ended:?}")));
+        }
         let (shot, gone) = (
             self.survivor.answer(Order::Shot)?,
             self.survivor.answer(Order::Gone)?,
@@ -304,7 +306,7 @@ impl Sweep {
             match seen {
                 Seen::Stepped => self.tally.stops += 1,
                 Seen::Marked => return Ok(None),
-                other => panic!("{} running: {other:?}", self.operation.name),
+                other => return Err(Violation::of(format!("it stops by {other:?}"))),
             }
         }
         tracee.break_at(None);
@@ -327,10 +329,7 @@ impl Sweep {
                 return Ok(seen);
             }
             if begin.elapsed() > PATIENCE {
-                return Err(Violation {
-                    what: "the victim is not woken".into(),
-                    is_hang: true,
-                });
+                return Err(Violation::hang("the victim is not woken"));
             }
         }
     }
@@ -365,27 +364,16 @@ impl Sweep {
             match seen {
                 Seen::Stepped => done += 1,
                 Seen::Marked => break,
-                other => panic!("{} at {done}: {other:?}", self.operation.name),
+                other => return Err(Violation::of(format!("it stops by {other:?}"))),
             }
-            assert!(
-                begin.elapsed() < PATIENCE,
-                "{}: endless",
-                self.operation.name
-            );
+            self.reached = done;
+            if begin.elapsed() > PATIENCE {
+                return Err(Violation::hang("the operation does not end"));
+            }
         }
         if let Some(path) = path {
             self.path = path;
         }
         Ok(done)
     }
-}
-
-/// Waits until an untraced process has stopped itself.
-fn stops(process: &Forked) {
-    use nix::sys::wait::{WaitPidFlag, waitpid};
-    let stopped = waitpid(process.pid(), Some(WaitPidFlag::WUNTRACED));
-    assert!(
-        matches!(stopped, Ok(WaitStatus::Stopped(..))),
-        "{stopped:?}"
-    );
 }

@@ -154,7 +154,7 @@ fn one(
         trace::mark();
     });
     let tracee = Tracee::new(victim.pid());
-    assert_eq!(tracee.first_mark(), Seen::Marked);
+    assert_eq!(tracee.first_mark(), Some(Seen::Marked));
     let mut done = 0;
     while done < after || in_sleep {
         let mut seen = tracee.step(code);
