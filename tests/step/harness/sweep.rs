@@ -91,6 +91,11 @@ impl Sweep {
             } else {
                 ended = 0;
                 self.tally.length = after;
+                let is_known = self.operation.touches || after < self.path.len();
+                if !is_known && self.lessons < LESSONS {
+                    // Longer than it was.
+                    self.length();
+                }
             }
             if said.elapsed() > NEWS {
                 said = Instant::now();
