@@ -1,0 +1,210 @@
+//! One thread under ptrace: stepping it, and noticing that it sleeps in a system call.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sched::sched_yield;
+use nix::sys::ptrace;
+use nix::sys::signal::{Signal, raise};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::harness::arch::{Registers, break_at, is_syscall, repeated};
+
+/// Longer than any system call of a victim takes on a machine that works.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The marks of a victim: it stops by this signal.
+const MARK: Signal = Signal::SIGSTOP;
+
+/// In the victim: from here on the driver has this thread. Threads that exist already are
+/// not traced, nor those it starts: they run freely.
+pub fn submit() {
+    ptrace::traceme().expect("ptrace is allowed (it was a moment ago)");
+}
+
+/// In the victim: the driver waits for this.
+pub fn mark() {
+    let _ = raise(MARK);
+}
+
+/// What the driver sees of a victim's thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It stands before the next instruction.
+    Stepped,
+    /// It is blocked in a system call; [`Tracee::wake`] waits for its return.
+    Asleep,
+    /// It stands after a system call in which it was to sleep until an instant that had passed
+    /// already: stepping takes longer than some sleeps.
+    Overslept,
+    /// It has stopped at a mark.
+    Marked,
+    /// It has received a signal that is no mark.
+    Signal(Signal),
+    /// The process has ended.
+    Ended,
+}
+
+/// The operating thread of a victim: its main thread.
+#[derive(Debug)]
+pub struct Tracee {
+    pid: Pid,
+    state: String,
+}
+
+/// What there is to know of the instructions at the addresses met so far: victims are forks
+/// of one process, so code stays where it is.
+pub type Code = HashMap<u64, Kind>;
+
+/// A kind of instruction.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Plain,
+    /// Calls the system, where it may sleep.
+    Calls,
+    /// Stops once for each repetition. It counts as one; its length.
+    Repeats(u64),
+}
+
+impl Tracee {
+    pub fn new(pid: Pid) -> Self {
+        Self {
+            pid,
+            state: format!("/proc/{pid}/syscall"),
+        }
+    }
+
+    /// Waits for a stop, as long as it takes the victim to set its scene; `None` if that is
+    /// longer than it can be.
+    pub fn first_mark(&self) -> Option<Seen> {
+        self.stopped(PATIENCE)
+    }
+
+    /// Executes one instruction.
+    pub fn step(&self, code: &mut Code) -> Seen {
+        let Ok(registers) = Registers::read(self.pid) else {
+            return Seen::Ended;
+        };
+        let pc = registers.pc();
+        let kind = self.kind(pc, code);
+        if let Kind::Repeats(length) = kind
+            && break_at(self.pid, Some(pc + length)).is_ok()
+        {
+            let seen = self.run();
+            let _ = break_at(self.pid, None);
+            return seen;
+        }
+        if ptrace::step(self.pid, None).is_err() {
+            return Seen::Ended;
+        }
+        if matches!(kind, Kind::Calls) {
+            return match self.returned_or_asleep() {
+                Seen::Stepped if self.is_overslept() => Seen::Overslept,
+                seen => seen,
+            };
+        }
+        match waitpid(self.pid, Some(WaitPidFlag::__WALL)) {
+            Ok(status) => Self::seen(status),
+            Err(_) => Seen::Ended,
+        }
+    }
+
+    fn kind(&self, pc: u64, code: &mut Code) -> Kind {
+        *code.entry(pc).or_insert_with(|| {
+            let Ok(word) = ptrace::read(self.pid, pc as ptrace::AddressType) else {
+                return Kind::Plain;
+            };
+            let bytes = word.cast_unsigned();
+            match repeated(bytes) {
+                Some(length) => Kind::Repeats(length),
+                None if is_syscall(bytes) => Kind::Calls,
+                None => Kind::Plain,
+            }
+        })
+    }
+
+    /// Address of the next instruction; 0 when it has ended.
+    pub fn pc(&self) -> u64 {
+        Registers::read(self.pid).map_or(0, |registers| registers.pc())
+    }
+
+    /// Runs at full speed until it stands before the instruction at an address, or whatever
+    /// comes first. `false` where the processor cannot do that.
+    pub fn break_at(&self, address: Option<u64>) -> bool {
+        break_at(self.pid, address).is_ok()
+    }
+
+    /// Runs on until the next stop or sleep.
+    pub fn run(&self) -> Seen {
+        if ptrace::cont(self.pid, None).is_err() {
+            return Seen::Ended;
+        }
+        self.returned_or_asleep()
+    }
+
+    /// Waits for the stop after a sleep that is being ended; `None` if it takes longer.
+    pub fn wake(&self, patience: Duration) -> Option<Seen> {
+        self.stopped(patience)
+    }
+
+    fn is_overslept(&self) -> bool {
+        let late = -i64::from(libc::ETIMEDOUT);
+        Registers::read(self.pid).is_ok_and(|registers| registers.answer() == late)
+    }
+
+    fn returned_or_asleep(&self) -> Seen {
+        let begin = Instant::now();
+        loop {
+            if let Some(seen) = self.poll() {
+                return seen;
+            }
+            let _ = sched_yield();
+            if self.is_blocked() {
+                // Looked at again: it may have stopped between the two looks.
+                return self.poll().unwrap_or(Seen::Asleep);
+            }
+            assert!(begin.elapsed() < PATIENCE, "a system call never ends");
+        }
+    }
+
+    /// Whether it is blocked in a system call: then the kernel tells its number.
+    fn is_blocked(&self) -> bool {
+        std::fs::read(&self.state).is_ok_and(|text| text.first().is_some_and(u8::is_ascii_digit))
+    }
+
+    fn poll(&self) -> Option<Seen> {
+        match waitpid(self.pid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => None,
+            Ok(status) => Some(Self::seen(status)),
+            Err(_) => Some(Seen::Ended),
+        }
+    }
+
+    fn stopped(&self, patience: Duration) -> Option<Seen> {
+        let begin = Instant::now();
+        loop {
+            if let Some(seen) = self.poll() {
+                return Some(seen);
+            }
+            if begin.elapsed() > patience {
+                return None;
+            }
+            // There is no notice of a stop with a timeout; this is the harness's own wait.
+            if begin.elapsed() > Duration::from_millis(1) {
+                std::thread::sleep(Duration::from_micros(50));
+            } else {
+                let _ = sched_yield();
+            }
+        }
+    }
+
+    fn seen(status: WaitStatus) -> Seen {
+        match status {
+            WaitStatus::Stopped(_, Signal::SIGTRAP) => Seen::Stepped,
+            WaitStatus::Stopped(_, MARK) => Seen::Marked,
+            WaitStatus::Stopped(_, signal) => Seen::Signal(signal),
+            _ => Seen::Ended,
+        }
+    }
+}
