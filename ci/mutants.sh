@@ -3,7 +3,7 @@
 # changes no test notices: a survivor is a test that is missing, or a change that means the same.
 # Usage: ci/mutants.sh [-f 'src/graph/**'] [--shard 0/8] [any option of cargo mutants]
 #
-# Each mutant meets the unit tests, the models and the kill sweeps, quickest first, and is
+# Each mutant meets the unit tests, the models and the kill sweeps, and is
 # done with at its first failure. There are some 1,800, too many for one night on two cores;
 # --shard takes a part.
 set -euo pipefail
