@@ -18,7 +18,7 @@ use crate::table::Corrupt;
 use crate::table::resources::Key;
 use crate::table::slots::Gone;
 use crate::table::sweep::sweep;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// How often and how long an attacher waits for a remover that has every byte lock; it
 /// holds them for a few system calls, and the kernel takes them from it if it dies.
@@ -42,6 +42,8 @@ where
     forks: u32,
     /// A byte lock excludes other processes, not other threads of this attachment.
     reaping: Mutex<()>,
+    /// Its last handle is gone: what still has a reference has no use for it.
+    is_over: AtomicBool,
     pub(crate) deaths: trace::Deaths,
 }
 
@@ -64,6 +66,7 @@ where
             portable: liveness.is_portable()?,
             forks: fork::fork_count(),
             reaping: Mutex::new(()),
+            is_over: AtomicBool::new(false),
             deaths: Default::default(),
         };
         // `claim` reaps what it needs: a dead holder's slot is taken over.
@@ -112,6 +115,16 @@ where
     }
     pub(crate) fn is_portable(&self) -> bool {
         self.portable
+    }
+
+    /// The last handle is gone.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    /// Whether the last handle is gone.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
     }
 
     /// Whether this is the process that made the handle, not a forked child of it.

@@ -23,8 +23,9 @@ use super::core::Tables;
 ///
 /// Clones are handles of the same attachment; the process is detached when the last one
 /// (and every [`Runner`](crate::Runner), coordinator and lock made from it) is dropped.
-/// A thread that took a [`CrossProcessLock`](crate::CrossProcessLock) stays attached
-/// until it ends or drops the last handle itself.
+/// A thread that took a [`CrossProcessLock`](crate::CrossProcessLock) stays attached until
+/// it ends, drops the last handle itself, or first takes a lock through another attachment
+/// after the last handle is gone.
 ///
 /// In a forked child every handle answers [`SegmentError::ForkedHandle`]; open again there.
 ///

@@ -152,6 +152,7 @@ impl Drop for Session {
             self.reactor.forget();
             return;
         }
+        self.core.end();
         self.reactor.stop();
         threads::forget(&self.core);
         let Keeper {

@@ -130,8 +130,9 @@ fn far_owner(core: &Arc<Core>, near: &Near) -> Result<Owner, SegmentError> {
             near.bring(held);
             return Ok(owner);
         }
-        // A thread that outlives an attachment leaves it at its next chance.
-        seats.retain(|held| Arc::strong_count(&held.core) > 1);
+        // A thread that outlives an attachment leaves it at its next chance; the last one
+        // detaches.
+        seats.retain(|held| !held.core.is_over());
         let seat = Seat::take(core)?.keep();
         let held = Held {
             core: Arc::clone(core),

@@ -1,6 +1,8 @@
 //! What a thread holds is known however much it is, and through how many segments.
 
-use crate::support::both;
+use std::sync::{Arc, Barrier};
+
+use crate::support::{Place, both};
 use ebbtide::{CrossProcessLock, DeadlockDetector, LockError, SegmentOptions};
 
 /// More than what a thread has at hand.
@@ -74,5 +76,43 @@ fn a_lock_taken_at_once_is_as_recursive_as_any() {
         });
         thread.join().unwrap();
         assert!(lock.lock().unwrap().previous_owner_died());
+    });
+}
+
+#[test]
+fn threads_leave_an_attachment_that_is_over_when_they_come_to_another() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let observer = place.options.observe(Place::NAME).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let options = SegmentOptions::new().directory(scratch.path().join("d"));
+        let other = options.create("other").unwrap();
+        let lock = Arc::new(CrossProcessLock::open(&segment, "here").unwrap());
+        let beside = Arc::new(CrossProcessLock::open(&other, "beside").unwrap());
+        let (step, seen) = (Arc::new(Barrier::new(3)), &observer);
+        let pool: Vec<_> = (0..2)
+            .map(|_| {
+                let (lock, beside, step) = (lock.clone(), beside.clone(), step.clone());
+                std::thread::spawn(move || {
+                    drop(lock.lock().unwrap());
+                    drop(lock);
+                    step.wait();
+                    step.wait();
+                    drop(beside.lock().unwrap());
+                    step.wait();
+                    step.wait();
+                })
+            })
+            .collect();
+        step.wait();
+        drop((lock, segment));
+        assert_eq!(seen.status().unwrap().attached, 1, "the threads are there");
+        step.wait();
+        step.wait();
+        assert_eq!(seen.status().unwrap().attached, 0, "and have left");
+        step.wait();
+        for thread in pool {
+            thread.join().unwrap();
+        }
     });
 }

@@ -47,7 +47,8 @@ impl Random {
 pub struct Body {
     file: File,
     length: usize,
-    /// Where the area of the first thread slot's life word is; `None`: nobody is attached.
+    /// Where the area of the first thread slot's life word is; `None`: nobody is attached, or
+    /// only such as have none.
     first_life: Option<usize>,
 }
 
@@ -67,19 +68,21 @@ impl Body {
     /// Of a segment that this process made and nobody has written to yet.
     pub fn of_ours(path: &Path) -> Self {
         let mut body = Self::of_nobody(path);
-        body.first_life = Some(body.find_first_life());
+        // Forced on all: then there are no life words to be spared.
+        let is_portable = std::env::var_os("EBBTIDE_LIVENESS").is_some_and(|how| how == "portable");
+        body.first_life = (!is_portable).then(|| body.find_first_life());
         body
     }
 
     /// The same segment, opened by another process that was told [`Self::first_life`].
-    pub fn of_others(path: &Path, first_life: usize) -> Self {
+    pub fn of_others(path: &Path, first_life: Option<usize>) -> Self {
         let mut body = Self::of_nobody(path);
-        body.first_life = Some(first_life);
+        body.first_life = first_life;
         body
     }
 
-    pub fn first_life(&self) -> usize {
-        self.first_life.unwrap()
+    pub fn first_life(&self) -> Option<usize> {
+        self.first_life
     }
 
     /// The first cache line that begins with the id of a thread of this process. The
