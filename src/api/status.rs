@@ -18,7 +18,10 @@ pub struct Laggard {
     pub id: String,
     /// Its process id as it sees itself.
     pub pid: u32,
-    /// The phase it has not done.
+    /// Its process is stopped (SIGSTOP, Ctrl-Z or a debugger); false where the kernel cannot
+    /// be asked, as in another pid namespace.
+    pub stopped: bool,
+    /// The first phase it has not done; earlier than the present one if that was forced.
     pub phase: Phase,
     /// How long that phase has been waiting for it.
     pub since: Duration,
@@ -36,9 +39,10 @@ impl std::fmt::Display for Laggard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} (pid {}) has not done {} for {} ms",
+            "{} (pid {}) {}has not done {} for {} ms",
             self.id,
             self.pid,
+            if self.stopped { "is stopped, " } else { "" },
             self.phase,
             self.since.as_millis()
         )?;
@@ -82,8 +86,10 @@ pub struct Status {
     pub elapsed: Option<Duration>,
     /// Until the overall deadline; zero when it has passed.
     pub remaining: Option<Duration>,
-    /// Until the present phase is forced.
+    /// Until the present phase is forced; zero when that is due.
     pub phase_remaining: Option<Duration>,
+    /// Since when the present phase should have been forced; nobody who runs has done it.
+    pub phase_overdue: Option<Duration>,
     /// Who holds the present phase up. Empty unless a shutdown is on.
     pub laggards: Vec<Laggard>,
     /// Every runner of the present generation, and those of older ones that still live.

@@ -11,6 +11,7 @@ use crate::api::report::{
 };
 use crate::api::status::{Laggard, Status};
 use crate::error::SegmentError;
+use crate::os::process;
 use crate::phase::Phase;
 use crate::sync::{Env, Pulse, Real};
 use crate::table::Corrupt;
@@ -87,6 +88,10 @@ impl<E: Env<Real>> View<'_, E> {
             }),
             remaining: deadlines.map(|d| until(d.overall)),
             phase_remaining: deadlines.map(|d| until(d.phase)),
+            phase_overdue: deadlines
+                .filter(|_| phase != Phase::Complete)
+                .map(|d| micros(now.saturating_sub(d.phase)))
+                .filter(|overdue| !overdue.is_zero()),
             laggards,
             runners: runners
                 .into_iter()
@@ -268,14 +273,33 @@ impl<E: Env<Real>> View<'_, E> {
             .is_some_and(|process| matches!(self.env.process_pulse(process), Pulse::Alive(_)))
     }
 
+    /// Whether the kernel says that a runner's process is stopped; false where it cannot be
+    /// asked, as in another pid namespace.
+    pub(super) fn is_stopped(&self, slot: usize) -> bool {
+        let process = self.tables.group.member(slot).process();
+        let Some(record) = process.and_then(|process| self.tables.processes.get(process)) else {
+            return false;
+        };
+        let namespace = record.pid_namespace.load(Ordering::Relaxed);
+        let start = record.start_time.load(Ordering::Relaxed);
+        let pid = u32::try_from(record.pid.load(Ordering::Relaxed)).unwrap_or(0);
+        process::pid_namespace().is_ok_and(|ours| ours == namespace)
+            && process::is_stopped(pid, start)
+    }
+
     fn laggard(&self, target: Target, slot: usize, control: Control) -> Laggard {
         let report = self.runner(target, slot, control);
-        let phase = control.phase().unwrap_or(Phase::Running);
-        let entered = self.entered(target, phase, control.epoch());
+        let epoch = control.epoch();
+        let member = self.tables.group.member(slot);
+        // The first that it has not done; a forced one goes before the present one.
+        let present = control.phase().unwrap_or(Phase::Running);
+        let phase = self.acked(target, slot, member, epoch).next().min(present);
+        let entered = self.entered(target, phase, epoch);
         let since = entered.map_or(0, |entered| self.env.now().saturating_sub(entered));
         Laggard {
             id: report.id,
             pid: report.pid,
+            stopped: self.is_stopped(slot),
             phase,
             since: micros(since),
             in_flight: report.in_flight,

@@ -12,7 +12,7 @@ use crate::phase::{Mode, Phase};
 pub enum CoordinationError {
     /// The group (or this runner) is shutting down or has completed; nobody may join.
     /// Wait for the next generation.
-    #[error("refused: the group is in phase {phase} ({reason}), {} ms remain; join the next generation", remaining.as_millis())]
+    #[error("refused: the group is in phase {phase} ({reason}), {} ms remain; join the next generation, which `ebbtide begin` begins once all have gone", remaining.as_millis())]
     ShuttingDown {
         /// The phase.
         phase: Phase,

@@ -215,10 +215,13 @@ mod guide {
         let mut commands = Vec::new();
         for block in blocks(&guide, "ini") {
             let lines = block.lines().filter_map(|line| line.split_once('='));
-            let lines = lines.filter(|(key, _)| ["ExecStart", "ExecStop"].contains(key));
+            let lines =
+                lines.filter(|(key, _)| ["ExecStartPre", "ExecStart", "ExecStop"].contains(key));
             for (_, line) in lines {
+                // The dash: its failure is none.
                 commands.push(
-                    line.split_whitespace()
+                    line.trim_start_matches('-')
+                        .split_whitespace()
                         .map(String::from)
                         .collect::<Vec<_>>(),
                 );
@@ -230,17 +233,26 @@ mod guide {
                 commands.push(serde_json::from_str(line).unwrap());
             }
         }
-        assert!(commands.len() >= 5, "{commands:#?}");
+        assert!(commands.len() >= 7, "{commands:#?}");
+        let begins = |argv: &&Vec<String>| argv.join(" ").contains("ebbtide begin web");
+        assert_eq!(commands.iter().filter(begins).count(), 2, "{commands:#?}");
         for argv in commands {
             let home = tempfile::tempdir().unwrap();
-            assert!(argv[0].ends_with("ebbtide"), "{argv:?}");
-            let mut tried = command(env!("CARGO_BIN_EXE_ebbtide"), home.path());
+            let program = match argv[0].as_str() {
+                "sh" => "sh",
+                other => {
+                    assert!(other.ends_with("ebbtide"), "{argv:?}");
+                    env!("CARGO_BIN_EXE_ebbtide")
+                }
+            };
+            let mut tried = command(program, home.path());
             tried.args(&argv[1..]);
             let output = run(tried);
             let text = String::from_utf8_lossy(&output.stderr);
             // No segment, or no such program here; but never a usage error.
             let code = output.status.code().unwrap();
             assert!([3, 127].contains(&code), "{argv:?}: {code}\n{text}");
+            assert!(!text.contains("Usage:"), "{argv:?}: {text}");
         }
     }
 }

@@ -80,7 +80,7 @@ fn a_dead_runner_is_told_with_its_end_its_words_and_its_last_record() {
         coordinator.complete();
         let text = place.observe().why(Some("victim")).unwrap().to_string();
         for sentence in [
-            "somebody died or failed, all others completed.",
+            "somebody died or failed, all others completed; died: victim (draining).",
             "was found dead ",
             "before it had acknowledged draining.",
             "It was at: draining handler flush-log.",

@@ -23,14 +23,17 @@ pub(super) fn path(
 ) -> Vec<CriticalStep> {
     let mut steps = Vec::new();
     for phase in &timeline.phases {
+        let end = phase.until.unwrap_or(timeline.total);
+        let late = late(timeline, phase, end);
         let mut walk = Walk {
+            is_present: phase.until.is_none(),
+            late: late.map(|runner| runner.id.clone()).collect(),
             timeline,
             dependents,
             phase: phase.phase,
             from: phase.from,
             steps: Vec::new(),
         };
-        let end = phase.until.unwrap_or(timeline.total);
         match gate(timeline, phase, end) {
             Some(runner) => walk.back(runner, end),
             None => walk.step(None, "nobody to wait for".into(), phase.from, end),
@@ -49,24 +52,38 @@ fn gate<'t>(
 ) -> Option<&'t TimelineRunner> {
     let index = phase.phase.index()?;
     let resolved = |runner: &TimelineRunner| runner.acknowledged[index].or(runner.ended);
-    let runners = || timeline.runners.iter();
-    // It is waited for still, or the phase was over its time.
-    let late = |runner: &&TimelineRunner| resolved(runner).is_none_or(|at| at > end);
     if phase.until.is_none() || phase.forced {
-        let busy = |runner: &&TimelineRunner| {
+        let busy = |runner: &TimelineRunner| {
             let spans = &runner.spans;
             spans
                 .iter()
                 .any(|span| is_work(span) && overlaps(span, phase.from, end))
         };
-        return runners()
-            .filter(late)
-            .find(busy)
-            .or_else(|| runners().find(late));
+        // Who lives before who is dead, and who is known to be busy before others.
+        return late(timeline, phase, end).max_by_key(|runner| {
+            let first = std::cmp::Reverse(&runner.id);
+            (runner.alive, busy(runner), first)
+        });
     }
-    runners()
+    timeline
+        .runners
+        .iter()
         .filter(|runner| resolved(runner).is_some_and(|at| at >= phase.from && at <= end))
         .max_by_key(|runner| resolved(runner))
+}
+
+/// Who a phase that is on, or was forced, has not been resolved by.
+fn late<'t>(
+    timeline: &'t Timeline,
+    phase: &TimelinePhase,
+    end: Duration,
+) -> impl Iterator<Item = &'t TimelineRunner> {
+    let index = phase.phase.index();
+    let counts = phase.until.is_none() || phase.forced;
+    timeline.runners.iter().filter(move |runner| {
+        let done = index.and_then(|index| runner.acknowledged[index]);
+        counts && done.or(runner.ended).is_none_or(|at| at > end)
+    })
 }
 
 /// Spans of waiting are no work.
@@ -83,6 +100,9 @@ struct Walk<'t> {
     dependents: &'t HashMap<String, Vec<String>>,
     phase: Phase,
     from: Duration,
+    is_present: bool,
+    /// Ids of those that the phase waits for, or went on without.
+    late: Vec<String>,
     /// The last one first.
     steps: Vec<CriticalStep>,
 }
@@ -96,7 +116,7 @@ impl<'t> Walk<'t> {
                 before.max_by_key(|span| (span.until.unwrap_or(until).min(until), span.from));
             let Some(span) = last else { break };
             let end = span.until.unwrap_or(until).min(until);
-            self.step(Some(runner), self.rest(), end, until);
+            self.step(Some(runner), self.rest(runner, until), end, until);
             self.step(Some(runner), describe(span, self.phase), span.from, end);
             until = span.from;
             if let Some((other, ended, name)) = self.awaited(runner, span) {
@@ -107,7 +127,7 @@ impl<'t> Walk<'t> {
                 (runner, until) = (other, ended.min(until));
             }
         }
-        self.step(Some(runner), self.rest(), self.from, until);
+        self.step(Some(runner), self.rest(runner, until), self.from, until);
     }
 
     /// The other runner's resource that this one had to wait for, if that was what it
@@ -141,13 +161,31 @@ impl<'t> Walk<'t> {
         is_last.then(|| (other, ended, format!("{}/{}", other.id, of.name)))
     }
 
-    fn rest(&self) -> String {
-        match self.phase {
-            Phase::Signaling => "seeing the shutdown",
-            Phase::Draining => "finishing what was in flight",
-            _ => "getting done",
+    /// What a runner did when nothing is known of it; and who was late beside it.
+    fn rest(&self, runner: &TimelineRunner, until: Duration) -> String {
+        let is_before = |at: &Option<Duration>| at.is_some_and(|at| at <= until);
+        let was_seen = is_before(&runner.observed) || runner.acknowledged.iter().any(is_before);
+        let doing = if self.is_present && !runner.alive && runner.ended.is_none() {
+            "is dead, not counted out yet"
+        } else if !was_seen {
+            "had not seen the shutdown"
+        } else {
+            match self.phase {
+                Phase::Signaling => "seeing the shutdown",
+                Phase::Draining => "finishing what was in flight",
+                _ => "getting done",
+            }
+        };
+        let others: Vec<_> = self.late.iter().filter(|id| **id != runner.id).collect();
+        if others.is_empty() {
+            return doing.into();
         }
-        .into()
+        let names: Vec<&str> = others.iter().take(2).map(|id| id.as_str()).collect();
+        let more = match others.len() - names.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{doing} (late, too: {}{more})", names.join(", "))
     }
 
     fn step(
@@ -206,6 +244,7 @@ mod tests {
             observed: Some(ms(0)),
             acknowledged: acknowledged.map(|at| (at > 0).then(|| ms(at))),
             ended: None,
+            alive: true,
             died: false,
             blocked_in: None,
             spans,

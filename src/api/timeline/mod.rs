@@ -79,6 +79,8 @@ pub struct TimelineRunner {
     pub acknowledged: [Option<Duration>; 3],
     /// When it left or was counted out.
     pub ended: Option<Duration>,
+    /// Its process lives now.
+    pub alive: bool,
     /// It was counted out as dead.
     pub died: bool,
     /// The first phase it has not done, if one waits or went on without it.

@@ -1,14 +1,11 @@
 //! The links from a runner to whatever it is at or waits for, and on to whoever has that.
 
-use core::sync::atomic::Ordering;
-
 use crate::api::journal::event;
 use crate::api::lock_wait::{lock_name, thread_of};
 use crate::api::resource::{ResourceReport, ResourceState};
 use crate::api::text::{count, time};
 use crate::api::view::Target;
 use crate::note::Kind;
-use crate::os::process;
 use crate::sync::{Env, Owner, Pulse, Real};
 
 use super::Telling;
@@ -27,7 +24,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
             let before = self.sentences.len();
             let report = self.view.runner(Target::All, slot, self.control);
             let id = report.id.clone();
-            if self.is_stopped(slot) {
+            if self.view.is_stopped(slot) {
                 self.say(format!(
                     "The process of {id} is stopped (SIGSTOP, Ctrl-Z or a debugger): it does nothing until it is continued or killed."
                 ));
@@ -146,20 +143,6 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
                 "The journal's last word of it, {ago} ago: {event}."
             ));
         }
-    }
-
-    /// Whether the kernel says that the process is stopped; false where it cannot be asked.
-    fn is_stopped(&self, slot: usize) -> bool {
-        let tables = self.view.tables;
-        let process = tables.group.member(slot).process();
-        let Some(record) = process.and_then(|process| tables.processes.get(process)) else {
-            return false;
-        };
-        let namespace = record.pid_namespace.load(Ordering::Relaxed);
-        let start = record.start_time.load(Ordering::Relaxed);
-        let pid = u32::try_from(record.pid.load(Ordering::Relaxed)).unwrap_or(0);
-        process::pid_namespace().is_ok_and(|ours| ours == namespace)
-            && process::is_stopped(pid, start)
     }
 }
 

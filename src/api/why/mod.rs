@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::api::core::pid_of;
-use crate::api::report::{Reason, RunnerReport, ShutdownOutcome};
+use crate::api::report::{Outcome, Reason, RunnerReport, ShutdownOutcome};
 use crate::api::text::{count, plain, time};
 use crate::api::timeline::{CriticalStep, Timeline};
 use crate::api::view::{Target, View, corrupt};
@@ -20,6 +20,8 @@ use crate::table::member::{Member, State};
 
 /// Blockers that are explained one by one.
 const MOST_BLOCKERS: usize = 8;
+/// A phase is forced by whoever sees its deadline pass; later than this, nobody has.
+const OVERDUE: Duration = Duration::from_millis(100);
 /// Steps of the critical path that are told.
 const MOST_STEPS: usize = 5;
 
@@ -146,25 +148,72 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
                 _ => "somebody was late",
             };
             self.say(format!(
-                "{name} was shut down in {} of {} (generation {generation}, {}, {why}): {outcome}.",
+                "{name} was shut down in {} of {} (generation {generation}, {}, {why}): {outcome}{}.",
                 time(timeline.total),
                 time(timeline.budget),
                 timeline.mode,
+                self.casualties(timeline),
             ));
             return;
         }
         let until = |deadline: Duration| time(deadline.saturating_sub(timeline.total));
-        let phase_left = timeline.phases.last().map(|phase| until(phase.deadline));
+        let last = timeline.phases.last();
+        let phase_left = last.map(|phase| until(phase.deadline));
+        let overdue = last.map(|phase| timeline.total.saturating_sub(phase.deadline));
         self.say(format!(
             "{name} has been shutting down for {} ({}, {why}).",
             time(timeline.total),
             timeline.mode
         ));
+        if let Some(overdue) = overdue.filter(|overdue| *overdue >= OVERDUE) {
+            self.say(format!(
+                "It is in {phase}, overdue by {}; nobody who runs is there to force it: `ebbtide wait {name}`.",
+                time(overdue)
+            ));
+            return;
+        }
         self.say(format!(
             "It is in {phase}, which goes on without the late ones in {}; {} are left for everything.",
             phase_left.unwrap_or_default(),
             until(timeline.budget)
         ));
+    }
+
+    /// Who was late, died or failed, each with the first phase that it had not done.
+    fn casualties(&self, timeline: &Timeline) -> String {
+        let mut told = String::new();
+        let kinds: [(&str, fn(&Outcome) -> bool); 3] = [
+            ("late", |o| matches!(o, Outcome::TimedOut | Outcome::Forced)),
+            ("died", |o| matches!(o, Outcome::Died)),
+            ("failed", |o| matches!(o, Outcome::Failed { .. })),
+        ];
+        for (how, is_it) in kinds {
+            let runners = timeline.runners.iter();
+            let those: Vec<_> = runners
+                .filter(|runner| runner.outcome.as_ref().is_some_and(is_it))
+                .collect();
+            if those.is_empty() {
+                continue;
+            }
+            let mut names: Vec<String> = Vec::new();
+            for runner in those.iter().take(MOST_BLOCKERS) {
+                let mut about: Vec<String> = Vec::new();
+                about.extend(runner.blocked_in.map(|phase| phase.to_string()));
+                let slot = self.view.find(&runner.id).map(|(slot, _)| slot);
+                if slot.is_some_and(|slot| self.view.is_stopped(slot)) {
+                    about.push("its process is stopped".into());
+                }
+                names.push(match about.is_empty() {
+                    true => runner.id.clone(),
+                    false => format!("{} ({})", runner.id, about.join(", ")),
+                });
+            }
+            if those.len() > names.len() {
+                names.push(format!("and {} more", those.len() - names.len()));
+            }
+            told.push_str(&format!("; {how}: {}", names.join(", ")));
+        }
+        told
     }
 
     fn blockers(&mut self, phase: Phase, slots: &[usize]) {
@@ -212,6 +261,14 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
             ));
             self.chain(slot);
             return;
+        }
+        if let Some(Outcome::TimedOut | Outcome::Forced) = report.outcome {
+            let in_phase = report.blocked_in.map(|phase| format!(" in {phase}"));
+            self.say(format!(
+                "{} was late{}: the shutdown went on without it.",
+                report.id,
+                in_phase.unwrap_or_default()
+            ));
         }
         match state {
             Ok(State::Dead) => self.ended(slot, &report, "was found dead"),

@@ -23,7 +23,7 @@ Exit codes:
   4  a deadline or --timeout passed with laggards
   5  a runner died or failed, all others completed; `check`: the dead left something
   6  the segment is refused: foreign, torn, or of another layout or boot; `check`: broken
-  7  too late, or nothing to cancel
+  7  too late, or nothing to cancel; `begin`: a shutdown is on; `timeline`: there was none
   `exec` ends as its COMMAND does: with its status, or 128 + the signal that killed it.
 
 Durations have a unit: 500ms, 1.5s, 2m, 1h.
@@ -48,6 +48,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Begin the next generation after a shutdown, so that runners may join
+    Begin(Status),
     /// Start real processes with real work, shut them down, and show what happened
     Demo(Demo),
     /// Run any program as a runner: tell it by a signal, and wait for its end
@@ -363,10 +365,10 @@ impl Command {
             Self::Locks(args) => args.json.json,
             Self::Ls(args) => args.json,
             Self::Status(args) => args.json.json,
+            Self::Begin(args) | Self::Keys(args) => args.json.json,
             Self::Shutdown(args) => args.json.json,
             Self::Wait(args) => args.json.json,
             Self::Get(args) => args.json.json,
-            Self::Keys(args) => args.json.json,
             Self::Watch(args) => args.json,
             Self::Event(args) => args.wants_json(),
             Self::Why(args) => args.json.json,

@@ -106,7 +106,10 @@ impl From<CoordinationError> for Failure {
             E::NoSuchRunner { .. } => Code::Missing,
             E::InvalidName { .. } => Code::Usage,
             E::TimedOut { .. } => Code::Laggards,
-            E::TooLate { .. } | E::NotShuttingDown | E::ShuttingDown { .. } => Code::TooLate,
+            E::TooLate { .. }
+            | E::NotShuttingDown
+            | E::ShuttingDown { .. }
+            | E::NotComplete { .. } => Code::TooLate,
             _ => Code::Other,
         };
         Self::new(code, chain(&error))

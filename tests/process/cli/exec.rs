@@ -262,3 +262,33 @@ fn an_id_is_taken_once() {
     first.end().code(0);
     place.run(&["rm", "job"]).code(0);
 }
+
+#[test]
+fn a_group_that_was_shut_down_is_joined_again_after_begin() {
+    both(|place| {
+        let begin = |code| place.run(&["begin", "job", "--json"]).code(code);
+        begin(3).error("missing");
+        let program = ["sh", "-c", "echo up; exec cat"];
+        let first = place.exec("job", "a", &[], &program);
+        let running = begin(0).json();
+        assert_eq!(
+            (&running["generation"], &running["begun"]),
+            (&1.into(), &false.into())
+        );
+        let mule = place.exec("job", "mule", &[], &STUBBORN);
+        place
+            .run(&["shutdown", "job", "--no-wait", "--timeout", "10m"])
+            .code(0);
+        begin(7).error("too-late");
+        mule.end().code(0);
+        place.run(&["wait", "job"]).code(0);
+        first.wait().code(143);
+        let again = ["exec", "job", "--runner", "a", "--", "true"];
+        let refused = place.run(&again).code(7);
+        assert!(refused.err.contains("`ebbtide begin`"), "{refused:#?}");
+        let begun = place.run(&["begin", "job"]).code(0);
+        assert_eq!(begun.out, "generation 2 of job has begun\n");
+        place.run(&again).code(0);
+        place.run(&["rm", "job"]).code(0);
+    });
+}

@@ -46,7 +46,8 @@ fn ready_is_when_it_runs_and_who_is_asked_for_has_joined() {
         // The dead have not joined.
         a.signal(Signal::SIGKILL);
         a.status();
-        ready(&["--runner", "a"], 3);
+        let said = ready(&["--runner", "a"], 3);
+        assert!(said.err.contains("\"a\" is dead"), "{said:#?}");
         place.run(&["shutdown", "job", "--wait"]).code(5);
         let said = ready(&["--json"], 7);
         said.error("too-late");

@@ -342,3 +342,49 @@ fn status_answers_in_the_order_of_the_questions() {
     drop((resources, runner, lock, segment));
     place.run(&["rm", "job"]).code(0);
 }
+
+#[test]
+fn who_was_late_stopped_or_killed_is_named_by_status_and_why() {
+    both(|place| {
+        let a = place.exec("job", "a", &[], &OBEDIENT);
+        let b = place.exec("job", "b", &[], &STUBBORN);
+        b.signal(Signal::SIGSTOP);
+        a.signal(Signal::SIGSTOP);
+        place
+            .run(&["shutdown", "job", "--no-wait", "--timeout", "400ms"])
+            .code(0);
+        // Nobody is there to force it.
+        let seen = place.status("job", |status| {
+            status["phase_overdue_us"]
+                .as_u64()
+                .is_some_and(|us| us > 200_000)
+        });
+        assert_eq!(seen["laggards"][1]["stopped"], true);
+        let text = place.run(&["status", "job"]).code(0).out;
+        assert!(
+            text.contains(") is stopped; has not done signaling for "),
+            "{text}"
+        );
+        assert!(
+            text.contains("  overdue by ") && text.contains("`ebbtide wait job`"),
+            "{text}"
+        );
+        let text = place.run(&["why", "job"]).code(0).out;
+        assert!(text.contains("It is in signaling, overdue by "), "{text}");
+        assert!(
+            text.contains(": a had not seen the shutdown (late, too: b)."),
+            "{text}"
+        );
+        a.signal(Signal::SIGKILL);
+        place.run(&["wait", "job"]).code(4);
+        let text = place.run(&["why", "job"]).code(0).out;
+        assert!(
+            text.contains("; late: b (signaling, its process is stopped); died: a (signaling)."),
+            "{text}"
+        );
+        let text = place.run(&["why", "job", "b"]).code(0).out;
+        assert!(text.contains("b was late in signaling"), "{text}");
+        b.signal(Signal::SIGKILL);
+        place.run(&["rm", "job", "--force"]).code(0);
+    });
+}

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod begin;
 mod cancel;
 mod check;
 mod completions;
@@ -31,6 +32,7 @@ pub fn run(cli: &Cli) -> Result<u8, Failure> {
         options = options.directory(directory);
     }
     let code = match &cli.command {
+        Command::Begin(args) => begin::run(&options, args)?,
         Command::Demo(args) => demo::run(&options, args)?,
         Command::DemoRunner(args) => demo::runner::run(&options, args)?,
         Command::Exec(args) => return exec::run(&options, args),

@@ -34,7 +34,12 @@ fn ready(seen: &Status, args: &StatusArgs) -> Result<(), Failure> {
     let there: Vec<_> = seen.runners.iter().filter(is_there).collect();
     for id in &args.runner {
         let Some(runner) = there.iter().find(|runner| runner.id == *id) else {
-            let message = format!("{name} is not ready: runner {id:?} has not joined");
+            let is_dead = |one: &RunnerReport| one.id == *id && !one.alive;
+            let how = match seen.runners.iter().any(is_dead) {
+                true => "is dead or has left",
+                false => "has not joined",
+            };
+            let message = format!("{name} is not ready: runner {id:?} {how}");
             return Err(Failure::new(Code::Missing, message));
         };
         if runner.own_phase != Phase::Running {

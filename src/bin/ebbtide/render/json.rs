@@ -92,6 +92,7 @@ impl Acknowledged {
 struct Laggard<'a> {
     id: &'a str,
     pid: u32,
+    stopped: bool,
     phase: &'static str,
     since_us: u64,
     in_flight: u32,
@@ -111,6 +112,7 @@ pub struct Status<'a> {
     elapsed_us: Option<u64>,
     remaining_us: Option<u64>,
     phase_remaining_us: Option<u64>,
+    phase_overdue_us: Option<u64>,
     laggards: Vec<Laggard<'a>>,
     runners: &'a [RunnerReport],
     attached: usize,
@@ -128,6 +130,7 @@ impl<'a> Status<'a> {
         let laggards = status.laggards.iter().map(|laggard| Laggard {
             id: &laggard.id,
             pid: laggard.pid,
+            stopped: laggard.stopped,
             phase: laggard.phase.name(),
             since_us: micros(laggard.since),
             in_flight: laggard.in_flight,
@@ -144,6 +147,7 @@ impl<'a> Status<'a> {
             elapsed_us: status.elapsed.map(micros),
             remaining_us: status.remaining.map(micros),
             phase_remaining_us: status.phase_remaining.map(micros),
+            phase_overdue_us: status.phase_overdue.map(micros),
             laggards: laggards.collect(),
             runners: &status.runners,
             attached: status.attached,

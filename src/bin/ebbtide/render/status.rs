@@ -11,6 +11,9 @@ use super::table::{Cell, Column, Table, heading, verdict};
 use super::{count, events, locks, rendezvous, time};
 use crate::output::plain;
 
+/// A phase is forced by whoever sees its deadline pass; later than this, nobody has.
+const OVERDUE: Duration = Duration::from_millis(100);
+
 /// The page of `ebbtide status`.
 pub fn page(status: &Status) -> String {
     let mut text = String::new();
@@ -38,7 +41,16 @@ pub fn page(status: &Status) -> String {
             plain(&reason.to_string())
         );
     }
-    if let (true, Some(phase), Some(all)) = (is_on, status.phase_remaining, status.remaining) {
+    let overdue = status.phase_overdue.filter(|overdue| *overdue >= OVERDUE);
+    if let (true, Some(overdue)) = (is_on, overdue) {
+        let _ = writeln!(
+            text,
+            "  overdue by {}; nobody who runs is there to force it: `ebbtide wait {}`",
+            time(overdue),
+            status.segment
+        );
+    } else if let (true, Some(phase), Some(all)) = (is_on, status.phase_remaining, status.remaining)
+    {
         let _ = writeln!(
             text,
             "  {} left for {}, {} for everything",
@@ -93,9 +105,10 @@ fn blockers(laggards: &[Laggard]) -> String {
 
 pub fn blocker(laggard: &Laggard) -> String {
     let mut line = format!(
-        "{} (pid {}) has not done {} for {}",
+        "{} (pid {}) {}has not done {} for {}",
         plain(&laggard.id),
         laggard.pid,
+        if laggard.stopped { "is stopped; " } else { "" },
         laggard.phase,
         time(laggard.since)
     );

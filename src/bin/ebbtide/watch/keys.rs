@@ -15,7 +15,7 @@ pub const BUDGET: Duration = Duration::from_secs(30);
 /// How much one extension asks for.
 pub const MORE: Duration = Duration::from_secs(10);
 
-pub const HELP: [&str; 22] = [
+pub const HELP: [&str; 23] = [
     "up, k / down, j    choose a runner",
     "page up, page down, home, end   scroll",
     "",
@@ -33,6 +33,7 @@ pub const HELP: [&str; 22] = [
     "Ctrl-Z       suspend",
     "?            this help, and back",
     "q, Ctrl-C    quit; a shutdown goes on without this view",
+    "     while a runner, or whoever waits for it, runs",
     "",
     "In the bars: signaling, draining and closing as in the",
     "legend; a thin line is waiting for the others; dots are",

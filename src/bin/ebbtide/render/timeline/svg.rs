@@ -151,12 +151,12 @@ fn grid(paper: &mut Paper, frame: &Frame, below: f64) {
     }
 }
 
-/// Where phases would have been forced, as far as that is within the picture.
+/// Where phases were over their time, if they lasted that long.
 fn deadlines(paper: &mut Paper, timeline: &Timeline, frame: &Frame, below: f64) {
     for phase in timeline
         .phases
         .iter()
-        .filter(|phase| phase.deadline <= timeline.total)
+        .filter(|phase| phase.deadline <= phase.until.unwrap_or(timeline.total))
     {
         let x = frame.x(phase.deadline);
         paper.stroke("deadline", (x, 124.0), (x, below));
@@ -176,14 +176,24 @@ fn foot(paper: &mut Paper, timeline: &Timeline, frame: &Frame, below: f64, wide:
         ("resource", "closing a resource"),
         ("pending", "a resource that waits to be closed"),
     ] {
+        let long = 17.0 + text.chars().count() as f64 * SMALL;
+        if x + long > wide - MARGIN {
+            (x, y) = (frame.left, y + 17.0);
+        }
         paper.rect(class, x, y - 9.0, 12.0, 10.0, "");
         paper.text("faint", x + 17.0, y, text);
-        x += 17.0 + text.chars().count() as f64 * SMALL + 18.0;
+        x += long + 18.0;
+    }
+    if x + 19.0 + 9.0 * SMALL > wide - MARGIN {
+        (x, y) = (frame.left, y + 17.0);
     }
     paper.stroke("deadline", (x, y - 4.0), (x + 14.0, y - 4.0));
     paper.text("faint", x + 19.0, y, "deadline");
     x += 19.0 + 9.0 * SMALL + 14.0;
     if timeline.runners.iter().any(|runner| runner.died) {
+        if x + 15.0 + 11.0 * SMALL > wide - MARGIN {
+            (x, y) = (frame.left, y + 17.0);
+        }
         paper.cross(x + 5.0, y - 4.0);
         paper.text("faint", x + 15.0, y, "found dead");
     }
