@@ -182,15 +182,10 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
     /// Who was late, died or failed, each with the first phase that it had not done.
     fn casualties(&self, timeline: &Timeline) -> String {
         let mut told = String::new();
-        let kinds: [(&str, fn(&Outcome) -> bool); 3] = [
-            ("late", |o| matches!(o, Outcome::TimedOut | Outcome::Forced)),
-            ("died", |o| matches!(o, Outcome::Died)),
-            ("failed", |o| matches!(o, Outcome::Failed { .. })),
-        ];
-        for (how, is_it) in kinds {
+        for how in ["late", "died", "failed"] {
             let runners = timeline.runners.iter();
             let those: Vec<_> = runners
-                .filter(|runner| runner.outcome.as_ref().is_some_and(is_it))
+                .filter(|runner| runner.outcome.as_ref().and_then(casualty) == Some(how))
                 .collect();
             if those.is_empty() {
                 continue;
@@ -355,5 +350,15 @@ fn asked_by(reason: &Reason) -> String {
     match reason.pid {
         0 => reason.to_string(),
         pid => format!("{reason}, asked by pid {pid}"),
+    }
+}
+
+/// What became of a runner whose end was not in order.
+fn casualty(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::TimedOut | Outcome::Forced => Some("late"),
+        Outcome::Died => Some("died"),
+        Outcome::Failed { .. } => Some("failed"),
+        _ => None,
     }
 }
