@@ -152,7 +152,7 @@ impl Drop for Session {
             self.reactor.forget();
             return;
         }
-        self.reactor.stop();
+        self.reactor.stop(&self.core);
         threads::forget(&self.core);
         let Keeper {
             orders,
