@@ -1,6 +1,7 @@
 //! Models of a lock waited for by one that sleeps elsewhere (`sync/mutex_poll.rs`), and of
 //! its giving up. Time passes in the kill sweep only; else wake-ups alone get anybody on.
 
+use core::sync::atomic::Ordering;
 use std::rc::Rc;
 
 use loom::cell::Cell;
@@ -9,14 +10,19 @@ use super::memory::Loom;
 use super::model::{Model, kill_sweep, must_fail};
 use super::world::{Actor, NEVER, World};
 use crate::limits::LOCK_BOUNDS_MICROS;
+use crate::sync::mem::ALL;
 use crate::sync::mutex::{Mutex, Released};
 use crate::sync::mutex_poll::Polled;
-use crate::sync::{Env, Mem};
+use crate::sync::{Env, Mem, Word};
 
 #[derive(Default)]
 struct Shared {
     mutex: Mutex<Loom>,
     count: Cell<u32>,
+    /// The look of the sleeper was dropped by another thread.
+    gone: <Loom as Mem>::U32,
+    /// The inbox of the sleeper, which moves last.
+    inbox: <Loom as Mem>::U32,
 }
 
 impl Shared {
@@ -101,6 +107,74 @@ fn giving_up_without_a_word_is_caught() {
         Model::new("mutex, gives up silently")
             .bound(2)
             .check(|world| one_gives_up(world, |_| ()));
+    });
+}
+
+impl Shared {
+    /// The waiting thread: looks as long as its look is there, asleep on the lock and on its
+    /// inbox at once, and leaves in its manner when that tells it so.
+    fn sleep_for_a_look(&self, actor: &Actor, leave: fn(&Mutex<Loom>)) {
+        loop {
+            let seen = self.inbox.load(Ordering::Acquire);
+            if seen != 0 {
+                return leave(&self.mutex);
+            }
+            let inbox = (Loom::cell(&self.inbox), seen);
+            if self.gone.load(Ordering::Acquire) != 0 {
+                Loom::wait(inbox.0, inbox.1, NEVER);
+                continue;
+            }
+            match self.mutex.poll(actor.me(), actor.env()) {
+                Polled::Taken(_) => return self.inside(actor),
+                Polled::Asleep { on, life } => {
+                    let lock = (self.mutex.cell(), on);
+                    match life {
+                        Some((word, armed)) => {
+                            Loom::wait_any(&[inbox, lock, (Loom::cell(word), armed)], NEVER)
+                        }
+                        None => Loom::wait_any(&[inbox, lock], NEVER),
+                    };
+                }
+                Polled::Recursive | Polled::Corrupt { .. } => unreachable!(),
+            }
+        }
+    }
+
+    /// Whoever drops the future.
+    fn drop_the_look(&self) {
+        self.gone.store(1, Ordering::Release);
+        self.mutex.give_up();
+        self.inbox.store(1, Ordering::Release);
+        Loom::wake(Loom::cell(&self.inbox), ALL);
+    }
+}
+
+/// One visits, one waits, one sleeps for a look, and another thread drops that look.
+fn another_drops(world: &Rc<World>, leave: fn(&Mutex<Loom>)) {
+    let shared = Rc::new(Shared::default());
+    let (owner, sleeper) = (Rc::clone(&shared), Rc::clone(&shared));
+    world.spawn(move |actor| owner.visit(actor));
+    world.spawn(move |actor| sleeper.sleep_for_a_look(actor, leave));
+    let (waiter, dropper) = (Rc::clone(&shared), Rc::clone(&shared));
+    world.spawn(move |actor| waiter.visit(actor));
+    world.spawn(move |_| dropper.drop_the_look());
+    world.finish();
+    assert_eq!(shared.mutex.owner(), None);
+}
+
+#[test]
+fn a_sleeper_whose_look_another_dropped_passes_its_wake_up_on() {
+    Model::new("mutex, 1 sleeps, another drops")
+        .bound(2)
+        .check(|world| another_drops(world, Mutex::give_up));
+}
+
+#[test]
+fn a_dropper_that_alone_gives_up_is_caught() {
+    must_fail("mutex, only the dropper gives up", || {
+        Model::new("mutex, only the dropper gives up")
+            .bound(2)
+            .check(|world| another_drops(world, |_| ()));
     });
 }
 

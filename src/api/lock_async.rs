@@ -113,6 +113,8 @@ impl Drop for Asking {
     fn drop(&mut self) {
         if self.enlisted && !self.session.core().is_forked() {
             self.session.core().tables().locks[self.index].give_up();
+            // The waiting thread may be asleep on the word yet, and woken in vain after this.
+            self.session.reactor().gave_up(self.index);
         }
     }
 }

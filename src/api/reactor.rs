@@ -61,9 +61,22 @@ struct Inbox {
     word: AtomicU32,
     stop: AtomicBool,
     new: Mutex<Vec<Box<dyn Interest>>>,
+    /// Locks that somebody gave up while the thread may have slept on them, by index.
+    given_up: Mutex<Vec<usize>>,
 }
 
 impl Inbox {
+    /// Gives up in the name of the thread, which is not in the kernel now: the wake-up
+    /// that it had for a look that is gone was meant for somebody.
+    fn give_up_all(&self, core: &Core) {
+        let mut due = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        for index in std::mem::take(&mut *due) {
+            if let Some(lock) = core.tables().locks.get(index) {
+                lock.give_up();
+            }
+        }
+    }
+
     fn poke(&self) {
         self.word.fetch_add(1, Ordering::Release);
         Real::wake(Real::cell(&self.word), ALL);
@@ -106,8 +119,18 @@ impl Reactor {
         self.inbox.poke();
     }
 
+    /// A look that may have slept on this lock is gone. The thread may still be queued
+    /// there and take a wake-up; once it has left the kernel it gives up, too.
+    pub(crate) fn gave_up(&self, lock: usize) {
+        let due = &self.inbox.given_up;
+        due.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(lock);
+        self.poke();
+    }
+
     /// Ends the thread; what it waited for is dropped.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn stop(&self, core: &Core) {
         self.inbox.stop.store(true, Ordering::Release);
         self.inbox.poke();
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +140,11 @@ impl Reactor {
                 let _ = thread.join();
             }
         }
-        self.arrivals().clear();
+        drop(thread);
+        let unasked = std::mem::take(&mut *self.arrivals());
+        drop(unasked);
+        // It has left the kernel for good.
+        self.inbox.give_up_all(core);
     }
 
     /// In a forked child: there is no such thread.
@@ -145,6 +172,7 @@ fn run(core: &Arc<Core>, inbox: &Inbox) {
             return;
         }
         interests.append(&mut inbox.new.lock().unwrap_or_else(PoisonError::into_inner));
+        inbox.give_up_all(core);
         let now = core.now();
         let mut sleep = Sleep {
             cells: vec![(Real::cell(&inbox.word), seen)],

@@ -153,7 +153,7 @@ impl Drop for Session {
             return;
         }
         self.core.end();
-        self.reactor.stop();
+        self.reactor.stop(&self.core);
         threads::forget(&self.core);
         let Keeper {
             orders,

@@ -4,7 +4,9 @@
 //! The same rules as in `mutex.rs` (SYNC POINT mutex-handover): whoever may have consumed
 //! a wake-up takes the lock with WAITERS set, or sets WAITERS before it sleeps again; one
 //! that gives up sets it, too, and wakes one sleeper, as the wake-up it may have had was
-//! meant for somebody. Models: `loom_tests/mutex_poll.rs`.
+//! meant for somebody. If another thread gives up for the one that sleeps, that one gives
+//! up as well when it has left the kernel: until then it can take a wake-up.
+//! Models: `loom_tests/mutex_poll.rs`.
 
 use super::life;
 use super::lock_word::{Holder, State};
