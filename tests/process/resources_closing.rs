@@ -131,3 +131,45 @@ fn closures_that_never_end_keep_nobody_attached() {
         place.create();
     });
 }
+
+#[test]
+fn a_drain_that_hangs_leaves_the_cleanups_their_time() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let runner = Runner::join(&segment, "a").unwrap();
+        let manager = ResourceManager::new(&runner);
+        let (go_on, hangs) = mpsc::channel::<()>();
+        let hangs = Mutex::new(hangs);
+        let closed = Arc::new(Mutex::new(Vec::new()));
+        let closes = |name: &'static str| {
+            let closed = Arc::clone(&closed);
+            move |_: &CleanupContext| {
+                closed.lock().unwrap().push(name);
+                Ok::<_, String>(())
+            }
+        };
+        let stuck = options().order(1).cleanup(closes("stuck"));
+        let stuck = stuck.drain(move |_| {
+            let _ = hangs.lock().unwrap().recv();
+            Ok::<_, String>(())
+        });
+        add(&manager, "stuck", stuck);
+        add(
+            &manager,
+            "other",
+            options().order(2).cleanup(closes("other")),
+        );
+        let report = manager.cleanup_resources(Duration::from_secs(3)).unwrap();
+        assert_eq!(*closed.lock().unwrap(), ["stuck", "other"], "{report:?}");
+        let [stuck, other] = &report.resources[..] else {
+            panic!("{report:?}");
+        };
+        assert!(
+            stuck.error.as_ref().unwrap().contains("left behind"),
+            "{report:?}"
+        );
+        assert_eq!(other.state, ResourceState::Closed);
+        drop(go_on);
+        runner.leave();
+    });
+}

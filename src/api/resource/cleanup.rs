@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::api::resource::closing::Closing;
 use crate::api::resource::entries::{Shared, lock};
 use crate::api::resource::report::CleanupReport;
+use crate::limits;
 use crate::table::resources::{Key, Moved, State};
 
 /// The cleanup under way, or the last one.
@@ -55,7 +56,14 @@ impl Shared {
             let cap = self.cap.load(Ordering::Acquire);
             left().min(Duration::from_micros(cap.saturating_sub(self.now())))
         };
-        self.drain(&left);
+        // As the phases share a budget: a drain that hangs leaves the cleanups their part.
+        let [_, draining, closing] = limits::DEFAULT_SHARES.map(u32::from);
+        let for_drains = || {
+            let passed = begin.elapsed();
+            let whole = passed.saturating_add(left());
+            (whole / (draining + closing) * draining).saturating_sub(passed)
+        };
+        self.drain(&for_drains);
         Closing::new(self).run(&left);
         let report = CleanupReport {
             took: begin.elapsed(),

@@ -119,7 +119,8 @@ impl ResourceManager {
     /// Closes all resources of this runner and blocks until that is done or the timeout
     /// has passed: drains each, waits until nothing depends on it any more (also in other
     /// processes: closed, timed out, or its owner dead), and runs its cleanup. A failure
-    /// goes on to the rest. What overruns is marked TimedOut and its force closure runs;
+    /// goes on to the rest, and drains together have two thirds of the time, as in the phases,
+    /// so that one that hangs leaves the cleanups theirs. What overruns is marked TimedOut and its force closure runs;
     /// if the first one ends after all, that is recorded.
     ///
     /// Who calls it meanwhile joins, with the earlier deadline for all, and gets the same
