@@ -181,10 +181,10 @@ fn memory(segment: &Segment, count: usize) -> Fallible<Case> {
 fn touched(path: &Path) -> Fallible<f64> {
     let maps = std::fs::read_to_string("/proc/self/smaps")?;
     let mut lines = maps.lines();
-    let name = path.display().to_string();
-    lines
-        .find(|line| line.ends_with(&name))
-        .ok_or("the segment is not mapped")?;
+    // By its inode: who made the segment mapped it before it had its name.
+    let inode = path.metadata()?.ino().to_string();
+    let mapped = |line: &&str| line.split_whitespace().nth(4) == Some(&inode);
+    lines.find(mapped).ok_or("the segment is not mapped")?;
     let resident = lines.find_map(|line| line.strip_prefix("Rss:"));
     let kilobytes = resident.and_then(|text| text.split_whitespace().next());
     Ok(kilobytes.ok_or("no Rss")?.parse::<f64>()? * 1024.0)

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ebbtide::{Segment, SharedStateManager, StateError};
 use heed::types::Bytes;
@@ -59,7 +58,12 @@ impl<'a> Store<'a> {
             Kind::Map => Self::Map(page),
             Kind::Sqlite => {
                 let connection = Connection::open(scratch.join("sqlite"))?;
-                connection.busy_timeout(Duration::from_secs(10))?;
+                // Its own waiting sleeps ever longer, and can lose to a writer without pauses for
+                // as long as one lets it.
+                connection.busy_handler(Some(|_| {
+                    std::thread::yield_now();
+                    true
+                }))?;
                 connection.pragma_update(None, "journal_mode", "WAL")?;
                 connection.pragma_update(None, "synchronous", "OFF")?;
                 connection.execute(
