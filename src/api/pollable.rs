@@ -51,6 +51,12 @@ impl<T: Send + 'static, E: Send + 'static> PollableWait<T, E> {
             operation: "make a pipe to notify through",
             source,
         };
+        if wait.is_over() {
+            // Its descriptor would be readable for ever, with nothing to be had.
+            return Err(system(io::Error::other(
+                "the wait is over, its answer was taken",
+            )));
+        }
         let (reader, writer) = io::pipe().map_err(system)?;
         wait.tell(Tell::Pipe(writer))?;
         Ok(Self { reader, wait })

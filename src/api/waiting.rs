@@ -205,7 +205,8 @@ impl<T: Send + 'static, E: Send + 'static> Wait<T, E> {
     ///
     /// # Errors
     /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle);
-    /// [`CoordinationError::System`] when there is no descriptor or thread left.
+    /// [`CoordinationError::System`] when there is no descriptor or thread left, or the answer
+    /// was taken before.
     pub fn pollable(self) -> Result<PollableWait<T, E>, CoordinationError> {
         PollableWait::new(self)
     }
@@ -225,6 +226,20 @@ impl<T: Send + 'static, E: Send + 'static> Wait<T, E> {
         Some(answer)
     }
 
+    /// Nothing waits for it: the next who asks starts the wait.
+    fn begin_again(&self) {
+        let mut state = self.shared.state();
+        match std::mem::replace(&mut *state, State::Gone) {
+            State::Waiting(look, _) => *state = State::New(look),
+            other => *state = other,
+        }
+    }
+
+    /// Whether its answer was taken.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(*self.shared.state(), State::Gone)
+    }
+
     /// Starts the wait, if it is not on, and has this one told of the answer.
     pub(super) fn tell(&self, tell: Tell) -> Result<(), CoordinationError> {
         let mut state = self.shared.state();
@@ -232,7 +247,11 @@ impl<T: Send + 'static, E: Send + 'static> Wait<T, E> {
             State::New(look) => {
                 *state = State::Waiting(look, tell);
                 drop(state);
-                return self.session.wait_for(Box::new(Arc::clone(&self.shared)));
+                let started = self.session.wait_for(Box::new(Arc::clone(&self.shared)));
+                if started.is_err() {
+                    self.begin_again();
+                }
+                return started;
             }
             State::Waiting(look, _) => *state = State::Waiting(look, tell),
             State::Ready(answer) => {

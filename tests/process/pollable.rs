@@ -197,3 +197,17 @@ fn the_lock_of_a_killed_poller_passes_on() {
         });
     });
 }
+
+#[test]
+fn a_wait_whose_answer_was_taken_has_no_descriptor() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let lock = CrossProcessLock::open(&segment, "device").unwrap();
+        let mut wait = lock.acquire();
+        drop(smol::block_on(&mut wait).unwrap());
+        assert_is!(
+            wait.pollable(),
+            Err(ebbtide::CoordinationError::System { .. })
+        );
+    });
+}
