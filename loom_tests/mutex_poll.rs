@@ -140,24 +140,26 @@ impl Shared {
         }
     }
 
-    /// Whoever drops the future.
-    fn drop_the_look(&self) {
+    /// Whoever drops the future; it holds the lock, and gives it back before the inbox moves.
+    fn drop_the_look(&self, actor: &Actor) {
+        let acquired = self.mutex.lock(actor.me(), actor.env(), NEVER);
+        assert!(acquired.is_ok());
         self.gone.store(1, Ordering::Release);
         self.mutex.give_up();
+        self.inside(actor);
         self.inbox.store(1, Ordering::Release);
         Loom::wake(Loom::cell(&self.inbox), ALL);
     }
 }
 
-/// One visits, one waits, one sleeps for a look, and another thread drops that look.
+/// One waits, one sleeps for a look, and the owner, another thread, drops that look.
 fn another_drops(world: &Rc<World>, leave: fn(&Mutex<Loom>)) {
     let shared = Rc::new(Shared::default());
-    let (owner, sleeper) = (Rc::clone(&shared), Rc::clone(&shared));
-    world.spawn(move |actor| owner.visit(actor));
+    let (sleeper, waiter) = (Rc::clone(&shared), Rc::clone(&shared));
+    let dropper = Rc::clone(&shared);
     world.spawn(move |actor| sleeper.sleep_for_a_look(actor, leave));
-    let (waiter, dropper) = (Rc::clone(&shared), Rc::clone(&shared));
     world.spawn(move |actor| waiter.visit(actor));
-    world.spawn(move |_| dropper.drop_the_look());
+    world.spawn(move |actor| dropper.drop_the_look(actor));
     world.finish();
     assert_eq!(shared.mutex.owner(), None);
 }
