@@ -6,7 +6,6 @@ use crate::api::core::Core;
 use crate::api::event::Reset;
 use crate::api::event_kind::EventKind;
 use crate::api::lock_wait::{lock_name, runner_of};
-use crate::api::names::index_of;
 use crate::api::threads;
 use crate::error::LockError;
 use crate::limits::EVENT_PAYLOAD_BYTES;
@@ -56,16 +55,18 @@ pub(super) fn check(core: &Arc<Core>, wanted: usize, denies: bool) -> Result<(),
 /// when somebody opens it.
 pub(crate) const EVENT: &str = "ebbtide.lock-order";
 
-/// Tells whoever listens, in any process. It never waits for another setter: the violation
+/// Tells whoever listens, in any process. It never waits for another setter, or one who adds an event: the violation
 /// is on record whether the warning is heard or not.
 fn warn(core: &Arc<Core>, held: usize, wanted: usize, culprit: &Culprit) {
     let tables = core.tables();
-    let Ok(index) = index_of(core, &tables.event_names, "events", EVENT) else {
+    let Ok(me) = threads::owner(core) else {
         return;
     };
-    let (log, Ok(me)) = (&tables.events[index], threads::owner(core)) else {
+    let names = &tables.event_names;
+    let Ok(index) = names.find_or_add(EVENT, me, core.as_ref(), core.now()) else {
         return;
     };
+    let log = &tables.events[index];
     let who = match culprit.runner.as_str() {
         "" => format!("pid {}", culprit.pid),
         runner => format!("{runner:?} (pid {})", culprit.pid),
