@@ -78,4 +78,5 @@ pub(crate) mod shutdown;
 mod slots;
 mod store;
 mod store_twins;
+mod times;
 pub(crate) mod world;

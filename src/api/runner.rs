@@ -264,10 +264,13 @@ impl Runner {
     /// Records that this runner has seen the shutdown.
     pub(crate) fn observe(&self, group: Control, own: Control) {
         let record = self.record();
-        for (control, times) in [(group, &record.group_times), (own, &record.own_times)] {
-            let epoch = control.epoch();
-            if control.is_shutting_down() && times.observed.get(epoch).is_none() {
-                times.observed.set_once(epoch, self.core().now());
+        let scopes = [
+            (group, &record.group_times, &*self.group),
+            (own, &record.own_times, &record.own),
+        ];
+        for (control, times, scope) in scopes {
+            if control.is_shutting_down() {
+                times.observe(scope, control.epoch(), self.core().now());
             }
         }
     }

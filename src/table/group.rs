@@ -265,9 +265,11 @@ impl<M: Mem, const N: usize> Group<M, N> {
             }
             let late = tardy || current > phase;
             let now = env.now();
-            runner.group_times.acked[index].set_once(epoch, now);
+            let times = &runner.group_times;
+            times.observe(&self.scope, epoch, now);
+            times.acked[index].set_once(epoch, now);
             if late {
-                runner.group_times.missed.set_once(epoch, phase as u64);
+                times.missed.set_once(epoch, phase as u64);
             }
             let acked = member.with_acked(epoch, phase, late);
             if self.swap_member(slot, member, acked) {

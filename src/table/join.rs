@@ -78,13 +78,15 @@ impl<M: Mem, const N: usize> Group<M, N> {
             .map_or(0, |runner| runner.joined.load(Ordering::Acquire) as u32)
     }
 
-    /// Makes a claimed record as new. Stamps of epochs are tagged and need nothing.
+    /// Makes a claimed record as new.
     fn clear(&self, slot: usize) {
         let Some(runner) = self.runners.get(slot) else {
             return;
         };
         runner.own.reset();
         runner.ended.clear();
+        runner.group_times.clear();
+        runner.own_times.clear();
         let generation = self.member(slot).generation();
         let fresh = Member::from_raw(0).raw() | u64::from(generation) << 32;
         runner.own_acked.store(fresh, Ordering::Release);

@@ -34,6 +34,7 @@ pub(crate) mod store;
 pub(crate) mod sweep;
 pub(crate) mod tallies;
 pub(crate) mod threads;
+pub(crate) mod times;
 pub(crate) mod waits;
 mod watch;
 

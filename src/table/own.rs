@@ -124,9 +124,11 @@ impl<M: Mem, const N: usize> Group<M, N> {
             }
             let late = tardy || current > phase;
             let now = env.now();
-            runner.own_times.acked[index].set_once(epoch, now);
+            let times = &runner.own_times;
+            times.observe(&runner.own, epoch, now);
+            times.acked[index].set_once(epoch, now);
             if late {
-                runner.own_times.missed.set_once(epoch, phase as u64);
+                times.missed.set_once(epoch, phase as u64);
             }
             let next = word.with_acked(epoch, phase, late).raw();
             if runner

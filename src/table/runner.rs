@@ -9,15 +9,7 @@ use crate::sync::{Mem, Word};
 use super::inflight::Gate;
 use super::scope::Scope;
 use super::stamp::Stamp;
-
-/// When a runner saw a shutdown and did its phases, tagged with the scope's epoch.
-#[repr(C)]
-pub(crate) struct Times<M: Mem> {
-    pub(crate) observed: Stamp<M>,
-    pub(crate) acked: [Stamp<M>; 3],
-    /// Not a time: the number of the first phase that went on without this runner.
-    pub(crate) missed: Stamp<M>,
-}
+use super::times::Times;
 
 /// Protocol words of a runner slot; the membership word stands in the group's dense
 /// array under the same index.
@@ -92,16 +84,6 @@ pub(crate) struct Texts<M: Mem> {
     pub(crate) reason: Text<M, 16>,
 }
 
-impl<M: Mem> Default for Times<M> {
-    fn default() -> Self {
-        Self {
-            observed: Stamp::default(),
-            acked: core::array::from_fn(|_| Stamp::default()),
-            missed: Stamp::default(),
-        }
-    }
-}
-
 impl<M: Mem> Default for Runner<M> {
     fn default() -> Self {
         Self {
@@ -122,11 +104,6 @@ impl<M: Mem> Default for Runner<M> {
     }
 }
 
-shared!(Times<M> {
-    observed,
-    acked,
-    missed
-});
 shared!(Runner<M> {
     own, own_acked, gate, progress, extended_at, group_times, own_times, ended,
     activity_since, joined, pid, process_generation, verdict

@@ -45,13 +45,13 @@ impl<M: Mem> Stamp<M> {
     }
 
     /// What stands there if it would pass for one of this epoch or a newer one.
-    pub(super) fn misleading(&self, epoch: u32) -> Option<u64> {
+    pub(crate) fn misleading(&self, epoch: u32) -> Option<u64> {
         let raw = self.raw();
         (unpack(raw, epoch).is_some() || is_newer(raw, epoch)).then_some(raw)
     }
 
     /// Unsets exactly that.
-    pub(super) fn forget(&self, raw: u64) {
+    pub(crate) fn forget(&self, raw: u64) {
         let _ = self
             .0
             .compare_exchange(raw, 0, Ordering::AcqRel, Ordering::Relaxed);

@@ -10,9 +10,10 @@ use crate::table::control::{EPOCH_MASK, Stage};
 use crate::table::group::Group;
 use crate::table::inflight::{CLOSED, COUNT, GENERATION_SHIFT};
 use crate::table::member::{Member, State};
-use crate::table::runner::{Runner, Texts, Times};
+use crate::table::runner::{Runner, Texts};
 use crate::table::scope::Scope;
 use crate::table::slots::Processes;
+use crate::table::times::Times;
 
 use super::scope::{TAGS, is_after, passed_by, scope};
 use super::{At, Invariant, Look, Standing, Witness, standing};
