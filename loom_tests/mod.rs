@@ -77,5 +77,6 @@ pub(crate) mod semaphore;
 pub(crate) mod shutdown;
 mod slots;
 mod store;
+mod store_known;
 mod store_twins;
 pub(crate) mod world;
