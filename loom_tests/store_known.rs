@@ -102,10 +102,7 @@ fn a_known_slot_that_is_used_again_answers_for_its_key_only() {
 
 fn found_or_nowhere(store: &Small, key: &Key) -> Place {
     let located = store.locate_at(store.mark(), key, &mut Vec::new());
-    located
-        .ok()
-        .flatten()
-        .map_or(Place::NOWHERE, |(place, _)| place)
+    located.ok().flatten().unwrap_or(Place::NOWHERE)
 }
 
 /// A hint that another thread has set may be of a later commit than the one loaded.

@@ -108,10 +108,6 @@ pub const DEFAULT_SHARES: [u16; 3] = [100, 600, 300];
 /// double faults (a waker killed between its store and its wake).
 pub const WAIT_BOUND_MICROS: u64 = 1_000_000;
 
-/// How often a runner that has done its part of a phase gives the processor away before it
-/// sleeps: about a microsecond in all if nobody wants it, less than a sleep and a wake-up.
-pub(crate) const YIELDS_BEFORE_SLEEP: u32 = 4;
-
 /// Sleeps of a lock waiter, in microseconds: the first, the second, and all later ones.
 pub const LOCK_BOUNDS_MICROS: [u64; 3] = [5_000, 25_000, 100_000];
 

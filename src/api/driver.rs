@@ -281,9 +281,6 @@ impl<'a> Driver<'a> {
         }
         if group_is_on {
             let look = tables.group.advance(core).map_err(corrupt)?;
-            if self.moves_soon(group, own) {
-                return Ok(());
-            }
             if self.runner.controls() == (group, own) {
                 tables
                     .group
@@ -291,19 +288,6 @@ impl<'a> Driver<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Lets others run for a moment before a sleep; whether a control word has moved
-    /// meanwhile. Where runners share cores, those who are still to acknowledge are mostly
-    /// ready to run, and a sleeper costs its waker more than all of these.
-    fn moves_soon(&self, group: Control, own: Control) -> bool {
-        for _ in 0..limits::YIELDS_BEFORE_SLEEP {
-            std::thread::yield_now();
-            if self.runner.controls() != (group, own) {
-                return true;
-            }
-        }
-        false
     }
 
     fn cancelled(self) -> Result<ShutdownReport, CoordinationError> {

@@ -36,7 +36,7 @@
 //! the copy, or a slot changes its key during a fruitless search; after `READ_TRIES` of
 //! them it takes the writers' lock, so that reading ends whatever others do.
 //!
-//! Models: `loom_tests/store.rs`.
+//! Models: `loom_tests/store.rs`; of reading in a known place `loom_tests/store_known.rs`.
 
 use core::sync::atomic::Ordering;
 
