@@ -45,10 +45,10 @@ fn what_was_seen_is_read_only_while_it_is_the_newest() {
             let store = Rc::new(Small::default());
             let [key, _] = pair();
             fill(&store, &[key], Some(1));
+            let place = found(&store, &key);
             let (reader, told) = (Rc::clone(&store), Rc::new(U64::default()));
             let published = Rc::clone(&told);
             world.spawn(move |_| {
-                let place = found(&reader, &key);
                 let first = seen(&reader, place, &key);
                 let least = told.load(Ordering::Acquire);
                 let last = first.unwrap_or(0).max(least);
