@@ -77,6 +77,7 @@ pub(crate) mod semaphore;
 pub(crate) mod shutdown;
 mod slots;
 mod store;
+mod store_known;
 mod store_twins;
 mod times;
 pub(crate) mod world;

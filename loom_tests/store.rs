@@ -11,14 +11,14 @@ use crate::table::key::Key;
 use crate::table::store::{Found, Mark, Moved, Store, Watched};
 
 /// Two slots; a key of one word and a value of one.
-type Small = Store<Loom, 2, 2>;
+pub(super) type Small = Store<Loom, 2, 2>;
 
 fn begins(key: &Key) -> Option<usize> {
     Small::path(key).next()
 }
 
 /// Keys whose search begins in different slots, so that each is found at once.
-fn pair() -> [Key; 2] {
+pub(super) fn pair() -> [Key; 2] {
     let key = |name: &str| Key::new(name.as_bytes()).unwrap();
     let first = key("a");
     let apart = ('b'..='z').map(|name| key(&name.to_string()));
@@ -27,7 +27,7 @@ fn pair() -> [Key; 2] {
 }
 
 /// A key that begins where the first of the pair does.
-fn rival() -> Key {
+pub(super) fn rival() -> Key {
     let [first, _] = pair();
     let all = ('A'..='Z').map(|name| Key::new(name.to_string().as_bytes()).unwrap());
     all.clone()
@@ -42,7 +42,7 @@ fn write(store: &Small, actor: &Actor, keys: &[Key], value: Option<u64>) {
 }
 
 /// Without the lock, for models with one writer that does not die.
-fn fill(store: &Small, keys: &[Key], value: Option<u64>) {
+pub(super) fn fill(store: &Small, keys: &[Key], value: Option<u64>) {
     let bytes = value.map(u64::to_ne_bytes);
     let writes: Vec<Write<'_>> = keys
         .iter()

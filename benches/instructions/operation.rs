@@ -29,6 +29,8 @@ pub enum Operation {
     TryLockUnlock,
     Get64,
     Get1024,
+    GetKnown64,
+    GetKnown1024,
     Set64,
     Set1024,
     EventIsSet,
@@ -38,7 +40,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Nothing,
         Self::AcquireLoad,
         Self::CheckFlag,
@@ -51,6 +53,8 @@ impl Operation {
         Self::TryLockUnlock,
         Self::Get64,
         Self::Get1024,
+        Self::GetKnown64,
+        Self::GetKnown1024,
         Self::Set64,
         Self::Set1024,
         Self::EventIsSet,
@@ -72,6 +76,8 @@ impl Operation {
             Self::TryLockUnlock => "try-lock-unlock",
             Self::Get64 => "get-64",
             Self::Get1024 => "get-1024",
+            Self::GetKnown64 => "get-known-64",
+            Self::GetKnown1024 => "get-known-1024",
             Self::Set64 => "set-64",
             Self::Set1024 => "set-1024",
             Self::EventIsSet => "event-is-set",
@@ -103,7 +109,8 @@ pub fn run(operation: Operation, times: u64) -> Fallible {
     state.set("short", short)?;
     state.set("long", long)?;
     let (word, mutex) = (AtomicU64::new(0), Mutex::new(()));
-    let mut value = Vec::with_capacity(1024);
+    let (mut value, mut room) = (Vec::with_capacity(1024), [0; 1024]);
+    let known = [state.prepare("short")?, state.prepare("long")?];
 
     match operation {
         Operation::Nothing => repeat(times, || ()),
@@ -128,6 +135,8 @@ pub fn run(operation: Operation, times: u64) -> Fallible {
         Operation::Get1024 => repeat(times, || {
             black_box(&state).get_into("long", &mut value).is_ok()
         }),
+        Operation::GetKnown64 => repeat(times, || black_box(&known[0]).read(&mut room).is_ok()),
+        Operation::GetKnown1024 => repeat(times, || black_box(&known[1]).read(&mut room).is_ok()),
         Operation::Set64 => repeat(times, || black_box(&state).set("short", short).is_ok()),
         Operation::Set1024 => repeat(times, || black_box(&state).set("long", long).is_ok()),
         Operation::EventIsSet => repeat(times, || black_box(&event).is_set()),

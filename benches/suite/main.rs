@@ -49,15 +49,28 @@ fn main() -> Fallible {
     }
     kernel::more_descriptors();
     cores();
+    report::begin();
     let began = Instant::now();
-    let mut items = Vec::new();
+    let (mut items, mut failed) = (Vec::new(), Vec::new());
     for subject in &plan.subjects {
         let (name, own) = (subject.name(), Instant::now());
-        items.push(subject.measure(&plan)?);
+        match subject.measure(&plan) {
+            Ok(item) => items.push(item),
+            Err(why) => {
+                eprintln!("{name}: {why}");
+                failed.push(format!("{name}: {why}"));
+            }
+        }
         pin(false)?;
         eprintln!("{name}: {:.1} s", own.elapsed().as_secs_f64());
+        // After each, so that what is done is not lost with what fails.
+        items = report::write(&plan, items, &failed, began.elapsed())?;
     }
-    report::write(&plan, items, began.elapsed())
+    report::print(&plan)?;
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(format!("not everything was measured: {}", failed.join("; ")).into()),
+    }
 }
 
 /// The cores that this process could run on when it started.

@@ -29,6 +29,8 @@ pub enum Unit {
     Bytes,
     /// The least share of one of several, to an equal share: 1 is fair.
     Fairness,
+    /// Of processes.
+    Count,
 }
 
 impl Unit {

@@ -1,7 +1,5 @@
 //! A runner's way out: acknowledging, the whole shutdown, failing, leaving.
 
-use std::sync::atomic::Ordering;
-
 use crate::api::driver::Driver;
 use crate::api::handlers::{HandlerContext, register};
 use crate::api::report::{ShutdownOutcome, ShutdownReport};
@@ -162,7 +160,7 @@ impl Runner {
     /// nothing in a forked child.
     pub fn leave(&self) {
         let core = self.core();
-        if core.is_forked() || self.left.swap(true, Ordering::AcqRel) {
+        if core.is_forked() || self.left.set() {
             return;
         }
         let (slot, generation) = self.key();

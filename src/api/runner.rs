@@ -1,13 +1,14 @@
 //! A registered process.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::api::core::{Core, Tables};
 use crate::api::driver::Driver;
 use crate::api::inflight::InFlight;
+use crate::api::left::Left;
 use crate::api::report::ShutdownReport;
 use crate::api::resource::Shared as Resources;
 use crate::api::session::Session;
@@ -60,7 +61,7 @@ pub struct Runner {
     writing: Arc<Mutex<()>>,
     /// Made with the first resource manager.
     resources: OnceLock<Arc<Resources>>,
-    pub(super) left: AtomicBool,
+    pub(super) left: Left,
     /// The report of the shutdown it went through; locked while it does.
     finished: Mutex<Option<ShutdownReport>>,
 }
@@ -83,7 +84,7 @@ impl Runner {
             id: id.into(),
             writing: Arc::default(),
             resources: OnceLock::new(),
-            left: AtomicBool::new(false),
+            left: Left::default(),
             finished: Mutex::new(None),
         }
     }
@@ -107,15 +108,15 @@ impl Runner {
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
         let (group, own) = self.controls();
-        // Without a branch between the loads.
-        group.any_shutting_down(own) | self.left.load(Ordering::Relaxed)
+        // Three loads, of which no one waits for another, and one comparison.
+        Control::any_shutting_down([group, own, self.left.control()])
     }
 
     /// The furthest phase of the group's and this runner's own shutdown; Complete once
     /// it has left.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        if self.left.load(Ordering::Acquire) {
+        if self.left.is_set() {
             return Phase::Complete;
         }
         let (group, own) = self.controls();
@@ -158,7 +159,7 @@ impl Runner {
     /// `Left`; [`SegmentError::ForkedHandle`].
     #[inline]
     pub fn begin(&self) -> Result<InFlight<'_>, CoordinationError> {
-        if self.core().is_forked() || self.left.load(Ordering::Relaxed) {
+        if self.core().is_forked() || self.left.is_set() {
             return Err(self.spent());
         }
         let look = || {
@@ -344,7 +345,7 @@ impl Runner {
     }
 
     pub(crate) fn check(&self) -> Result<(), CoordinationError> {
-        if self.core().is_forked() || self.left.load(Ordering::Acquire) {
+        if self.core().is_forked() || self.left.is_set() {
             return Err(self.spent());
         }
         Ok(())

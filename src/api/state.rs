@@ -290,7 +290,10 @@ impl SharedStateManager {
 
     /// Reads without a lock, or else, so that it ends, with it.
     #[inline]
-    fn read<T>(&self, mut read: impl FnMut(Mark) -> Result<T, Moved>) -> Result<T, StateError> {
+    pub(super) fn read<T>(
+        &self,
+        mut read: impl FnMut(Mark) -> Result<T, Moved>,
+    ) -> Result<T, StateError> {
         self.table.whole().check()?;
         match self.table.attempt(&mut read) {
             Some(done) => Ok(done),

@@ -48,6 +48,16 @@ pub enum StateError {
         /// The type.
         wanted: &'static str,
     },
+    /// The value does not fit into the caller's memory. 1024 bytes are always enough.
+    #[error("value of key {key:?} has {length} bytes, there is room for {room}")]
+    NoRoom {
+        /// The key.
+        key: String,
+        /// Length of the value.
+        length: usize,
+        /// Bytes there were.
+        room: usize,
+    },
     /// Another writer kept the store for the whole time: it is stopped, or runs a slow
     /// closure in a transaction.
     #[error("shared state not writable within {} ms; a transaction of {holder} is on", waited.as_millis())]

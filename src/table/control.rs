@@ -49,6 +49,9 @@ pub(crate) struct Ask {
 }
 
 impl Control {
+    /// Of epoch 0, over.
+    pub(crate) const COMPLETE: Self = Self(Phase::Complete as u64);
+
     #[inline]
     pub(crate) const fn from_raw(raw: u64) -> Self {
         Self(raw)
@@ -65,11 +68,11 @@ impl Control {
     pub(crate) const fn is_shutting_down(self) -> bool {
         self.0 & STAGE != Phase::Running as u64
     }
-    /// The same of any of two, by one comparison.
+    /// The same of any of several, by one comparison.
     #[inline]
-    pub(crate) const fn any_shutting_down(self, other: Self) -> bool {
+    pub(crate) fn any_shutting_down<const N: usize>(all: [Self; N]) -> bool {
         const { assert!(Phase::Running as u64 == 0) };
-        (self.0 | other.0) & STAGE != 0
+        all.iter().fold(0, |bits, one| bits | one.0) & STAGE != 0
     }
     /// Whether new work is refused. Hostile stage bits refuse.
     #[inline]
@@ -209,8 +212,10 @@ mod tests {
             assert!(control.refuses_work());
             assert!(control.is_shutting_down());
             let running = Control::from_raw(0).reopened();
-            assert!(control.any_shutting_down(running) && running.any_shutting_down(control));
-            assert!(!running.any_shutting_down(running));
+            let any = Control::any_shutting_down;
+            assert!(any([control, running, running]) && any([running, control, running]));
+            assert!(any([running, running, control]) && any([running, running, Control::COMPLETE]));
+            assert!(!any([running, running, Control::from_raw(0)]));
         }
         assert_eq!(Control::from_raw(0).renewing().phase(), Ok(Phase::Complete));
     }

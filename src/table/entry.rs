@@ -72,6 +72,34 @@ impl Target for Exact<'_> {
     }
 }
 
+/// A place for a value of at most so many bytes; of a longer one only the length is kept.
+pub(crate) struct Front<'a> {
+    into: &'a mut [u8],
+    length: usize,
+}
+
+impl<'a> Front<'a> {
+    pub(crate) fn new(into: &'a mut [u8]) -> Self {
+        Self { into, length: 0 }
+    }
+
+    /// The value, or how long it is and how much room there was.
+    #[inline]
+    pub(crate) fn into_filled(self) -> Result<&'a [u8], (usize, usize)> {
+        let room = self.into.len();
+        let filled: &'a [u8] = self.into;
+        filled.get(..self.length).ok_or((self.length, room))
+    }
+}
+
+impl Target for Front<'_> {
+    #[inline]
+    fn room(&mut self, length: usize) -> Option<&mut [u8]> {
+        self.length = length;
+        self.into.get_mut(..length)
+    }
+}
+
 /// For who asks only whether there is a value.
 pub(crate) struct Nothing;
 
@@ -184,12 +212,31 @@ impl<M: Mem, const WORDS: usize> Entry<M, WORDS> {
         };
         let differ = |(word, wanted): (&M::U64, &u64)| word.load(Ordering::Relaxed) ^ *wanted;
         let is_other = head.iter().zip(wanted).map(differ).fold(0, |a, b| a | b);
-        // Longer than there is room for it is no value, but somebody's bytes.
-        if is_other != 0 || meta.value_length() > rest.len() * BYTES_PER_WORD {
+        is_other == 0 && copy_bytes::<M>(rest, meta.value_length(), into)
+    }
+
+    /// Copies the value of a version that was seen before, if it is still there and current
+    /// in the snapshot of commit `at`. Its key has so many words. Answers whether it is.
+    #[inline]
+    pub(super) fn copy_seen(
+        &self,
+        seen: Current,
+        at: u64,
+        key_words: usize,
+        into: &mut impl Target,
+    ) -> bool {
+        let index = seen.index & 1;
+        let [now, other] = [index, index ^ 1].map(|one| self.stamps[one].load(Ordering::Relaxed));
+        // What `current` does, knowing the answer: the greatest stamp up to `at`.
+        if now != seen.stamp || seen.stamp > at || (other > seen.stamp && other <= at) {
             return false;
         }
-        copy_bytes::<M>(rest, meta.value_length(), into);
-        true
+        let version = &self.versions[index];
+        let meta = Meta(version.meta.load(Ordering::Relaxed));
+        let Some(rest) = version.words.get(key_words..) else {
+            return false;
+        };
+        copy_bytes::<M>(rest, meta.value_length(), into) && self.stands(seen)
     }
 
     /// The key and the length of the value.
@@ -245,30 +292,43 @@ impl<M: Mem, const WORDS: usize> Entry<M, WORDS> {
     }
 }
 
+/// Copies so many bytes, if there are so many: more is no length, but somebody's bytes.
 #[inline]
-fn copy_bytes<M: Mem>(words: &[M::U64], length: usize, into: &mut impl Target) {
-    let words = &words[..length.div_ceil(BYTES_PER_WORD).min(words.len())];
+fn copy_bytes<M: Mem>(words: &[M::U64], length: usize, into: &mut impl Target) -> bool {
+    if length > words.len() * BYTES_PER_WORD {
+        return false;
+    }
     let Some(room) = into.room(length) else {
-        return;
+        return true;
     };
-    let (places, rest) = room.as_chunks_mut::<BYTES_PER_WORD>();
-    let whole = places.len().min(words.len());
-    let (places, (words, last)) = (&mut places[..whole], words.split_at(whole));
     // A cache line at a time, without a look at the end in between.
-    let (place_lines, places) = places.as_chunks_mut::<LINE>();
-    let (word_lines, words) = words.as_chunks::<LINE>();
+    let (place_lines, places) = room.as_chunks_mut::<{ LINE * BYTES_PER_WORD }>();
+    let (word_lines, _) = words.as_chunks::<LINE>();
     for (places, words) in place_lines.iter_mut().zip(word_lines) {
+        let (places, _) = places.as_chunks_mut();
         for (place, word) in places.iter_mut().zip(words) {
             *place = word.load(Ordering::Relaxed).to_ne_bytes();
         }
     }
+    if !places.is_empty() {
+        let done = place_lines.len() * LINE;
+        copy_less_than_a_line::<M>(words.get(done..).unwrap_or_default(), places);
+    }
+    true
+}
+
+/// Apart, so that who copies whole lines does without.
+#[inline(never)]
+fn copy_less_than_a_line<M: Mem>(words: &[M::U64], places: &mut [u8]) {
+    let (places, rest) = places.as_chunks_mut::<BYTES_PER_WORD>();
     for (place, word) in places.iter_mut().zip(words) {
         *place = word.load(Ordering::Relaxed).to_ne_bytes();
     }
-    if let Some(last) = last.first() {
+    if let Some(last) = words.get(places.len()).filter(|_| !rest.is_empty()) {
         let bytes = last.load(Ordering::Relaxed).to_ne_bytes();
-        let some = rest.len();
-        rest.copy_from_slice(&bytes[..some]);
+        for (place, byte) in rest.iter_mut().zip(bytes) {
+            *place = byte;
+        }
     }
 }
 

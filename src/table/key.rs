@@ -64,15 +64,23 @@ impl Key {
     }
 
     /// Its length in bytes.
+    #[inline]
     pub(super) const fn length(&self) -> usize {
         self.length
     }
 
     /// Never zero.
+    #[inline]
     pub(super) const fn hash(&self) -> u64 {
         self.hash
     }
 
+    /// How many words it has.
+    pub(crate) fn word_count(&self) -> usize {
+        self.words().len()
+    }
+
+    #[inline]
     pub(super) fn words(&self) -> &[u64] {
         &self.words[..self.length.div_ceil(BYTES_PER_WORD)]
     }

@@ -22,6 +22,7 @@ pub(crate) mod member;
 pub(crate) mod names;
 pub(crate) mod order;
 pub(crate) mod own;
+pub(crate) mod place;
 pub(crate) mod request;
 pub(crate) mod resources;
 pub(crate) mod runner;

@@ -36,7 +36,7 @@
 //! the copy, or a slot changes its key during a fruitless search; after `READ_TRIES` of
 //! them it takes the writers' lock, so that reading ends whatever others do.
 //!
-//! Models: `loom_tests/store.rs`.
+//! Models: `loom_tests/store.rs`; of reading in a known place `loom_tests/store_known.rs`.
 
 use core::sync::atomic::Ordering;
 
@@ -49,8 +49,9 @@ use crate::sync::{Env, Mem, Word};
 
 use super::Corrupt;
 use super::bells::Bells;
-use super::entry::{Entry, Nothing, Target};
+use super::entry::{Current, Entry, Nothing, Target};
 use super::key::Key;
+use super::place::Place;
 
 /// The words that readers look at first.
 #[repr(C)]
@@ -126,6 +127,28 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
         key: &Key,
         into: &mut impl Target,
     ) -> Result<Found, Moved> {
+        let found = self.find_at(mark, key, into)?;
+        Ok(found.map_or(Found::Absent, |(_, seen)| Found::Present(seen.stamp)))
+    }
+
+    /// The same, and tells where it is; `None` if it is not there.
+    pub(crate) fn locate_at(
+        &self,
+        mark: Mark,
+        key: &Key,
+        into: &mut impl Target,
+    ) -> Result<Option<Place>, Moved> {
+        let found = self.find_at(mark, key, into)?;
+        Ok(found.map(|(slot, seen)| Place::new(slot, seen)))
+    }
+
+    #[inline]
+    fn find_at(
+        &self,
+        mark: Mark,
+        key: &Key,
+        into: &mut impl Target,
+    ) -> Result<Option<(usize, Current)>, Moved> {
         for slot in Self::path(key) {
             match self.tags[slot].load(Ordering::Relaxed) {
                 0 => break,
@@ -139,15 +162,38 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
                 return Err(Moved);
             }
             if is_it {
-                return Ok(Found::Present(current.stamp));
+                return Ok(Some((slot, current)));
             }
         }
         // SYNC POINT store-shape (models: loom_tests/store.rs): pairs with `commit`.
         M::fence(Ordering::Acquire);
         match self.head.shape.load(Ordering::Relaxed) == mark.shape {
-            true => Ok(Found::Absent),
+            true => Ok(None),
             false => Err(Moved),
         }
+    }
+
+    /// Reads a key at its newest, if the version of it that was seen is still the current
+    /// one; its key has so many words. False: ask [`read_in`](Self::read_in).
+    #[inline]
+    pub(crate) fn read_seen(&self, place: Place, key_words: usize, into: &mut impl Target) -> bool {
+        let Some(entry) = self.entries.get(place.slot()) else {
+            return false;
+        };
+        // SYNC POINT store-publish (models: loom_tests/store_known.rs): pairs with `commit`.
+        let at = self.head.commit.load(Ordering::Acquire);
+        entry.copy_seen(place.seen(), at, key_words, into)
+    }
+
+    /// Reads a key at its newest in the slot where it was found, and tells where it is now.
+    /// `None` if it is not in that slot any more, or not for certain: then it is to be
+    /// searched.
+    pub(crate) fn read_in(&self, place: Place, key: &Key, into: &mut impl Target) -> Option<Place> {
+        let entry = self.entries.get(place.slot())?;
+        // SYNC POINT store-publish (models: loom_tests/store_known.rs): pairs with `commit`.
+        let current = entry.current(self.head.commit.load(Ordering::Acquire))?;
+        let is_it = entry.copy(current, key, into);
+        (entry.stands(current) && is_it).then(|| Place::new(place.slot(), current))
     }
 
     /// Tries to read until a snapshot stands still for it. After `READ_TRIES` the caller

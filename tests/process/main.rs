@@ -60,6 +60,7 @@ mod semaphore;
 mod signals;
 mod state;
 mod state_hostile;
+mod state_prepared;
 mod state_watch;
 mod systemd;
 mod taking;

@@ -25,6 +25,10 @@ fn hostile_lengths_and_stamps_are_answered() {
         file.read_exact_at(&mut bytes, 0).unwrap();
         let key = bytes.windows(8).position(|eight| eight == b"hostile!");
         let key = key.expect("the key is in the segment") as u64;
+        // It has seen the version, so it reads past its key.
+        let known = state.prepare("hostile!").unwrap();
+        let mut room = [0; 1024];
+        assert!(known.read(&mut room).unwrap().is_some());
         // The meta word is before the key, the stamps are before that.
         for before in [8, 16, 24] {
             let at = key - before;
@@ -48,11 +52,25 @@ fn hostile_lengths_and_stamps_are_answered() {
                     ),
                     "{got:?}"
                 );
+                let got = known.read(&mut room);
+                assert!(
+                    matches!(
+                        got,
+                        Ok(_) | Err(StateError::Segment(SegmentError::Corrupt { .. }))
+                    ),
+                    "{got:?}"
+                );
+                let _ = (
+                    known.read(&mut room[..3]).is_ok(),
+                    known.clone().get_into(&mut Vec::new()),
+                );
                 let _ = (state.keys(), state.get_as::<u64>("hostile!"));
                 let _ = place.observe().state_keys();
                 file.write_all_at(&old, at).unwrap();
             }
         }
         assert!(state.get("hostile!").unwrap().is_some());
+        let value = known.read(&mut room).unwrap();
+        assert_eq!(value, Some(&b"a value of some length"[..]));
     });
 }

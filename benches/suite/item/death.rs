@@ -70,9 +70,9 @@ pub fn measure(plan: &Plan) -> Fallible<Item> {
 fn case(plan: &Plan, pinned: bool, megabytes: usize) -> Fallible<(Case, Series)> {
     crate::pin(pinned)?;
     let rounds = match megabytes {
-        0 => plan.some_rounds(1, 12, 100),
-        1..512 => plan.some_rounds(1, 3, 25),
-        _ => plan.some_rounds(1, 3, 10),
+        0 => plan.some_rounds(1, 12, 60),
+        1..512 => plan.some_rounds(1, 3, 15),
+        _ => plan.some_rounds(1, 3, 7),
     };
     let series = alternate(rounds, &[1; CONTENDERS.len()], |contender| {
         one(CONTENDERS[contender].2, Lodging { pinned, megabytes })

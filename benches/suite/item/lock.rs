@@ -25,7 +25,7 @@ pub fn measure(plan: &Plan) -> Fallible<Item> {
     let mut cases = Vec::new();
     for pinned in plan.pinnings() {
         cases.push(uncontended(plan, pinned)?);
-        for size in plan.pick(vec![2], vec![2, 4], vec![2, 4, 16]) {
+        for size in plan.pick(vec![2, 16], vec![2, 4, 16], vec![2, 4, 16]) {
             cases.extend(lock_contended::throughput(plan, size, pinned)?);
         }
         cases.push(lock_contended::hand_off(plan, pinned)?);
@@ -36,7 +36,10 @@ pub fn measure(plan: &Plan) -> Fallible<Item> {
         about: "Uncontended: the limit is std's Mutex in one process; the bare futex lock is \
                 the same between processes, and knows of no deaths. Contended: each process \
                 takes and gives the lock as fast as it can, doing next to nothing inside; \
-                locks per second of all, and the least process's share of an equal share. \
+                locks per second of all; how often a process had it not once in a round; the \
+                least and the greatest share of a process; and the longest that any went \
+                without it, looked at every millisecond (with more processes than cores it \
+                includes waiting for a core). \
                 Hand-off: from before the unlock until the waiter, another process, has it.",
         cases,
         missing: Vec::new(),

@@ -31,9 +31,8 @@ pub fn measure(plan: &Plan) -> Fallible<Item> {
     for pinned in plan.pinnings() {
         crate::pin(pinned)?;
         cases.extend(lives(plan, pinned)?);
+        cases.extend(populations(plan, pinned)?);
     }
-    crate::pin(false)?;
-    cases.extend(populations(plan)?);
     Ok(Item {
         name: "segment",
         title: "The segment: create, attach, detach; its size; what runners cost",
@@ -136,7 +135,7 @@ fn shared_memory_life(length: usize) -> Fallible<[f64; 3]> {
 }
 
 /// What costs how much with so many runners registered.
-fn populations(plan: &Plan) -> Fallible<Vec<Case>> {
+fn populations(plan: &Plan, pinned: bool) -> Fallible<Vec<Case>> {
     let mut cases = Vec::new();
     for count in plan.pick(vec![1], vec![1, 64], vec![1, 64, 1023]) {
         let scratch = scratch()?;
@@ -153,8 +152,11 @@ fn populations(plan: &Plan) -> Fallible<Vec<Case>> {
             }),
         ];
         let label = format!("{count} runners are registered");
-        cases.push(batches(plan, label, contenders)?.size(count));
-        cases.push(memory(&segment, count)?);
+        let case = batches(plan, label, contenders)?;
+        cases.push(case.size(count).pinned(pinned));
+        if !pinned {
+            cases.push(memory(&segment, count)?);
+        }
         drop(runners);
     }
     Ok(cases)

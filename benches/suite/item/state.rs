@@ -12,12 +12,35 @@ use crate::troop::{Lodging, Size, Task, Troop};
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
+    /// By its name.
     Get,
+    /// By ebbtide through a key prepared before; by the others as ever.
+    GetKnown,
     Set,
     /// Four keys set at once.
     Transaction,
     /// Four keys read at once.
     Snapshot,
+}
+
+impl Deed {
+    const ALL: [Self; 5] = [
+        Self::Get,
+        Self::GetKnown,
+        Self::Set,
+        Self::Transaction,
+        Self::Snapshot,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get by name",
+            Self::GetKnown => "get, key prepared",
+            Self::Set => "set",
+            Self::Transaction => "transaction of 4 x",
+            Self::Snapshot => "snapshot of 4 x",
+        }
+    }
 }
 
 const KEYS: [&str; 4] = ["key-0", "key-1", "key-2", "key-3"];
@@ -42,7 +65,7 @@ pub fn measure(plan: &Plan) -> Fallible<Item> {
             for store in &stores {
                 store.set_all(&KEYS, &vec![5; size.bytes()])?;
             }
-            for deed in [Deed::Get, Deed::Set, Deed::Transaction, Deed::Snapshot] {
+            for deed in Deed::ALL {
                 for races in plan.pick(vec![true], vec![false, true], vec![false, true]) {
                     let case = case(plan, &mut troop, &stores, (deed, size, races))?;
                     cases.push(case.pinned(pinned));
@@ -55,7 +78,8 @@ pub fn measure(plan: &Plan) -> Fallible<Item> {
     Ok(Item {
         name: "state",
         title: "Shared state: get, set, transaction, snapshot",
-        about: "The limit is a copy of so many bytes within one process. A racing writer, \
+        about: "The limit is a copy of so many bytes within one process. Once a key is prepared (`SharedStateManager::prepare`) a get \
+                neither hashes nor searches. A racing writer, \
                 another process, sets key-0 all the time by the same means. Transactions and \
                 snapshots are of four keys; a file with rename has neither and does them one \
                 by one. All files are in the shared-memory file system and never flushed.",
@@ -71,10 +95,9 @@ fn case(
     (deed, size, races): (Deed, Size, bool),
 ) -> Fallible<Case> {
     let value = vec![7; size.bytes()];
-    let copies = if matches!(deed, Deed::Get | Deed::Set) {
-        1
-    } else {
-        KEYS.len()
+    let copies = match deed {
+        Deed::Get | Deed::GetKnown | Deed::Set => 1,
+        Deed::Transaction | Deed::Snapshot => KEYS.len(),
     };
     let mut copy = Vec::with_capacity(size.bytes());
     let mut contenders = vec![Batch::new("memcpy", Role::Limit, || {
@@ -90,8 +113,18 @@ fn case(
             _ => Role::Peer,
         };
         let (mut read, value) = (Vec::with_capacity(size.bytes()), &value);
+        if let (Deed::GetKnown, Store::Ebbtide(state)) = (deed, store) {
+            let (key, mut room) = (state.prepare(KEYS[0])?, vec![0; size.bytes()]);
+            contenders.push(Batch::new(kind.name(), role, move || {
+                let value = black_box(&key).read(black_box(&mut room));
+                assert!(value.is_ok_and(|value| value.is_some()));
+            }));
+            continue;
+        }
         contenders.push(Batch::new(kind.name(), role, move || match deed {
-            Deed::Get => assert!(store.get(KEYS[0], &mut read).is_ok_and(|found| found)),
+            Deed::Get | Deed::GetKnown => {
+                assert!(store.get(KEYS[0], &mut read).is_ok_and(|found| found))
+            }
             Deed::Set => store.set(KEYS[0], value).expect("it can be set"),
             Deed::Transaction => store.set_all(&KEYS, value).expect("they can be set"),
             Deed::Snapshot => {
@@ -102,12 +135,7 @@ fn case(
     }
     let label = format!(
         "{} {} B{}",
-        match deed {
-            Deed::Get => "get",
-            Deed::Set => "set",
-            Deed::Transaction => "transaction of 4 x",
-            Deed::Snapshot => "snapshot of 4 x",
-        },
+        deed.name(),
         size.bytes(),
         if races { ", racing writer" } else { "" }
     );
@@ -124,8 +152,8 @@ fn case(
         }
     })?;
     let target = match (deed, races) {
-        (Deed::Get, false) => Some(Target::of_limit(3.0).and_ahead()),
-        (Deed::Get, true) => Some(Target::of_limit(f64::INFINITY).and_ahead()),
+        (Deed::Get | Deed::GetKnown, false) => Some(Target::of_limit(3.0).and_ahead()),
+        (Deed::Get | Deed::GetKnown, true) => Some(Target::of_limit(f64::INFINITY).and_ahead()),
         _ => None,
     };
     Ok(case.target(target))

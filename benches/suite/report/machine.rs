@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde::Serialize;
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub struct Machine {
     pub cores: usize,
     pub processor: String,

@@ -17,6 +17,9 @@ pub fn report(report: &Report, plots: &[Plot]) -> String {
     for caveat in report.caveats {
         let _ = writeln!(text, "- {caveat}");
     }
+    for failed in &report.failed {
+        let _ = writeln!(text, "\n**Failed**: {failed}.");
+    }
     text.push_str("\n## Summary\n\n");
     text.push_str(&summary::table(report));
     for item in &report.items {
@@ -44,7 +47,8 @@ fn table(text: &mut String, case: &Case) {
         Unit::Nanoseconds => "",
         Unit::PerSecond => ", per second: more is better",
         Unit::Bytes => ", bytes",
-        Unit::Fairness => ", least share to equal share: 1 is fair",
+        Unit::Fairness => ", a share to an equal share: 1 is fair",
+        Unit::Count => ", number",
     };
     let _ = writeln!(text, "\n### {} ({pinned}{unit})\n", case.label);
     if case.unit == Unit::Bytes {
@@ -70,7 +74,7 @@ fn table(text: &mut String, case: &Case) {
         let _ = writeln!(
             text,
             "\nAim: {}. {}: {}{}.",
-            aim(target),
+            aim(case.unit, target),
             if verdict.is_met { "Met" } else { "Missed" },
             match target.of {
                 Aim::Absolute => value(case.unit, verdict.value),
@@ -103,14 +107,14 @@ fn row(text: &mut String, unit: Unit, one: &Contender) {
     );
 }
 
-pub fn aim(target: &Target) -> String {
+pub fn aim(unit: Unit, target: &Target) -> String {
     let most = target.most;
     let first = match &target.of {
         _ if most.is_infinite() => return "ahead of every peer".into(),
         Aim::Limit => format!("at most {most} times the limit"),
         Aim::Named(name) => format!("at most {most} times {name}"),
         Aim::BestPeer => format!("within {most} times of the best peer"),
-        Aim::Absolute => format!("at most {}", value(Unit::Nanoseconds, most)),
+        Aim::Absolute => format!("at most {}", value(unit, most)),
     };
     match target.ahead {
         true => format!("{first}, ahead of every peer"),
@@ -140,6 +144,7 @@ pub fn value(unit: Unit, number: f64) -> String {
         },
         Unit::Bytes => format!("{number:.0} B"),
         Unit::Fairness => format!("{number:.2}"),
+        Unit::Count => format!("{number:.0}"),
     }
 }
 

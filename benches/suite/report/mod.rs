@@ -6,6 +6,7 @@ mod plot;
 mod summary;
 
 use std::fs;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -35,6 +36,17 @@ const CAVEATS: [&str; 7] = [
      or with thousands of waiters.",
 ];
 
+const TEXT: &str = "report.md";
+const DATA: &str = "report.json";
+
+/// As it was when it was first looked at.
+static MACHINE: OnceLock<Machine> = OnceLock::new();
+
+/// Looks at the machine, before it is busy with the benchmarks.
+pub fn begin() {
+    MACHINE.get_or_init(Machine::look);
+}
+
 #[derive(Serialize)]
 struct Report {
     machine: Machine,
@@ -43,27 +55,43 @@ struct Report {
     caveats: [&'static str; 7],
     /// At which shares the distributions are given.
     shares: [f64; 12],
+    /// What could not be measured at all, and why.
+    failed: Vec<String>,
     items: Vec<Item>,
 }
 
-/// Writes everything, and prints the report.
-pub fn write(plan: &Plan, items: Vec<Item>, took: Duration) -> Fallible {
+/// Writes everything that there is so far; gives the items back.
+pub fn write(
+    plan: &Plan,
+    items: Vec<Item>,
+    failed: &[String],
+    took: Duration,
+) -> Fallible<Vec<Item>> {
     let report = Report {
-        machine: Machine::look(),
+        machine: MACHINE.get_or_init(Machine::look).clone(),
         effort: plan.pick("test", "quick", "whole"),
         seconds: took.as_secs_f64(),
         caveats: CAVEATS,
         shares: SHARES,
+        failed: failed.to_vec(),
         items,
     };
     fs::create_dir_all(&plan.out)?;
-    let plots = plot::all(&report, &plan.out)?;
-    let text = markdown::report(&report, &plots);
+    let plots = plot::all(&report, &plan.out).unwrap_or_else(|why| {
+        eprintln!("no plots: {why}");
+        Vec::new()
+    });
     let json = serde_json::to_string_pretty(&report)?;
-    fs::write(plan.out.join("report.md"), &text)?;
+    fs::write(plan.out.join(TEXT), markdown::report(&report, &plots))?;
     fs::write(plan.out.join("summary.md"), summary::table(&report))?;
-    fs::write(plan.out.join("report.json"), &json)?;
-    println!("{}", if plan.json { &json } else { &text });
+    fs::write(plan.out.join(DATA), json)?;
+    Ok(report.items)
+}
+
+/// Prints what was written last.
+pub fn print(plan: &Plan) -> Fallible {
+    let file = if plan.json { DATA } else { TEXT };
+    println!("{}", fs::read_to_string(plan.out.join(file))?);
     eprintln!("written to {}", plan.out.display());
     Ok(())
 }

@@ -52,7 +52,7 @@ fn row(text: &mut String, item: &str, case: &Case) {
             peer.name,
             value(case.unit, peer.summary.median)
         )),
-        aim(target),
+        aim(case.unit, target),
         if verdict.is_met { "met" } else { "**missed**" },
     );
 }

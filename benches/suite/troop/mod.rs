@@ -23,7 +23,7 @@ use crate::Fallible;
 use crate::peer::raw_sync::{RawEvent, RawMutex};
 use crate::raw::kernel::{self, Semaphore};
 
-pub use page::{Mapped, Page};
+pub use page::{Line, Mapped, Page};
 pub use place::{Place, SEGMENT, options, page_path};
 pub use resident::run;
 pub use task::{Size, Task};

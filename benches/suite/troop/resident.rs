@@ -228,12 +228,13 @@ impl Resident<'_> {
         Lock::open(means, self.place, self.page, self.segment)
     }
 
-    /// Until told to stop; notes how often it had the lock.
+    /// Until told to stop; notes each time how often it has had the lock.
     fn contend(&self, means: Means) -> Fallible {
         let lock = self.lock(means)?;
         let go = &self.page.told.0;
         let told = go.load(Ordering::Acquire);
         let stop = self.page.stop.0.load(Ordering::Acquire);
+        self.page.note(self.place.index, 0);
         self.ready();
         while go.load(Ordering::Acquire) == told {
             futex::wait(go, told, None);
@@ -241,8 +242,8 @@ impl Resident<'_> {
         let mut count = 0;
         while self.page.stop.0.load(Ordering::Relaxed) == stop {
             lock.with(|| count += 1);
+            self.page.note(self.place.index, count);
         }
-        self.page.note(self.place.index, count);
         Ok(())
     }
 

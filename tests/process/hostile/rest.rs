@@ -26,6 +26,12 @@ pub fn try_state(segment: &Segment) {
     let mut value = Vec::new();
     let _ = (state.get("left"), state.get_as::<u64>("number"));
     let _ = (state.get_into("left", &mut value), state.list());
+    let left = state.prepare("left").unwrap();
+    let _ = (
+        left.read(&mut [0; 1024]).is_ok(),
+        left.read(&mut [0; 3]).is_ok(),
+    );
+    let _ = (left.get_into(&mut value), left.read(&mut [0; 1024]).is_ok());
     let _ = (state.keys(), state.snapshot(&["left", "number", "nothing"]));
     let _ = (state.set("left", [1; 300]), state.set("new", "value"));
     let _ = state.compare_exchange("left", Some(&[1; 300][..]), Some(&b"x"[..]));
