@@ -240,3 +240,34 @@ fn text_is_cut_at_a_character_and_compared_whole() {
     text.write("é");
     assert!(text.is("é") && !text.is("e") && !text.is(""));
 }
+
+#[test]
+fn one_who_noted_is_notified_by_the_next_notification() {
+    for notify in [Condvar::<Real>::notify_one, Condvar::notify_all] {
+        let condvar = Condvar::<Real>::default();
+        let noted = condvar.note_shared();
+        assert!(!condvar.is_notified(noted), "nobody has notified");
+        notify(&condvar);
+        assert!(condvar.is_notified(noted));
+    }
+}
+
+#[test]
+fn a_notification_that_finds_nobody_moves_nothing() {
+    let [once, twice] = [(); 2].map(|()| Condvar::<Real>::default());
+    once.notify_one();
+    assert!(!once.is_notified(0), "nobody has ever slept here");
+    for condvar in [&once, &twice] {
+        let _ = condvar.note_shared();
+        condvar.notify_one();
+    }
+    twice.notify_all();
+    twice.notify_one();
+    assert_eq!(once.note_shared(), twice.note_shared());
+}
+
+#[test]
+fn without_a_journal_nothing_is_noted() {
+    let number = Lives::default().note(1, || unreachable!("nobody keeps it"));
+    assert_eq!(number, 0);
+}
