@@ -17,17 +17,24 @@ cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
 export CARGO_TERM_COLOR=never EBBTIDE_KILLS=5 CARGO_PROFILE_TEST_OPT_LEVEL=1 CARGO_PROFILE_TEST_LTO=off
 mkdir -p "$work"
 
+quoted() { sed 's/[][\\.*^$+?(){}|]/\\&/g' <<<"$1"; }
+
 if [[ ${1-} == --survivors ]]; then
     shift
-    # As regular expressions, each the whole name of one mutant.
+    # As regular expressions, each the name of one mutant; lines may have moved since.
     names=()
-    while IFS= read -r name; do
-        names+=(-F "^$(sed 's/[][\\.*^$+?(){}|]/\\&/g' <<<"$name")\$")
+    while IFS=: read -r file _ _ what; do
+        names+=(-F "^$(quoted "$file"):[0-9]+:[0-9]+:$(quoted "$what")\$")
     done <"$work/first/mutants.out/missed.txt"
     [[ ${#names[@]} -gt 0 ]] || exit 0
     CARGO_TARGET_DIR=$work/whole exec cargo mutants --test-tool nextest --features loom \
-        "${names[@]}" --output "$work/second" --timeout 900 --build-timeout 900 "$@" -- --lib
+        -f 'src/sync/**' -f 'src/table/**' -f 'src/graph/**' "${names[@]}" --output "$work/second" --timeout 900 --build-timeout 900 "$@" -- --lib
 fi
+
+case " $* " in
+*" -f "* | *" --file "*) files=() ;;
+*) files=(-f 'src/sync/**' -f 'src/table/**' -f 'src/graph/**') ;;
+esac
 
 # The crate without src/api and what is made of it.
 core=$work/core
@@ -52,10 +59,6 @@ sed -i '/^#\[cfg(test)\]$/{N;/mod tests;/d}' "$core/src/table/check/mod.rs"
     printf '[profile.test.package."*"]\nopt-level = 3\n'
 } >"$core/Cargo.toml"
 
-case " $* " in
-*" -f "* | *" --file "*) files=() ;;
-*) files=(-f 'src/sync/**' -f 'src/table/**' -f 'src/graph/**') ;;
-esac
 export EBBTIDE_MODEL_BOUND=1 NEXTEST_PROFILE=mutants CARGO_TARGET_DIR=$work/build
 cd "$core"
 exec cargo mutants --in-place --test-tool nextest "${files[@]}" --output "$work/first" \
