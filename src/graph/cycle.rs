@@ -175,6 +175,7 @@ mod tests {
         assert_eq!(way(3, 0, 7, |_| [7]), None);
         assert_eq!(way(3, 7, 0, |_| [0]), None);
         assert_eq!(all(2, |_| Some(9)), Vec::<Vec<usize>>::new());
+        assert_eq!(all(2, |_| Some(2)), Vec::<Vec<usize>>::new());
         assert_eq!(back_to(0, 100, |node| Some(node + 1)), None);
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::condvar::Condvar;
-use super::event::{Event, Waited};
+use super::event::{Event, Goal, Waited};
 use super::latch::{Copied, Latch, Text};
 use super::life::{self, RealLife};
 use super::mutex::{Busy, Mutex, NotLocked, Released};
@@ -239,4 +239,115 @@ fn text_is_cut_at_a_character_and_compared_whole() {
     assert_eq!(text.read().0, "0123456789abcde");
     text.write("é");
     assert!(text.is("é") && !text.is("e") && !text.is(""));
+}
+
+#[test]
+fn one_who_noted_is_notified_by_the_next_notification() {
+    for notify in [Condvar::<Real>::notify_one, Condvar::notify_all] {
+        let condvar = Condvar::<Real>::default();
+        for _ in 0..3 {
+            let noted = condvar.note_shared();
+            assert!(!condvar.is_notified(noted), "nobody has notified");
+            notify(&condvar);
+            assert!(condvar.is_notified(noted));
+        }
+    }
+}
+
+#[test]
+fn a_notification_that_finds_nobody_moves_nothing() {
+    let [once, twice] = [(); 2].map(|()| Condvar::<Real>::default());
+    once.notify_one();
+    assert!(!once.is_notified(0), "nobody has ever slept here");
+    for condvar in [&once, &twice] {
+        let _ = condvar.note_shared();
+        condvar.notify_one();
+    }
+    twice.notify_all();
+    assert_eq!(once.note_shared(), twice.note_shared());
+}
+
+#[test]
+fn without_a_journal_nothing_is_noted() {
+    let number = Lives::default().note(1, || unreachable!("nobody keeps it"));
+    assert_eq!(number, 0);
+}
+
+#[test]
+fn who_looks_at_a_lock_is_told_what_no_transition_makes() {
+    let lock = Mutex::<Real>::default();
+    let look = lock.look();
+    assert_eq!((look.word, look.owner, look.fault), (0, None, None));
+    assert!(!look.is_inconsistent);
+    assert!(!lock.take_free(owner(2)).unwrap().previous_owner_died);
+    assert_eq!(
+        (lock.look().owner, lock.look().fault),
+        (Some(owner(2)), None)
+    );
+    assert!(lock.hand_over(owner(2)));
+    let look = lock.look();
+    assert_eq!((look.owner, look.fault), (None, None));
+    assert!(look.is_inconsistent, "its owner died inside");
+    for impossible in [1 << 31, 1] {
+        lock.write_raw(impossible);
+        let look = lock.look();
+        assert_eq!((look.word, look.owner), (impossible, None));
+        assert!(look.fault.is_some());
+    }
+}
+
+#[test]
+fn an_event_counts_its_settings_whatever_its_flags_are() {
+    let event = Event::<Real>::default();
+    assert_eq!(event.look(), (0, 0));
+    assert_eq!((event.set(), event.set()), (1, 2));
+    let (number, set) = event.look();
+    assert_eq!((number, set != 0, event.is_set()), (2, true, true));
+    event.clear();
+    event.clear();
+    assert_eq!((event.look(), event.is_set()), ((2, 0), false));
+    assert!(event.arm(Goal::Take).is_some());
+    let (number, waited_for) = event.look();
+    assert_eq!((number, waited_for == 0, event.is_set()), (2, false, false));
+    assert_ne!(waited_for, set);
+    assert_eq!(event.set(), 3);
+    assert_eq!(event.look(), (3, set), "the sleepers were woken");
+    event.write_raw(u64::MAX);
+    assert_eq!((event.set(), event.sequence()), (0, 0), "numbers wrap");
+}
+
+#[test]
+fn each_goal_of_an_event_is_reached_by_its_own_change() {
+    let event = Event::<Real>::default();
+    event.set();
+    event.set();
+    let is_reached = |goal| event.arm(goal).is_none();
+    assert!(is_reached(Goal::After(1)) && !is_reached(Goal::After(2)));
+    assert!(is_reached(Goal::Set { came: 2 }), "it is set");
+    assert!(is_reached(Goal::Take) && !event.is_set() && !is_reached(Goal::Take));
+    assert!(is_reached(Goal::Set { came: 1 }), "it was set since");
+    assert!(!is_reached(Goal::Set { came: 2 }) && !is_reached(event.goal_from_now()));
+    let asleep_on = event.arm(Goal::Take).map(|cell| cell.1);
+    assert_eq!(event.arm(Goal::After(2)).map(|cell| cell.1), asleep_on);
+}
+
+#[test]
+fn a_text_that_no_writer_writes_has_a_fault() {
+    let text = Text::<Real, 3>::default();
+    assert_eq!(text.fault(), None);
+    for sound in ["a", "é", "0123456789abcdef"] {
+        text.write(sound);
+        assert_eq!(text.fault(), None, "{sound}");
+    }
+    let letter = u64::from(b'a');
+    for wrong in [
+        [17, 0, 0],
+        [u64::MAX, 0, 0],
+        [0, letter, 0],
+        [8, 0, letter],
+        [1, 0xff, 0],
+    ] {
+        text.write_raw(&wrong);
+        assert!(text.fault().is_some(), "{wrong:?}");
+    }
 }

@@ -279,7 +279,7 @@ pub(super) enum Arrived {
     Broken(Broken),
 }
 
-#[cfg(all(test, feature = "loom"))]
+#[cfg(test)]
 impl<M: Mem, const N: usize> Default for Barrier<M, N> {
     fn default() -> Self {
         Self {
@@ -311,3 +311,40 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
 
 shared!(Place<M> { word, process });
 shared!(Barrier<M, const N> { control, parties, places });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Real;
+
+    #[test]
+    fn the_number_of_parties_is_fixed_once() {
+        let barrier = Barrier::<Real, 4>::default();
+        assert_eq!(barrier.parties(), 0);
+        assert_eq!(barrier.fix(4), Ok(4));
+        assert_eq!(barrier.fix(2), Ok(4));
+        assert_eq!(barrier.parties(), 4);
+    }
+
+    #[test]
+    fn more_parties_than_places_are_reported_and_never_counted_with() {
+        let barrier = Barrier::<Real, 4>::default();
+        barrier.parties.store(5, Ordering::Relaxed);
+        assert!(barrier.fix(2).is_err());
+        assert_eq!(barrier.parties(), 4);
+    }
+
+    #[test]
+    fn who_looks_on_sees_who_arrived_and_what_broke_it() {
+        let barrier = Barrier::<Real, 4>::default();
+        assert_eq!((barrier.arrived(), barrier.broken()), (0, Ok(None)));
+        let two = barrier.control().with_one(false).with_one(true);
+        assert!(barrier.moved(barrier.control(), two));
+        assert_eq!((barrier.arrived(), barrier.broken()), (2, Ok(None)));
+        assert!(!barrier.moved(Control(0), two), "it is not what it was");
+        let (cause, process) = (Cause::Died, 7);
+        assert!(barrier.moved(two, two.broken_by(cause, process)));
+        let process = Some(process);
+        assert_eq!(barrier.broken(), Ok(Some(Broken { cause, process })));
+    }
+}

@@ -118,3 +118,83 @@ pub(super) fn owner_of(word: u64) -> Option<Owner> {
 pub(super) const fn generation_of(word: u64) -> u64 {
     word >> PLACE_GENERATION_SHIFT & GENERATION
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A word with something in every field that survives there.
+    fn busy() -> Control {
+        let generation = Control(GENERATION << GENERATION_SHIFT);
+        generation.with_one(false).with_one(true).with_one(false)
+    }
+
+    #[test]
+    fn arrivals_are_counted_beside_the_generation() {
+        let three = busy();
+        assert_eq!((three.arrived(), three.generation()), (3, GENERATION));
+        assert!(three.is_shared() && three.is_open());
+        assert!(!Control(0).with_one(false).is_shared());
+        assert_eq!((three.process(), three.fault()), (None, None));
+    }
+
+    #[test]
+    fn a_withdrawal_changes_the_word_and_only_the_count() {
+        let mut word = busy();
+        for _ in 0..63 {
+            let (before, after) = (word, word.without_one().with_one(false));
+            assert!(after.0 != busy().0, "it looks as if nobody had withdrawn");
+            assert_eq!(before.without_one().arrived(), 2);
+            assert_eq!((after.arrived(), after.generation()), (3, GENERATION));
+            assert!(after.is_shared() && after.is_open() && after.process().is_none());
+            word = after;
+        }
+        assert_eq!(word.without_one().with_one(false).0, busy().0);
+    }
+
+    #[test]
+    fn the_next_generation_begins_empty_and_whole() {
+        let next = Control(5 << GENERATION_SHIFT).with_one(true).next();
+        assert_eq!((next.generation(), next.arrived()), (6, 0));
+        assert!(next.is_open() && !next.is_shared());
+        assert_eq!(busy().next().0, 0, "generations wrap within their field");
+    }
+
+    #[test]
+    fn a_broken_word_says_by_what_and_by_whom() {
+        for cause in [Cause::Died, Cause::TimedOut, Cause::Aborted, Cause::Reset] {
+            for process in [0, 1, 1023] {
+                let word = busy().without_one().broken_by(cause, process);
+                assert!(!word.is_open() && !word.is_shared());
+                assert_eq!((word.arrived(), word.generation()), (2, GENERATION));
+                let process = Some(process);
+                assert_eq!(word.broken(), Ok(Some(Broken { cause, process })));
+                assert_eq!((word.process(), word.fault()), (process, None));
+            }
+        }
+    }
+
+    #[test]
+    fn words_that_no_release_writes_are_told() {
+        assert!(Control(5).broken().is_err() && Control(5).fault().is_some());
+        let by_nobody = Control(Cause::Reset as u64);
+        assert!(by_nobody.fault().is_some());
+        let whole = Control(3 << PROCESS_SHIFT);
+        assert_eq!((whole.broken(), whole.process()), (Ok(None), Some(2)));
+        assert!(whole.fault().is_some());
+    }
+
+    #[test]
+    fn a_place_says_who_and_since_when() {
+        assert_eq!(owner_of(0), None);
+        for (slot, generation) in [(0, 0), (4095, u16::MAX), (u16::MAX - 1, 1)] {
+            let owner = Owner { slot, generation };
+            for since in [0, 1, GENERATION] {
+                let word = place(owner, since);
+                assert_eq!((owner_of(word), generation_of(word)), (Some(owner), since));
+                assert_eq!(word & BROKEN, 0);
+                assert_eq!(generation_of(word | BROKEN), since);
+            }
+        }
+    }
+}
