@@ -31,9 +31,28 @@ pub enum Code {
     NotExecutable = 126,
     /// `exec`: the program was not found (the shells' code for it).
     NotFound = 127,
+    /// `status --watch`: the terminal went away, or SIGHUP (the shells' code for it).
+    #[cfg(feature = "tui")]
+    HungUp = 129,
+    /// `status --watch`: ended by SIGINT from outside (likewise).
+    #[cfg(feature = "tui")]
+    Interrupted = 130,
+    /// `status --watch`: ended by SIGTERM (likewise).
+    #[cfg(feature = "tui")]
+    Terminated = 143,
 }
 
 impl Code {
+    /// The code of a program that a signal ended in order.
+    #[cfg(feature = "tui")]
+    pub const fn of_signal(signal: i32) -> Self {
+        match signal {
+            signal_hook::consts::SIGHUP => Self::HungUp,
+            signal_hook::consts::SIGINT => Self::Interrupted,
+            _ => Self::Terminated,
+        }
+    }
+
     /// The word for it in JSON errors.
     pub const fn kind(self) -> &'static str {
         match self {
@@ -47,6 +66,12 @@ impl Code {
             Self::TooLate => "too-late",
             Self::NotExecutable => "not-executable",
             Self::NotFound => "not-found",
+            #[cfg(feature = "tui")]
+            Self::HungUp => "hung-up",
+            #[cfg(feature = "tui")]
+            Self::Interrupted => "interrupted",
+            #[cfg(feature = "tui")]
+            Self::Terminated => "terminated",
         }
     }
 }

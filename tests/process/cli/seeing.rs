@@ -362,7 +362,7 @@ fn who_was_late_stopped_or_killed_is_named_by_status_and_why() {
         assert_eq!(seen["laggards"][1]["stopped"], true);
         let text = place.run(&["status", "job"]).code(0).out;
         assert!(
-            text.contains(") is stopped; has not done signaling for "),
+            text.contains(") is stopped; has not acknowledged signaling for "),
             "{text}"
         );
         assert!(
