@@ -50,10 +50,19 @@ impl std::fmt::Display for Laggard {
             time(self.since)
         )?;
         if self.in_flight > 0 {
-            write!(f, "; has {} in flight", count(self.in_flight as usize, "item"))?;
+            write!(
+                f,
+                "; has {} in flight",
+                count(self.in_flight as usize, "item")
+            )?;
         }
         if let Some(activity) = &self.activity {
-            write!(f, "; is at: {}, for {}", activity.text, time(activity.since))?;
+            write!(
+                f,
+                "; is at: {}, for {}",
+                activity.text,
+                time(activity.since)
+            )?;
         }
         if let Some(lock) = &self.lock_wanted {
             write!(f, "; waits for lock {lock}")?;

@@ -212,7 +212,9 @@ mod tests {
             now: extended.now + 1_000_000,
             ..extended.clone()
         };
-        assert!(said(&mut words, &later, None).starts_with("EXTEND_TIMEOUT_USEC=34000000\nSTATUS="));
+        assert!(
+            said(&mut words, &later, None).starts_with("EXTEND_TIMEOUT_USEC=34000000\nSTATUS=")
+        );
         assert_eq!(said(&mut words, &later, None), "");
         let closing = Seen {
             phase: Phase::Closing,

@@ -44,7 +44,10 @@ impl Manager {
         let mut command = Agent::command(place, "service");
         command
             .env(Segment::VARIABLE, segment.token().to_string())
-            .env("NOTIFY_SOCKET", self.0.local_addr().unwrap().as_pathname().unwrap())
+            .env(
+                "NOTIFY_SOCKET",
+                self.0.local_addr().unwrap().as_pathname().unwrap(),
+            )
             .env_remove("WATCHDOG_USEC")
             .env_remove("WATCHDOG_PID");
         if let Some(patience) = patience {

@@ -331,6 +331,56 @@ fn holes_within(frame: &Frame, raw: &[Raw], holes: &[u64]) -> u64 {
     };
     let before = before.map_or(0, |raw| raw.sequence);
     let after = after.map_or(u64::MAX, |raw| raw.sequence);
-    let within = holes.iter().filter(|hole| before < **hole && **hole < after);
+    let within = holes
+        .iter()
+        .filter(|hole| before < **hole && **hole < after);
     within.count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::journal_record::Entry;
+
+    fn raw(sequence: u64, at: u64) -> Raw {
+        let entry = Entry {
+            at,
+            pid: 1,
+            generation: 1,
+            note: Note::new(Kind::Joined),
+        };
+        Raw { sequence, entry }
+    }
+
+    #[test]
+    fn only_holes_of_its_time_are_lost_of_a_shutdown() {
+        let frame = |end| Frame {
+            target: Target::All,
+            alone: None,
+            control: Control::from_raw(0),
+            generation: 1,
+            start: 100,
+            end,
+            was_cancelled: false,
+            now: 900,
+        };
+        let all = [raw(2, 50), raw(5, 101), raw(8, 200), raw(11, 300)];
+        let holes = [1, 3, 4, 6, 7, 9, 10, 12];
+        let lost = |end, all: &[Raw]| holes_within(&frame(end), all, &holes);
+        // 3, 4, 6, 7, 9 and 10 stand between what was before it and what was after it.
+        assert_eq!(lost(Some(200), &all), 6);
+        assert_eq!(lost(None, &all), 7);
+        // A record of before that came late hides nothing.
+        assert_eq!(
+            lost(
+                Some(200),
+                &[raw(2, 50), raw(5, 101), raw(8, 99), raw(11, 300)]
+            ),
+            6
+        );
+        // All were before it, or after it: what follows them, or is before them.
+        assert_eq!(lost(None, &[raw(8, 50)]), 3);
+        assert_eq!(lost(Some(200), &[raw(5, 300)]), 3);
+        assert_eq!(lost(None, &[]), 8);
+    }
 }

@@ -16,7 +16,12 @@ use super::spans::spans;
 
 impl<E: Env<Real>> View<'_, E> {
     /// One line for each runner that was in it.
-    pub(super) fn lines(&self, frame: &Frame, within: &[Raw], names: &Names) -> Vec<TimelineRunner> {
+    pub(super) fn lines(
+        &self,
+        frame: &Frame,
+        within: &[Raw],
+        names: &Names,
+    ) -> Vec<TimelineRunner> {
         let mut lines: BTreeMap<Key, TimelineRunner> = BTreeMap::new();
         let group = &self.tables.group;
         let slots = match frame.target {
@@ -40,7 +45,9 @@ impl<E: Env<Real>> View<'_, E> {
                     observed: report.observed,
                     acknowledged: report.acknowledged,
                     ended: self.ended(slot, member).map(|at| frame.offset(at)),
-                    last_sign: report.observed.max(report.acknowledged.into_iter().max().flatten()),
+                    last_sign: report
+                        .observed
+                        .max(report.acknowledged.into_iter().max().flatten()),
                     alive: report.alive,
                     died: report.dead,
                     blocked_in: report.blocked_in,

@@ -18,7 +18,9 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
             let report = view.runner(Target::All, slot, self.control);
             let is_alone = view.lags(Target::Slot(slot), slot, group.runners[slot].own.control());
             // One that was started again is well.
-            let is_newest = view.find(&report.id).is_none_or(|(newest, _)| newest == slot);
+            let is_newest = view
+                .find(&report.id)
+                .is_none_or(|(newest, _)| newest == slot);
             let is_told = is_alone || report.dead && is_newest || view.is_stopped(slot);
             if !is_told {
                 continue;
@@ -42,13 +44,13 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
                 self.last_record(slot);
                 continue;
             }
-            self.say(match is_alone {
-                true => format!(
+            if is_alone {
+                self.say(format!(
                     "But {who} is shut down alone, and has not acknowledged {}.",
                     report.own_phase
-                ),
-                false => format!("But {who} is stopped."),
-            });
+                ));
+            }
+            // Says of one that is stopped that it is.
             self.chain(slot);
         }
         if more > 0 {

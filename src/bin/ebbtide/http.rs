@@ -138,7 +138,9 @@ fn left(deadline: Instant) -> std::io::Result<Duration> {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Route {
-    Page { body: bool },
+    Page {
+        body: bool,
+    },
     Missing,
     Method,
     /// It names another host.
@@ -157,9 +159,7 @@ fn is_here(host: &str, here: IpAddr) -> bool {
         None => host.split_once(':').map_or(host, |(name, _)| name),
     };
     let is_own = |address: IpAddr| address.is_loopback() || address == here;
-    !here.is_loopback()
-        || name.eq_ignore_ascii_case("localhost")
-        || name.parse().is_ok_and(is_own)
+    !here.is_loopback() || name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_own)
 }
 
 fn route(head: &str, here: IpAddr) -> Route {

@@ -220,10 +220,11 @@ fn only_a_lock_that_was_waited_for_counts_as_contended() {
     let options = SegmentOptions::new().directory(place.directory());
     let segment = options.create("job").unwrap();
     let runner = Runner::join(&segment, "a").unwrap();
-    let [free, fought] =
-        ["free", "fought"].map(|name| CrossProcessLock::open(&segment, name).unwrap());
+    let [free, fought, awaited] =
+        ["free", "fought", "awaited"].map(|name| CrossProcessLock::open(&segment, name).unwrap());
     drop(free.lock().unwrap());
-    let guard = fought.lock().unwrap();
+    drop(smol::block_on(free.acquire()).unwrap());
+    let (one, two) = (fought.lock().unwrap(), awaited.lock().unwrap());
     let other = fought.clone();
     let waiter = std::thread::spawn(move || drop(other.lock().unwrap()));
     while segment
@@ -234,17 +235,25 @@ fn only_a_lock_that_was_waited_for_counts_as_contended() {
     {
         std::thread::yield_now();
     }
-    drop(guard);
+    // One future gets the lock in the end, the other gives its wait up.
+    let mut first = awaited.acquire();
+    let mut second = awaited.acquire();
+    for wait in [&mut first, &mut second] {
+        assert!(smol::block_on(smol::future::poll_once(wait)).is_none());
+    }
+    // Looked at after those, by the same thread: so they have found it held.
+    drop(smol::block_on(free.acquire()).unwrap());
+    drop(second);
+    drop((two, one));
+    drop(smol::block_on(&mut first).unwrap());
     waiter.join().unwrap();
     let page = place.run(&["metrics", "job"]).code(0).out;
     let samples = parse(&page);
-    assert_eq!(
-        value(&samples, "lock_contentions_total", &[("lock", "fought")]),
-        1.0
-    );
-    assert_eq!(value(&samples, "lock_wait_seconds_count", &[]), 1.0);
+    let contended = |lock| value(&samples, "lock_contentions_total", &[("lock", lock)]);
+    assert_eq!((contended("fought"), contended("awaited")), (1.0, 2.0));
+    assert_eq!(value(&samples, "lock_wait_seconds_count", &[]), 3.0);
     assert!(!page.contains("lock=\"free\""), "{page}");
-    drop((runner, free, fought, segment));
+    drop((first, runner, free, fought, awaited, segment));
     place.run(&["rm", "job"]).code(0);
 }
 

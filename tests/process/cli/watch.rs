@@ -147,7 +147,8 @@ fn one_runner_is_shut_down_and_a_frozen_one_is_named() {
         .run(&["shutdown", "job", "--no-wait", "--timeout", "10m"])
         .code(0);
     tmux.until("who blocks", |page| {
-        page.contains("two (pid ") && in_one_line(page).contains("has not acknowledged signaling for")
+        page.contains("two (pid ")
+            && in_one_line(page).contains("has not acknowledged signaling for")
     });
     two.signal(Signal::SIGKILL);
     tmux.until("its death", |page| page.contains("two dead"));
@@ -230,7 +231,7 @@ fn signals_suspension_and_removal_leave_the_terminal_clean() {
     tmux.until("the shell", |page| {
         page.contains("ready>") && !page.starts_with("job: ")
     });
-    tmux.line("clear; kill %%; wait %%; echo code=$?");
+    tmux.line("clear; kill %%; fg; echo code=$?");
     is_clean(&tmux, 143);
     open(&tmux);
     place.run(&["rm", "job", "--force"]).code(0);

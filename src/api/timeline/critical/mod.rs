@@ -218,4 +218,3 @@ fn describe(span: &TimelineSpan, phase: Phase) -> String {
         _ => format!("closing {}", span.name),
     }
 }
-

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ebbtide::{
-    HeldLock, LockThread, Mode, Outcome, Phase, RunnerReport, ShutdownReport, Status,
-    WantedLock,
+    HeldLock, LockThread, Mode, Outcome, Phase, RunnerReport, ShutdownReport, Status, WantedLock,
 };
 
 use crate::output::plain;
@@ -137,7 +136,11 @@ impl Scene {
                     .collect(),
                 false => Vec::new(),
             },
-            blockers: status.laggards.iter().map(|one| plain(&one.to_string())).collect(),
+            blockers: status
+                .laggards
+                .iter()
+                .map(|one| plain(&one.to_string()))
+                .collect(),
             runners: runners
                 .map(|one| Runner {
                     silent: silence(one, status.elapsed.unwrap_or_default()),

@@ -8,7 +8,7 @@ use ebbtide::Timeline;
 use super::scale::Scale;
 use super::svg_paper::{CHARACTER, Paper, SMALL, fitted, wrapped};
 use super::svg_rows;
-use super::{headline, subtitle, verdict};
+use super::{headline, spent_on, subtitle, verdict};
 use crate::render::{budget, time};
 
 const MARGIN: f64 = 20.0;
@@ -16,7 +16,7 @@ const MARGIN: f64 = 20.0;
 const CHART: f64 = 760.0;
 const LONGEST_NAME: f64 = 190.0;
 /// Longer verdicts go on in further lines.
-const WIDEST_VERDICT: f64 = 230.0;
+const WIDEST_VERDICT: f64 = 250.0;
 /// Of the lines of a verdict.
 pub(super) const LINE: f64 = 14.0;
 /// Between the top and the first row: title, budget, axis, bands.
@@ -79,7 +79,10 @@ pub fn picture(timeline: &Timeline) -> String {
         } else {
             "bad"
         };
-        for (line, text) in wrapped(&verdict(runner), beside, CHARACTER).iter().enumerate() {
+        for (line, text) in wrapped(&verdict(runner), beside, CHARACTER)
+            .iter()
+            .enumerate()
+        {
             let y = y + 14.0 + line as f64 * LINE;
             paper.text(class, frame.right + 10.0, y, text);
         }
@@ -222,15 +225,11 @@ fn foot(paper: &mut Paper, timeline: &Timeline, frame: &Frame, below: f64, wide:
         .iter()
         .filter(|step| step.took() * 50 >= timeline.total)
     {
-        let who = step.runner.as_deref().unwrap_or("nobody");
-        let waited = step.waited_for.as_deref();
-        let waited = waited.map(|other| format!(", which waited for {other}"));
         lines.push(format!(
-            "{} of {}: {who} {}{}",
+            "{} of {}: {}",
             time(step.took()),
             time(timeline.total),
-            step.doing,
-            waited.unwrap_or_default()
+            spent_on(step)
         ));
     }
     if timeline.lost > 0 {

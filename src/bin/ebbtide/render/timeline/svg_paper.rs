@@ -13,7 +13,7 @@ text{font:12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fill:
 .grid{stroke:#d0d7de;stroke-width:1}
 .row{fill:#f6f8fa}
 .whole{fill:#e6eaef}
-.fan{fill:#e6eaef;opacity:.6}
+.fan{fill:#e6eaef}
 .silent{fill:none;stroke:#b42318;stroke-dasharray:2 3}
 .deadline{stroke:#b42318;stroke-width:1;stroke-dasharray:4 3}
 .signaling{fill:#8a5fd0}

@@ -7,7 +7,7 @@ use ebbtide::text::Style;
 use ebbtide::{CriticalStep, Phase, Timeline, TimelineRunner, TimelineSpan};
 
 use super::scale::Scale;
-use super::{headline, is_good, silence, subtitle, verdict, works};
+use super::{headline, is_good, silence, spent_on, subtitle, verdict, works};
 use crate::output::plain;
 use crate::render::time;
 
@@ -234,17 +234,12 @@ fn spent(timeline: &Timeline, paint: &impl Fn(Style, &str) -> String) -> String 
         paint(Style::Heading, "What the time was spent on")
     );
     for step in steps {
-        let who = step.runner.as_deref().unwrap_or("nobody");
-        let waited = step.waited_for.as_deref();
-        let waited = waited.map(|other| format!(", which waited for {other}"));
         let _ = writeln!(
             text,
-            "  {:>8}  {}: {} {}{}",
+            "  {:>8}  {}: {}",
             time(step.took()),
             step.phase,
-            plain(who),
-            plain(&step.doing),
-            plain(&waited.unwrap_or_default())
+            plain(&spent_on(step))
         );
     }
     text

@@ -57,7 +57,11 @@ fn the_upright_line_is_where_the_phase_is_forced() {
 #[test]
 fn blockers_that_have_no_room_are_counted() {
     let mut scene = draining();
-    for (count, more) in [(6, None), (7, Some("  and 1 other")), (40, Some("  and 34 others"))] {
+    for (count, more) in [
+        (6, None),
+        (7, Some("  and 1 other")),
+        (40, Some("  and 34 others")),
+    ] {
         let blocker = |n| format!("r{n} (pid 1) has not done draining for 8 s");
         scene.blockers = (0..count).map(blocker).collect();
         let page = page(&scene);
@@ -90,7 +94,7 @@ fn a_dead_runner_is_not_drawn_as_working() {
         "> x dead   ????????x................. pid 100     note of x"
     );
     assert_eq!(
-        bar(dead([Some(1_000), None, None], (4, 7))),
+        bar(dead([Some(1_000), None, None], (5, 7))),
         "> x dead   s-dd??x  ................. pid 100     note of x"
     );
 }
