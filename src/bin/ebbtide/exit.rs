@@ -10,6 +10,10 @@ use ebbtide::{
 /// What an exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
+#[cfg_attr(
+    not(feature = "tui"),
+    expect(dead_code, reason = "those of the live view")
+)]
 pub enum Code {
     /// All completed, or there was nothing to do.
     Done = 0,
@@ -32,13 +36,10 @@ pub enum Code {
     /// `exec`: the program was not found (the shells' code for it).
     NotFound = 127,
     /// `status --watch`: the terminal went away, or SIGHUP (the shells' code for it).
-    #[cfg(feature = "tui")]
     HungUp = 129,
     /// `status --watch`: ended by SIGINT from outside (likewise).
-    #[cfg(feature = "tui")]
     Interrupted = 130,
     /// `status --watch`: ended by SIGTERM (likewise).
-    #[cfg(feature = "tui")]
     Terminated = 143,
 }
 
@@ -66,11 +67,8 @@ impl Code {
             Self::TooLate => "too-late",
             Self::NotExecutable => "not-executable",
             Self::NotFound => "not-found",
-            #[cfg(feature = "tui")]
             Self::HungUp => "hung-up",
-            #[cfg(feature = "tui")]
             Self::Interrupted => "interrupted",
-            #[cfg(feature = "tui")]
             Self::Terminated => "terminated",
         }
     }
