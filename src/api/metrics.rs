@@ -330,8 +330,11 @@ impl Page<'_, '_> {
     }
 }
 
+/// A state's label, and who is in it.
+type State = (&'static str, fn(&RunnerReport) -> bool);
+
 /// Every runner is in one of these.
-const STATES: [(&str, fn(&RunnerReport) -> bool); 3] = [
+const STATES: [State; 3] = [
     ("alive", |runner| runner.alive),
     ("dead", |runner| runner.dead),
     ("ended", |runner| !runner.alive && !runner.dead),
