@@ -342,7 +342,15 @@ fn clients_that_say_nothing_or_too_much_neither_hang_nor_exhaust_it() {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
         tasks.count()
     };
-    assert!(threads() <= 1 + 16, "{} threads", threads());
+    // One that leaves has made room before its thread has ended.
+    let are_few = || {
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        while threads() > 1 + 16 {
+            assert!(std::time::Instant::now() < until, "{} threads", threads());
+            std::thread::yield_now();
+        }
+    };
+    are_few();
     // One that never ends its headers is cut off at a limit.
     let endless = ask(
         &address,
@@ -356,7 +364,7 @@ fn clients_that_say_nothing_or_too_much_neither_hang_nor_exhaust_it() {
     for _ in 0..64 {
         let answer = ask(&address, GET);
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
-        assert!(threads() <= 1 + 16, "{} threads", threads());
+        are_few();
     }
     let until = std::time::Instant::now() + Duration::from_secs(60);
     // One that sends a byte now and then gets no more time by that.
