@@ -86,7 +86,7 @@ fn a_timeline_agrees_with_the_report_now_and_in_the_next_generation() {
 fn a_forced_phase_a_death_and_hardening_are_in_it() {
     both(here!(), |place| {
         let segment = place.create();
-        let [mut well, late, mut victim] = place.runners(&segment, ["well", "late", "victim"]);
+        let [mut well, mut late, mut victim] = place.runners(&segment, ["well", "late", "victim"]);
         late.stop();
         well.tell("run");
         let coordinator = ShutdownCoordinator::new(&segment);
@@ -118,6 +118,12 @@ fn a_forced_phase_a_death_and_hardening_are_in_it() {
             assert_eq!(step.runner.as_deref(), Some("late"), "{step:?}");
         }
         well.event("run");
+        // What comes after the end is no part of it.
+        late.kill();
+        let later = place.observe().timeline().unwrap().unwrap();
+        let line = runner(&later, "late");
+        assert!(!line.died && !line.alive, "{line:#?}");
+        assert_eq!(line.outcome, Some(Outcome::TimedOut));
     });
 }
 

@@ -36,6 +36,9 @@ impl<E: Env<Real>> View<'_, E> {
                 continue;
             }
             let report = self.runner(frame.target, slot, frame.control);
+            let ended = self.ended(slot, member);
+            // Who was not counted out by the end lived then: whoever ends a phase looks at all.
+            let was_in_it = |end: u64| -> bool { ended.is_some_and(|at| at <= end) };
             lines.insert(
                 key,
                 TimelineRunner {
@@ -44,12 +47,12 @@ impl<E: Env<Real>> View<'_, E> {
                     outcome: report.outcome,
                     observed: report.observed,
                     acknowledged: report.acknowledged,
-                    ended: self.ended(slot, member).map(|at| frame.offset(at)),
+                    ended: ended.map(|at| frame.offset(at)),
                     last_sign: report
                         .observed
                         .max(report.acknowledged.into_iter().max().flatten()),
                     alive: report.alive,
-                    died: report.dead,
+                    died: report.dead && frame.end.is_none_or(was_in_it),
                     blocked_in: report.blocked_in,
                     spans: Vec::new(),
                 },

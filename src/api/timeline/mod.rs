@@ -88,7 +88,7 @@ pub struct TimelineRunner {
     pub last_sign: Option<Duration>,
     /// Its process lives now.
     pub alive: bool,
-    /// It is dead, whether or not anybody has counted it out yet.
+    /// It died before the end, whether or not anybody has counted it out yet.
     pub died: bool,
     /// The first phase it has not done, if one waits or went on without it.
     pub blocked_in: Option<Phase>,
