@@ -35,12 +35,14 @@ pub enum Operation {
     Set1024,
     EventIsSet,
     EventSet,
+    /// A request that changes nothing but the journal: one record.
+    MergeRequest,
     /// Join, initiate, all phases alone, a new generation.
     WholeShutdown,
 }
 
 impl Operation {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Nothing,
         Self::AcquireLoad,
         Self::CheckFlag,
@@ -59,6 +61,7 @@ impl Operation {
         Self::Set1024,
         Self::EventIsSet,
         Self::EventSet,
+        Self::MergeRequest,
         Self::WholeShutdown,
     ];
 
@@ -82,6 +85,7 @@ impl Operation {
             Self::Set1024 => "set-1024",
             Self::EventIsSet => "event-is-set",
             Self::EventSet => "event-set",
+            Self::MergeRequest => "merge-request",
             Self::WholeShutdown => "whole-shutdown",
         }
     }
@@ -141,6 +145,15 @@ pub fn run(operation: Operation, times: u64) -> Fallible {
         Operation::Set1024 => repeat(times, || black_box(&state).set("long", long).is_ok()),
         Operation::EventIsSet => repeat(times, || black_box(&event).is_set()),
         Operation::EventSet => repeat(times, || black_box(&event).set().is_ok()),
+        Operation::MergeRequest => {
+            let request = ShutdownRequest::new();
+            coordinator.initiate_shutdown(&Scope::All, &request)?;
+            repeat(times, || {
+                black_box(&coordinator)
+                    .initiate_shutdown(&Scope::All, &request)
+                    .is_ok()
+            });
+        }
         Operation::WholeShutdown => {
             runner.leave();
             let request = ShutdownRequest::new();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::api::coordinator::{Aim, ShutdownCoordinator};
 use crate::api::core::{Core, deadline};
+use crate::api::glances::Glances;
 use crate::api::reactor::Sleep;
 use crate::api::report::{ShutdownOutcome, ShutdownReport};
 use crate::api::request::Scope;
@@ -87,6 +88,7 @@ struct Completion {
     generation: u32,
     seen: Control,
     last: Control,
+    glances: Glances,
 }
 
 /// What there is to do after a look that found no end.
@@ -121,6 +123,7 @@ impl Completion {
             generation,
             seen,
             last: seen,
+            glances: Glances::new(core),
         })
     }
 
@@ -175,6 +178,7 @@ impl Completion {
     /// Performs the advance that is due, and says whether to look again or to sleep.
     fn step<'c>(&mut self, core: &'c Core) -> Result<Step<'c>, Corrupt> {
         let group = &core.tables().group;
+        self.glances.take(core)?;
         let (scope, look) = match self.aim {
             Aim::All => (&group.scope, group.advance(core)?),
             Aim::Runner { slot, .. } => (&group.runners[slot].own, group.advance_own(slot, core)?),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::api::glances::Glances;
 use crate::api::report::{HandlerOutcome, HandlerReport, ShutdownOutcome, ShutdownReport};
 use crate::api::resource::{ResourceReport, ResourceState};
 use crate::api::runner::Runner;
@@ -25,6 +26,7 @@ pub(crate) struct Driver<'a> {
     /// Epochs of the group and of the own scope that `done` belongs to.
     epochs: (u32, u32),
     handlers: Vec<HandlerReport>,
+    glances: Glances,
 }
 
 impl<'a> Driver<'a> {
@@ -36,6 +38,7 @@ impl<'a> Driver<'a> {
             tardy: false,
             epochs: (group.epoch(), own.epoch()),
             handlers: Vec::new(),
+            glances: Glances::new(runner.core()),
         }
     }
 
@@ -46,6 +49,7 @@ impl<'a> Driver<'a> {
             self.runner.check()?;
             let core = self.runner.core();
             core.deaths.tell(core.tables());
+            self.glances.take(core).map_err(corrupt)?;
             let (group, own) = self.runner.controls();
             if (group.epoch(), own.epoch()) != self.epochs {
                 self.call_off(group, own)?;

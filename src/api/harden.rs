@@ -53,7 +53,8 @@ impl ShutdownCoordinator {
     pub fn extend(&self, scope: &Scope, more: Duration) -> Result<Duration, CoordinationError> {
         let core = self.checked()?;
         let group = &core.tables().group;
-        let record = match self.target(scope)? {
+        let aim = self.target(scope)?;
+        let record = match aim {
             Aim::All => &group.scope,
             Aim::Runner { slot, .. } => &group.runners[slot].own,
         };
@@ -65,6 +66,8 @@ impl ShutdownCoordinator {
         match record.extend(control, more, core.now()) {
             0 => Err(CoordinationError::CapReached),
             granted => {
+                let note = Note::new(Kind::Extended).argument(granted);
+                core.note_now(about(note, aim, 0).epoch(control.epoch()));
                 let granted = Duration::from_micros(granted);
                 trace::extended(scope, granted);
                 Ok(granted)

@@ -14,7 +14,7 @@ use crate::api::waiting::{Look, Wait};
 use crate::error::{CoordinationError, SegmentError};
 use crate::sync::mem::ALL;
 use crate::sync::mutex_poll::Polled;
-use crate::sync::{Mem, Owner, Real};
+use crate::sync::{Env, Mem, Owner, Real};
 
 impl CrossProcessLock {
     /// Takes the lock for this process, as a future. The guard may go to any thread and
@@ -31,6 +31,7 @@ impl CrossProcessLock {
     /// [`SegmentError::Full`] (threads), [`SegmentError::ForkedHandle`], `Corrupt`.
     pub fn acquire(&self) -> Wait<ProcessLockGuard> {
         let mut asking = Asking::new(Arc::clone(self.session()), self.index());
+        asking.counts = true;
         let look: Look<_> = Box::new(move |core, sleep| asking.look(core, sleep).transpose());
         Wait::new(self.session(), look).telling(ProcessLockGuard::tell)
     }
@@ -43,6 +44,11 @@ pub(super) struct Asking {
     /// The waiting thread, in whose name all tasks take locks.
     me: Option<Owner>,
     enlisted: bool,
+    /// Whether its wait is counted as contention. Not that of one who was notified, and
+    /// whose notifier has the lock yet, as a matter of course.
+    counts: bool,
+    /// When it first found the lock taken.
+    waits_since: Option<u64>,
 }
 
 impl Asking {
@@ -52,6 +58,17 @@ impl Asking {
             index,
             me: None,
             enlisted: false,
+            counts: false,
+            waits_since: None,
+        }
+    }
+
+    /// Counts the wait, if there was one, however it ended.
+    fn end_wait(&mut self) {
+        if let Some(since) = self.waits_since.take().filter(|_| self.counts) {
+            let core = self.session.core();
+            let waited = core.now().saturating_sub(since);
+            core.tables().tallies.waited(self.index, waited);
         }
     }
 
@@ -69,6 +86,7 @@ impl Asking {
         match word.poll(me, core.as_ref()) {
             Polled::Taken(acquired) => {
                 self.enlisted = false;
+                self.end_wait();
                 if acquired.previous_owner_died
                     && let Some(dead) = before.filter(|owner| *owner != me)
                     && let Some(thread) = core.tables().threads.get(usize::from(dead.slot))
@@ -87,13 +105,17 @@ impl Asking {
                 }))
             }
             // Another task of this process has it, and pokes the waiting thread when it is done.
-            Polled::Recursive => Ok(None),
+            Polled::Recursive => {
+                self.waits_since.get_or_insert(sleep.now);
+                Ok(None)
+            }
             Polled::Corrupt { word } => Err(SegmentError::Corrupt {
                 what: format!("lock {}: word {word:#x}", self.index),
             }
             .into()),
             Polled::Asleep { on, life } => {
                 self.enlisted = true;
+                self.waits_since.get_or_insert(sleep.now);
                 sleep.on(word.cell(), on);
                 sleep.until(sleep.now.saturating_add(LAST_BOUND));
                 match life {
@@ -111,7 +133,11 @@ const LAST_BOUND: u64 = crate::limits::LOCK_BOUNDS_MICROS[2];
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        if self.enlisted && !self.session.core().is_forked() {
+        if self.session.core().is_forked() {
+            return;
+        }
+        self.end_wait();
+        if self.enlisted {
             self.session.core().tables().locks[self.index].give_up();
             // The waiting thread may be asleep on the word yet, and woken in vain after this.
             self.session.reactor().gave_up(self.index);

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::api::lock_wait::lock_name;
+use crate::api::report::RunnerReport;
 use crate::api::resource::ResourceState;
 use crate::api::status::Status;
 use crate::api::view::View;
@@ -15,6 +16,52 @@ use crate::sync::{Env, Real};
 use crate::table::tallies::Histogram;
 
 const BUCKETS: usize = TALLY_BOUNDS_MICROS.len() + 1;
+
+/// What is counted by the kind of its note.
+const COUNTED: [(&str, &str, Kind); 9] = [
+    (
+        "shutdowns_total",
+        "Shutdowns begun, of the group or of one runner.",
+        Kind::Initiated,
+    ),
+    (
+        "shutdowns_merged_total",
+        "Requests that were merged into a shutdown under way.",
+        Kind::Merged,
+    ),
+    (
+        "shutdowns_cancelled_total",
+        "Shutdowns called off.",
+        Kind::Cancelled,
+    ),
+    (
+        "escalations_total",
+        "Shutdowns made harder.",
+        Kind::Escalated,
+    ),
+    ("extensions_total", "Extensions granted.", Kind::Extended),
+    (
+        "deaths_total",
+        "Runners that were found dead and counted out, all generations; those that nobody has \
+         counted out yet are among ebbtide_runners of state dead.",
+        Kind::Died,
+    ),
+    (
+        "lock_owner_deaths_total",
+        "Locks taken by an owner who was told that one before it had died.",
+        Kind::OwnerDied,
+    ),
+    (
+        "deadlocks_total",
+        "Deadlocks resolved by a thread that gave up.",
+        Kind::Deadlock,
+    ),
+    (
+        "lock_order_violations_total",
+        "Pairs of locks found to be taken in conflicting orders.",
+        Kind::LockOrder,
+    ),
+];
 
 /// The numbers of one moment. As text they are a page of the Prometheus text format 0.0.4,
 /// every sample with the label `segment`.
@@ -51,64 +98,20 @@ impl<E: Env<Real>> View<'_, E> {
     pub(crate) fn metrics(&self) -> Result<Metrics, SegmentError> {
         let tables = self.tables;
         let tallies = &tables.tallies;
-        let count = |kind| tallies.counted(kind);
-        let counts = vec![
-            (
-                "shutdowns_total",
-                "Shutdowns begun, of the group or of one runner.",
-                count(Kind::Initiated),
-            ),
-            (
-                "shutdowns_merged_total",
-                "Requests that were merged into a shutdown under way.",
-                count(Kind::Merged),
-            ),
-            (
-                "shutdowns_cancelled_total",
-                "Shutdowns called off.",
-                count(Kind::Cancelled),
-            ),
-            (
-                "escalations_total",
-                "Shutdowns made harder.",
-                count(Kind::Escalated),
-            ),
-            (
-                "extensions_total",
-                "Extensions granted.",
-                count(Kind::Extended),
-            ),
-            (
-                "phases_forced_total",
-                "Phases that went on without somebody who was late.",
-                tallies.forced(),
-            ),
-            (
-                "deaths_total",
-                "Runners that were found dead.",
-                count(Kind::Died),
-            ),
-            (
-                "lock_owner_deaths_total",
-                "Locks taken by an owner who was told that one before it had died.",
-                count(Kind::OwnerDied),
-            ),
-            (
-                "deadlocks_total",
-                "Deadlocks resolved by a thread that gave up.",
-                count(Kind::Deadlock),
-            ),
-            (
-                "lock_order_violations_total",
-                "Pairs of locks found to be taken in conflicting orders.",
-                count(Kind::LockOrder),
-            ),
-            (
-                "journal_records_total",
-                "Records written to the journal.",
-                tables.journal.head(),
-            ),
-        ];
+        let mut counts: Vec<_> = COUNTED
+            .iter()
+            .map(|(name, help, kind)| (*name, *help, tallies.counted(*kind)))
+            .collect();
+        counts.push((
+            "phases_forced_total",
+            "Phases that went on without somebody who was late.",
+            tallies.forced(),
+        ));
+        counts.push((
+            "journal_records_total",
+            "Records written to the journal.",
+            tables.journal.head(),
+        ));
         let contended = (0..MAX_LOCKS)
             .map(|lock| (lock, tallies.contended(lock)))
             .filter(|(_, count)| *count > 0)
@@ -154,14 +157,8 @@ impl Page<'_, '_> {
         writeln!(self.out, "\"}} {value}")
     }
 
-    fn single(
-        &mut self,
-        name: &str,
-        kind: &str,
-        help: &str,
-        value: impl fmt::Display,
-    ) -> fmt::Result {
-        self.family(name, kind, help)?;
+    fn gauge(&mut self, name: &str, help: &str, value: impl fmt::Display) -> fmt::Result {
+        self.family(name, "gauge", help)?;
         self.sample(name, &[], value)
     }
 
@@ -210,20 +207,12 @@ impl fmt::Display for Metrics {
         page.group(status)?;
         page.runners(status)?;
         page.rest(status)?;
-        page.single(
-            "locks_held",
-            "gauge",
-            "Named locks that are held.",
-            self.held,
-        )?;
-        page.single(
-            "lock_waiters",
-            "gauge",
-            "Threads that wait for a named lock.",
-            self.waiting,
-        )?;
+        page.gauge("locks_held", "Named locks that are held.", self.held)?;
+        let help = "Threads that wait for a named lock.";
+        page.gauge("lock_waiters", help, self.waiting)?;
         for (name, help, value) in &self.counts {
-            page.single(name, "counter", help, value)?;
+            page.family(name, "counter", help)?;
+            page.sample(name, &[], value)?;
         }
         page.family(
             "lock_contentions_total",
@@ -269,9 +258,9 @@ impl Page<'_, '_> {
             self.sample("mode", &[("mode", mode.name())], u8::from(is_it))?;
         }
         let help = "The generation of the group.";
-        self.single("generation", "gauge", help, status.generation)?;
+        self.gauge("generation", help, status.generation)?;
         let help = "Processes attached to the segment.";
-        self.single("processes", "gauge", help, status.attached)?;
+        self.gauge("processes", help, status.attached)?;
         for (name, help, value) in [
             (
                 "shutdown_elapsed_seconds",
@@ -295,7 +284,7 @@ impl Page<'_, '_> {
             }
         }
         let help = "Runners that hold the present phase up.";
-        self.single("laggards", "gauge", help, status.laggards.len())?;
+        self.gauge("laggards", help, status.laggards.len())?;
         let help = "How long the present phase has waited for a runner.";
         self.family("laggard_seconds", "gauge", help)?;
         for laggard in unique(&status.laggards, |laggard| &laggard.id) {
@@ -309,12 +298,13 @@ impl Page<'_, '_> {
     }
 
     fn runners(&mut self, status: &Status) -> fmt::Result {
-        let help = "Runners of the present generation, by whether they live.";
+        let help = "Runners of the present generation: alive, dead (counted out or not), or \
+                    ended in order.";
         self.family("runners", "gauge", help)?;
-        let living = status.runners.iter().filter(|runner| runner.alive).count();
-        let ended = status.runners.len() - living;
-        self.sample("runners", &[("state", "alive")], living)?;
-        self.sample("runners", &[("state", "ended")], ended)?;
+        for (state, is_it) in STATES {
+            let of_it = status.runners.iter().filter(|runner| is_it(runner));
+            self.sample("runners", &[("state", state)], of_it.count())?;
+        }
         let living = || unique(&status.runners, |runner| &runner.id).filter(|runner| runner.alive);
         self.family("in_flight", "gauge", "Items that a runner is working on.")?;
         for runner in living() {
@@ -339,6 +329,16 @@ impl Page<'_, '_> {
         Ok(())
     }
 }
+
+/// A state's label, and who is in it.
+type State = (&'static str, fn(&RunnerReport) -> bool);
+
+/// Every runner is in one of these.
+const STATES: [State; 3] = [
+    ("alive", |runner| runner.alive),
+    ("dead", |runner| runner.dead),
+    ("ended", |runner| !runner.alive && !runner.dead),
+];
 
 /// One of each name: two samples of one name and labels are no page. A name is there twice
 /// when a runner of an older generation still lives, or when somebody wrote strange bytes.

@@ -14,6 +14,7 @@ pub(crate) mod event;
 mod event_async;
 pub(crate) mod event_kind;
 pub(crate) mod generations;
+mod glances;
 pub(crate) mod handlers;
 pub(crate) mod harden;
 pub(crate) mod inflight;

@@ -7,6 +7,7 @@ use crate::api::core::{Tables, deadline};
 use crate::api::journal::Journal;
 use crate::api::metrics::Metrics;
 use crate::api::report::ShutdownReport;
+use crate::api::request::Scope;
 use crate::api::state::StateKey;
 use crate::api::state_keys::seen_keys;
 use crate::api::status::Status;
@@ -155,6 +156,15 @@ impl Observer {
     /// As [`status`](Self::status).
     pub fn timeline(&self) -> Result<Option<Timeline>, SegmentError> {
         self.view().timeline()
+    }
+
+    /// The same of a scope: of [`Scope::All`] as [`timeline`](Self::timeline), of a runner the
+    /// present or last shutdown of it alone, if it was ever shut down alone. Never blocks.
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::Corrupt`].
+    pub fn timeline_of(&self, scope: &Scope) -> Result<Option<Timeline>, CoordinationError> {
+        self.view().timeline_of(scope)
     }
 
     /// Why the shutdown takes so long, in sentences: from the phase to who holds it up, to

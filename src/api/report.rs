@@ -110,6 +110,11 @@ pub struct RunnerReport {
     pub pid: u32,
     /// Whether its process lives now.
     pub alive: bool,
+    /// Its process is dead, whether or not anybody has counted it out yet; false for one
+    /// that left in order.
+    pub dead: bool,
+    /// When it left or was found dead, after the start; zero if that was before.
+    pub ended: Option<Duration>,
     /// `None` while it runs.
     pub outcome: Option<Outcome>,
     /// The first phase it has not done, if a phase waits or went on without it.

@@ -10,11 +10,12 @@ use crate::api::journal::Journal;
 use crate::api::metrics::Metrics;
 use crate::api::observer::Observer;
 use crate::api::options::SegmentOptions;
+use crate::api::request::Scope;
 use crate::api::resource::Reaped;
 use crate::api::session::Session;
 use crate::api::timeline::Timeline;
 use crate::api::view::View;
-use crate::error::SegmentError;
+use crate::error::{CoordinationError, SegmentError};
 use crate::segment::{self, Directory, Opened, SegmentName, Token};
 
 use super::core::Tables;
@@ -176,6 +177,15 @@ impl Segment {
     pub fn timeline(&self) -> Result<Option<Timeline>, SegmentError> {
         self.core().check()?;
         self.view().timeline()
+    }
+
+    /// The same of a scope; see [`Observer::timeline_of`](crate::Observer::timeline_of).
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`], `Corrupt`.
+    pub fn timeline_of(&self, scope: &Scope) -> Result<Option<Timeline>, CoordinationError> {
+        self.core().check()?;
+        self.view().timeline_of(scope)
     }
 
     /// Numbers for monitors, of this moment. Never blocks.

@@ -105,6 +105,8 @@ struct RunnerDocument<'a> {
     id: &'a str,
     pid: u32,
     alive: bool,
+    dead: bool,
+    ended_us: Option<u64>,
     outcome: Option<&'static str>,
     cause: Option<&'a str>,
     blocked_in: Option<Phase>,
@@ -126,6 +128,8 @@ impl<'a> RunnerDocument<'a> {
             id: &runner.id,
             pid: runner.pid,
             alive: runner.alive,
+            dead: runner.dead,
+            ended_us: runner.ended.map(micros),
             outcome: runner.outcome.as_ref().map(Outcome::name),
             cause: match &runner.outcome {
                 Some(Outcome::Failed { cause }) => Some(cause),

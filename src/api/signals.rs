@@ -200,6 +200,7 @@ impl Bound {
                 }
             }
             let _ = group.advance(core);
+            let _ = group.count_out_dead(core);
             return;
         };
         let Some(runner) = group.runners.get(slot) else {

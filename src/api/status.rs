@@ -6,6 +6,7 @@ use crate::api::detector::{HeldLock, WantedLock};
 use crate::api::report::{Activity, Reason, RunnerReport};
 use crate::api::resource::ResourceReport;
 use crate::api::state::StateKey;
+use crate::api::text::{count, time};
 use crate::api::view_events::EventStatus;
 use crate::api::view_rendezvous::{BarrierStatus, SemaphoreStatus};
 use crate::phase::{Mode, Phase};
@@ -35,33 +36,39 @@ pub struct Laggard {
     pub lock_wanted: Option<String>,
 }
 
+/// A sentence without its stop, the same wherever a laggard is told. The runner's own words
+/// are in it as they are.
 impl std::fmt::Display for Laggard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stopped = if self.stopped { "is stopped; " } else { "" };
         write!(
             f,
-            "{} (pid {}) {}has not done {} for {} ms",
+            "{} (pid {}) {stopped}has not acknowledged {} for {}",
             self.id,
             self.pid,
-            if self.stopped { "is stopped, " } else { "" },
             self.phase,
-            self.since.as_millis()
+            time(self.since)
         )?;
         if self.in_flight > 0 {
-            write!(f, ", {} in flight", self.in_flight)?;
+            write!(
+                f,
+                "; has {} in flight",
+                count(self.in_flight as usize, "item")
+            )?;
         }
         if let Some(activity) = &self.activity {
             write!(
                 f,
-                ", in {} for {} ms",
+                "; is at: {}, for {}",
                 activity.text,
-                activity.since.as_millis()
+                time(activity.since)
             )?;
         }
         if let Some(lock) = &self.lock_wanted {
-            write!(f, ", waiting for lock {lock}")?;
+            write!(f, "; waits for lock {lock}")?;
         }
         if !self.locks_held.is_empty() {
-            write!(f, ", holding {}", self.locks_held.join(", "))?;
+            write!(f, "; holds {}", self.locks_held.join(", "))?;
         }
         Ok(())
     }

@@ -40,8 +40,9 @@ pub enum Watchdog {
 /// - `READY=1` at the start;
 /// - `STATUS=` with the phase and, during a shutdown, what is in flight, what this runner
 ///   does, how long is left and who is waited for (at most once a second);
-/// - `EXTEND_TIMEOUT_USEC=` with what is left of the budget and 5 s, when a shutdown begins
-///   and whenever its deadline moves, so that the unit's own timeout does not cut it short;
+/// - `EXTEND_TIMEOUT_USEC=` with what is left of the budget and 5 s, with each `STATUS` of a
+///   shutdown and whenever its deadline moves, so that the unit's own timeout does not cut it
+///   short, also when the manager begins to stop the unit in the middle of it;
 /// - `STOPPING=1` once Closing begins. Not before: a shutdown can be called off until then,
 ///   and a manager that was told so kills the process after its timeout all the same;
 /// - `WATCHDOG=1` every half of `WATCHDOG_USEC`, where that is set for this process; see

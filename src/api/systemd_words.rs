@@ -63,13 +63,15 @@ impl Words {
         if is_stopping && !self.is_stopping {
             say(format_args!("STOPPING=1"));
         }
+        let status = status(seen);
+        // Again and again: it counts for the state that the unit is in when it is said, and
+        // nobody tells us when the manager begins to stop the unit.
         if let Some(deadline) = seen.deadline
-            && self.deadline != seen.deadline
+            && (self.deadline != seen.deadline || status != self.status)
         {
             let left = deadline.saturating_sub(seen.now).saturating_add(MARGIN);
             say(format_args!("EXTEND_TIMEOUT_USEC={left}"));
         }
-        let status = status(seen);
         if status != self.status {
             say(format_args!("STATUS={status}"));
         }
@@ -205,11 +207,21 @@ mod tests {
             ..draining.clone()
         };
         assert!(said(&mut words, &extended, None).starts_with("EXTEND_TIMEOUT_USEC=35000000\n"));
+        // A second later: what is left now, as the unit may be being stopped since.
+        let later = Seen {
+            now: extended.now + 1_000_000,
+            ..extended.clone()
+        };
+        assert!(
+            said(&mut words, &later, None).starts_with("EXTEND_TIMEOUT_USEC=34000000\nSTATUS=")
+        );
+        assert_eq!(said(&mut words, &later, None), "");
         let closing = Seen {
             phase: Phase::Closing,
             ..extended
         };
-        assert!(said(&mut words, &closing, None).starts_with("STOPPING=1\nSTATUS=closing"));
+        let expected = "STOPPING=1\nEXTEND_TIMEOUT_USEC=35000000\nSTATUS=closing";
+        assert!(said(&mut words, &closing, None).starts_with(expected));
         let complete = Seen {
             phase: Phase::Complete,
             ..running(12_000_000)

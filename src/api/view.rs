@@ -17,6 +17,7 @@ use crate::sync::{Env, Pulse, Real};
 use crate::table::Corrupt;
 use crate::table::control::Control;
 use crate::table::member::{Member, State};
+use crate::table::scope::Scope;
 use core::sync::atomic::Ordering;
 
 /// The tables, and how to learn who lives.
@@ -35,27 +36,22 @@ pub(crate) enum Target {
 }
 
 impl<E: Env<Real>> View<'_, E> {
-    fn control(&self, target: Target) -> Control {
+    /// The words of a scope; of a slot that there is.
+    pub(super) fn scope_of(&self, target: Target) -> Option<&Scope<Real>> {
+        let group = &self.tables.group;
         match target {
-            Target::All => self.tables.group.scope.control(),
-            Target::Slot(slot) => match self.tables.group.runners.get(slot) {
-                Some(runner) => runner.own.control(),
-                None => Control::from_raw(0),
-            },
+            Target::All => Some(&group.scope),
+            Target::Slot(slot) => group.runners.get(slot).map(|runner| &runner.own),
         }
     }
 
+    fn control(&self, target: Target) -> Control {
+        let scope = self.scope_of(target);
+        scope.map_or(Control::from_raw(0), Scope::control)
+    }
+
     pub(super) fn entered(&self, target: Target, phase: Phase, epoch: u32) -> Option<u64> {
-        match target {
-            Target::All => self.tables.group.scope.entered(phase, epoch),
-            Target::Slot(slot) => self
-                .tables
-                .group
-                .runners
-                .get(slot)?
-                .own
-                .entered(phase, epoch),
-        }
+        self.scope_of(target)?.entered(phase, epoch)
     }
 
     /// The whole status.
@@ -209,18 +205,36 @@ impl<E: Env<Real>> View<'_, E> {
 
     /// The newest slot of an id: a living runner before an ended one.
     pub(crate) fn find(&self, id: &str) -> Option<(usize, Member)> {
+        self.find_all(id).into_iter().next()
+    }
+
+    /// Every slot of an id, the newest first.
+    pub(super) fn find_all(&self, id: &str) -> Vec<(usize, Member)> {
         let group = &self.tables.group;
         let of_id = (0..group.used()).filter_map(|slot| {
             let member = group.member(slot);
             let shown = matches!(member.state(), Ok(State::Live | State::Left | State::Dead));
             (shown && self.tables.texts.get(slot)?.id.is(id)).then_some((slot, member))
         });
-        of_id.max_by_key(|(slot, member)| {
-            let ended = self.tables.group.runners[*slot]
-                .ended
-                .get(u32::from(member.generation()));
-            (member.is_counted(), group.joined(*slot), ended)
-        })
+        let mut all: Vec<_> = of_id.collect();
+        all.sort_by_key(|(slot, member)| {
+            let newness = (
+                member.is_counted(),
+                group.joined(*slot),
+                self.ended(*slot, *member),
+            );
+            std::cmp::Reverse(newness)
+        });
+        all
+    }
+
+    /// When the holder of a slot left, or was found dead.
+    pub(super) fn ended(&self, slot: usize, member: Member) -> Option<u64> {
+        let is_over = matches!(member.state(), Ok(State::Left | State::Dead));
+        let stamp = &self.tables.group.runners.get(slot)?.ended;
+        stamp
+            .get(u32::from(member.generation()))
+            .filter(|_| is_over)
     }
 
     /// Slots of a generation (of the present one with living ones of older ones); with `since`,
@@ -237,9 +251,7 @@ impl<E: Env<Real>> View<'_, E> {
                     Ok(State::Joining | State::Live) => ours || is_current,
                     Ok(State::Dead) => ours,
                     Ok(State::Left) => {
-                        let ended = group.runners[*slot]
-                            .ended
-                            .get(u32::from(member.generation()));
+                        let ended = self.ended(*slot, member);
                         ours && ended.is_none_or(|ended| since.is_none_or(|since| ended >= since))
                     }
                     _ => false,
@@ -332,6 +344,8 @@ impl<E: Env<Real>> View<'_, E> {
                 pid_of(self.tables, p)
             }),
             alive,
+            dead: member.state() == Ok(State::Dead) || member.is_counted() && !alive,
+            ended: after(self.ended(slot, member)),
             outcome: self.outcome(target, slot, member, control),
             blocked_in: self.blocked_in(target, slot, member, control),
             observed: after(times.observed.get(epoch)),

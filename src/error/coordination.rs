@@ -108,7 +108,7 @@ pub enum CoordinationError {
         pid: u32,
     },
     /// The timeout of this call passed first.
-    #[error("timed out after {} ms in phase {phase}; waiting for {}", waited.as_millis(), laggards.join(", "))]
+    #[error("timed out after {waited:.2?} in {phase}: {}", told(laggards))]
     TimedOut {
         /// How long the call waited.
         waited: Duration,
@@ -147,4 +147,12 @@ pub enum CoordinationError {
     /// The segment itself is at fault.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+}
+
+/// Who was not done, a sentence each.
+fn told(laggards: &[String]) -> String {
+    match laggards {
+        [] => "nobody is waited for".into(),
+        some => some.join(". "),
+    }
 }

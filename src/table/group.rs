@@ -177,6 +177,19 @@ impl<M: Mem, const N: usize> Group<M, N> {
         done
     }
 
+    /// Counts every dead runner out, also those behind the first laggard. No phase needs
+    /// it: so that a death is told near its time, and not when it comes to matter.
+    pub(crate) fn count_out_dead(&self, env: &impl Env<M>) -> Result<(), Corrupt> {
+        for slot in 0..self.used() {
+            let member = self.member(slot);
+            member.state()?;
+            if member.is_counted() {
+                let _ = self.alive(slot, member, env)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at all who matter and performs every advance that is due. The last to
     /// resolve a laggard always comes here, so a phase never waits for a look.
     pub(crate) fn advance<'e>(&self, env: &'e impl Env<M>) -> Result<Look<'e, M>, Corrupt> {

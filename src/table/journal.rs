@@ -251,29 +251,6 @@ mod tests {
         assert_ne!(check(1, &words), check(2, &words));
     }
 
-    /// `cargo test --lib cost_of_a_record -- --ignored --nocapture`
-    #[test]
-    #[ignore = "prints what a record costs; it asserts nothing about that"]
-    fn cost_of_a_record() {
-        const ROUNDS: u64 = 4_000_000;
-        let journal = Journal::<Real>::default();
-        let entry = |at| crate::table::journal_record::Entry {
-            at,
-            pid: 1,
-            generation: 1,
-            note: crate::note::Note::new(crate::note::Kind::Acknowledged)
-                .runner(3, 4)
-                .text("flush-cache"),
-        };
-        let begin = std::time::Instant::now();
-        for at in 0..ROUNDS {
-            journal.write(&core::hint::black_box(entry(at)).pack());
-        }
-        let each = begin.elapsed().as_nanos() as f64 / ROUNDS as f64;
-        println!("a record: {each:.1} ns without the clock");
-        assert_eq!(journal.head(), ROUNDS);
-    }
-
     #[test]
     fn any_head_is_read_in_bounded_time() {
         let journal = ring();

@@ -94,7 +94,7 @@ fn stopped_runner_is_named_with_phase_work_activity_and_locks() {
         for word in [
             "owner",
             "signaling",
-            "2 in flight",
+            "2 items in flight",
             "generating batch 7",
             "device-0",
         ] {

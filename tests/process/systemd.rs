@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use crate::support::{Agent, Child, HANG, Shutdown, both_with, event, reply};
-use ebbtide::{Phase, Runner, Segment, ShutdownCoordinator, SystemdNotifier, Watchdog};
+use crate::support::{Agent, Child, HANG, Place, Shutdown, both_with, event, reply};
+use ebbtide::{Phase, Runner, Scope, Segment, ShutdownCoordinator, SystemdNotifier, Watchdog};
 
 /// What the manager allows between two signs of life.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -39,6 +39,25 @@ fn service(child: &Child) {
 struct Manager(UnixDatagram);
 
 impl Manager {
+    /// Starts a service that speaks to this one.
+    fn start(&self, place: &Place, segment: &Segment, patience: Option<Duration>) -> Agent {
+        let mut command = Agent::command(place, "service");
+        command
+            .env(Segment::VARIABLE, segment.token().to_string())
+            .env(
+                "NOTIFY_SOCKET",
+                self.0.local_addr().unwrap().as_pathname().unwrap(),
+            )
+            .env_remove("WATCHDOG_USEC")
+            .env_remove("WATCHDOG_PID");
+        if let Some(patience) = patience {
+            command.env("WATCHDOG_USEC", patience.as_micros().to_string());
+        }
+        let mut service = Agent::start("service", command);
+        assert_eq!(service.reply("start"), "true");
+        service
+    }
+
     /// The next line that is not what `skip` says, within a time.
     fn next(&self, within: Duration) -> Option<Vec<String>> {
         self.0.set_read_timeout(Some(within)).unwrap();
@@ -68,16 +87,8 @@ impl Manager {
 fn work_that_stands_still_starves_the_watchdog() {
     both_with(here!(), &[("service", service)], |place| {
         let segment = place.create();
-        let address = place.scratch("notify");
-        let manager = Manager(UnixDatagram::bind(&address).unwrap());
-        let mut command = Agent::command(place, "service");
-        command
-            .env(Segment::VARIABLE, segment.token().to_string())
-            .env("NOTIFY_SOCKET", &address)
-            .env("WATCHDOG_USEC", PATIENCE.as_micros().to_string())
-            .env_remove("WATCHDOG_PID");
-        let mut service = Agent::start("service", command);
-        assert_eq!(service.reply("start"), "true");
+        let manager = Manager(UnixDatagram::bind(place.scratch("notify")).unwrap());
+        let mut service = manager.start(place, &segment, Some(PATIENCE));
         let first = manager.next(HANG).unwrap();
         assert_eq!(first, ["READY=1", "STATUS=running", "WATCHDOG=1"]);
         // Idle: fed again and again.
@@ -104,6 +115,35 @@ fn work_that_stands_still_starves_the_watchdog() {
         while let Some(lines) = manager.next(Duration::from_millis(1)) {
             assert!(!lines.iter().any(|line| line == "STOPPING=1"), "{lines:?}");
         }
+    });
+}
+
+#[test]
+fn the_timeout_is_extended_again_with_each_status_of_a_shutdown() {
+    both_with(here!(), &[("service", service)], |place| {
+        let segment = place.create();
+        let manager = Manager(UnixDatagram::bind(place.scratch("notify")).unwrap());
+        let mut service = manager.start(place, &segment, None);
+        assert_eq!(manager.next(HANG).unwrap(), ["READY=1", "STATUS=running"]);
+        assert_eq!(service.ask("begin"), "busy");
+        let coordinator = ShutdownCoordinator::new(&segment);
+        // Begun before the manager stops the unit, if it ever does.
+        coordinator.begin(Duration::from_secs(60));
+        let mut left = Vec::new();
+        while left.len() < 3 {
+            let lines = manager.next(HANG).unwrap();
+            let has = |start: &str| lines.iter().find_map(|line| line.strip_prefix(start));
+            assert!(has("STATUS=").is_some(), "{lines:?}");
+            let micros = has("EXTEND_TIMEOUT_USEC=").unwrap_or_else(|| panic!("{lines:?}"));
+            left.push(micros.parse::<u64>().unwrap());
+        }
+        // To the same end, with less to go each time.
+        assert!(left.is_sorted_by(|one, next| one > next), "{left:?}");
+        assert!(left[0] <= 65_000_000 && left[2] > 5_000_000, "{left:?}");
+        coordinator.cancel_shutdown(&Scope::All).unwrap();
+        manager.until("STATUS=running");
+        assert_eq!(service.ask("end"), "idle");
+        service.quit();
     });
 }
 

@@ -86,7 +86,7 @@ fn a_timeline_agrees_with_the_report_now_and_in_the_next_generation() {
 fn a_forced_phase_a_death_and_hardening_are_in_it() {
     both(here!(), |place| {
         let segment = place.create();
-        let [mut well, late, mut victim] = place.runners(&segment, ["well", "late", "victim"]);
+        let [mut well, mut late, mut victim] = place.runners(&segment, ["well", "late", "victim"]);
         late.stop();
         well.tell("run");
         let coordinator = ShutdownCoordinator::new(&segment);
@@ -118,6 +118,12 @@ fn a_forced_phase_a_death_and_hardening_are_in_it() {
             assert_eq!(step.runner.as_deref(), Some("late"), "{step:?}");
         }
         well.event("run");
+        // What comes after the end is no part of it.
+        late.kill();
+        let later = place.observe().timeline().unwrap().unwrap();
+        let line = runner(&later, "late");
+        assert!(!line.died && !line.alive, "{line:#?}");
+        assert_eq!(line.outcome, Some(Outcome::TimedOut));
     });
 }
 
@@ -189,5 +195,128 @@ fn the_critical_path_goes_to_the_runner_whose_resource_was_waited_for() {
         };
         assert!(waited("runner-2", "closing session"), "{steps:#?}");
         drop((resources, others));
+    });
+}
+
+#[test]
+fn who_died_before_it_began_is_dead_from_its_beginning() {
+    both(here!(), |place| {
+        let segment = place.create();
+        // The first living one holds the phase up; who is behind it matters to nobody yet.
+        let [mut first, mut victim] = place.runners(&segment, ["first", "victim"]);
+        victim.kill();
+        first.stop();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        coordinator.begin(LONG);
+        let timeline = place.observe().timeline().unwrap().unwrap();
+        assert_eq!(timeline.outcome, ShutdownOutcome::Running);
+        let dead = runner(&timeline, "victim");
+        assert!(dead.died && !dead.alive, "{dead:#?}");
+        assert_eq!((dead.last_sign, dead.observed), (None, None));
+        // It was found by the one who began it, before that went on to anything else.
+        let found = dead.ended.expect("counted out");
+        assert!(found <= timeline.total, "{dead:#?}");
+        let status = place.status();
+        let seen = status
+            .runners
+            .iter()
+            .find(|one| one.id == "victim")
+            .unwrap();
+        assert!(seen.dead && !seen.alive && seen.ended.is_some());
+        assert!(metrics(place).contains("ebbtide_deaths_total{segment=\"group\"} 1\n"));
+        first.go_on();
+        first.tell("run");
+        coordinator.complete();
+        first.event("run");
+        first.quit();
+    });
+}
+
+fn metrics(place: &crate::support::Place) -> String {
+    place.observe().metrics().unwrap().to_string()
+}
+
+#[test]
+fn a_death_that_holds_nothing_up_is_found_by_whoever_waits() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let [mut first, mut victim] = place.runners(&segment, ["first", "victim"]);
+        first.stop();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        coordinator.begin(LONG);
+        victim.kill();
+        // Nobody has looked: it is dead all the same, for whoever asks.
+        let observer = place.observe();
+        let timeline = observer.timeline().unwrap().unwrap();
+        let dead = runner(&timeline, "victim");
+        assert!(dead.died && dead.ended.is_none(), "{dead:#?}");
+        assert!(metrics(place).contains("ebbtide_runners{segment=\"group\",state=\"dead\"} 1\n"));
+        assert!(metrics(place).contains("ebbtide_deaths_total{segment=\"group\"} 0\n"));
+        let waiter = std::thread::spawn({
+            let coordinator = coordinator.clone();
+            move || coordinator.complete()
+        });
+        // The phase waits for another yet.
+        crate::support::until_true("it is counted out", || {
+            let timeline = observer.timeline().unwrap().unwrap();
+            runner(&timeline, "victim").ended.is_some()
+        });
+        assert_eq!(place.status().phase, Phase::Signaling);
+        assert!(metrics(place).contains("ebbtide_deaths_total{segment=\"group\"} 1\n"));
+        first.go_on();
+        first.tell("run");
+        waiter.join().unwrap();
+        first.event("run");
+        first.quit();
+    });
+}
+
+#[test]
+fn a_runner_that_is_shut_down_alone_has_a_timeline_of_its_own() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let [mut a, b] = place.runners(&segment, ["a", "b"]);
+        assert_eq!(a.ask("handler draining 0 flush note"), "ok");
+        let observer = place.observe();
+        let scope = Scope::runner("a");
+        assert_eq!(observer.timeline_of(&scope).unwrap(), None);
+        let request = ShutdownRequest::new().timeout(LONG).mode(Mode::Fast);
+        let coordinator = ShutdownCoordinator::new(&segment);
+        coordinator.initiate_shutdown(&scope, &request).unwrap();
+        let on = observer.timeline_of(&scope).unwrap().unwrap();
+        assert_eq!(on.outcome, ShutdownOutcome::Running);
+        a.tell("run");
+        a.event("run");
+        let report = coordinator
+            .wait_for_shutdown_complete(&scope, LONG)
+            .unwrap();
+        let timeline = observer.timeline_of(&scope).unwrap().unwrap();
+        assert_eq!(timeline.runner.as_deref(), Some("a"));
+        assert_eq!(timeline.outcome, ShutdownOutcome::Completed);
+        assert_eq!((timeline.mode, timeline.budget), (Mode::Fast, LONG));
+        assert_eq!(timeline.total, report.total);
+        let [line] = &timeline.runners[..] else {
+            panic!("{timeline:#?}")
+        };
+        assert_eq!(line.acknowledged, report.runners[0].acknowledged);
+        assert_eq!(line.spans.len(), 1);
+        let took: Vec<_> = timeline
+            .phases
+            .iter()
+            .map(|p| p.until.unwrap() - p.from)
+            .collect();
+        let told: Vec<_> = report.phases.iter().map(|phase| phase.duration).collect();
+        assert_eq!(took, told);
+        // Nothing of all that is the group's, or the other's.
+        assert_eq!(observer.timeline().unwrap(), None);
+        assert_eq!(observer.timeline_of(&Scope::runner("b")).unwrap(), None);
+        assert!(observer.timeline_of(&Scope::runner("c")).is_err());
+        // It is started again; that one was never shut down.
+        a.quit();
+        let again = place.runner(&segment, "a");
+        let later = segment.timeline_of(&scope).unwrap().unwrap();
+        assert_eq!((later.total, later.runners.len()), (timeline.total, 1));
+        again.quit();
+        b.quit();
     });
 }

@@ -38,7 +38,7 @@ fn a_frozen_runner_is_named_and_the_chain_goes_on_to_who_holds_its_lock() {
             "It waits for wanter (pid ".to_owned(),
             " of wanter has waited for lock device-0 for ".into(),
             format!("it is held by \"owner\" (pid {pid}, thread "),
-            "The process of owner is stopped".into(),
+            format!("The process of owner (pid {pid}) is stopped"),
             "owner is at: generating batch 7, for ".into(),
             "The journal's last word of it, ".into(),
         ];
@@ -125,5 +125,51 @@ fn a_running_group_and_a_finished_one_are_told_as_such() {
         assert!(text.contains("everybody completed."), "{text}");
         assert!(text.contains(" of "), "{text}");
         runner.quit();
+    });
+}
+
+#[test]
+fn a_group_that_runs_tells_who_is_stopped_dead_or_shut_down_alone() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let [well, frozen, mut victim, alone] =
+            place.runners(&segment, ["well", "frozen", "victim", "alone"]);
+        let observer = place.observe();
+        let text = || observer.why(None).unwrap().to_string();
+        assert_eq!(text().lines().count(), 1, "{}", text());
+        frozen.stop();
+        let pid = victim.pid();
+        victim.kill();
+        let request = ebbtide::ShutdownRequest::new().timeout(LONG);
+        let coordinator = ShutdownCoordinator::new(&segment);
+        let scope = ebbtide::Scope::runner("alone");
+        coordinator.initiate_shutdown(&scope, &request).unwrap();
+        let told = text();
+        for sentence in [
+            "no shutdown is on.".to_owned(),
+            format!(
+                "The process of frozen (pid {}) is stopped (SIGSTOP",
+                frozen.pid()
+            ),
+            format!("But victim (pid {pid}) is dead, and nobody has counted it out yet."),
+            format!("But alone (pid {}) is shut down alone", alone.pid()),
+        ] {
+            assert!(told.contains(&sentence), "{sentence:?} is not in:\n{told}");
+        }
+        assert!(!told.contains("well"), "{told}");
+        coordinator.cancel_shutdown(&scope).unwrap();
+        frozen.go_on();
+        segment.reap().unwrap();
+        let told = text();
+        assert!(
+            told.contains("But victim") && told.contains(" is dead: it was found so "),
+            "{told}"
+        );
+        // Started again under its name, it is well.
+        let again = place.runner(&segment, "victim");
+        assert_eq!(text().lines().count(), 1, "{}", text());
+        for runner in [again, alone, frozen, well] {
+            runner.quit();
+        }
     });
 }

@@ -5,6 +5,6 @@ mod record;
 mod writing;
 
 pub(crate) use reading::{
-    Names, Raw, code_of, event, key_of, mode_of, phase_of, resource_name, state_of,
+    Names, Raw, code_of, event, has_scope, key_of, mode_of, phase_of, resource_name, state_of,
 };
 pub use record::{HandlerEnd, Journal, JournalEvent, JournalRecord};

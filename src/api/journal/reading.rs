@@ -12,6 +12,7 @@ use crate::api::view::View;
 use crate::note::{FORCED, Kind, LATE, Note, OWN};
 use crate::phase::{Mode, Phase, ReasonCode};
 use crate::sync::{Env, Real};
+use crate::table::journal::Found;
 use crate::table::journal_record::Entry;
 use crate::table::resources::{Key, State};
 
@@ -71,15 +72,8 @@ impl<E: Env<Real>> View<'_, E> {
     pub(crate) fn raw_journal(&self, after: u64) -> (Vec<Raw>, Vec<u64>, u64, u64) {
         let found = self.tables.journal.read_after(after);
         let count = found.records.len() as u64;
-        let (mut raw, mut holes) = (Vec::with_capacity(found.records.len()), Vec::new());
-        for (at, words) in found.records.iter().enumerate() {
-            let sequence = found.first.saturating_add(at as u64);
-            match words.as_ref().and_then(Entry::unpack) {
-                Some(entry) => raw.push(Raw { sequence, entry }),
-                None => holes.push(sequence),
-            }
-        }
         let before = found.first.saturating_sub(1);
+        let (raw, holes) = sorted(found);
         (raw, holes, before, before.saturating_add(count))
     }
 
@@ -114,7 +108,33 @@ impl<E: Env<Real>> View<'_, E> {
     }
 }
 
-const fn has_scope(kind: Kind) -> bool {
+/// What can be read, and the sequences of what cannot: each sequence is the one or the other.
+fn sorted(found: Found) -> (Vec<Raw>, Vec<u64>) {
+    let (mut raw, mut holes) = (Vec::with_capacity(found.records.len()), Vec::new());
+    for (at, words) in found.records.iter().enumerate() {
+        let sequence = found.first.saturating_add(at as u64);
+        let entry = words.as_ref().and_then(Entry::unpack);
+        match entry.filter(|entry| makes_sense(&entry.note)) {
+            Some(entry) => raw.push(Raw { sequence, entry }),
+            None => holes.push(sequence),
+        }
+    }
+    (raw, holes)
+}
+
+/// Whether a note says what its kind can say. A check fits whatever words it was made of.
+fn makes_sense(note: &Note) -> bool {
+    match note.kind {
+        Kind::Phase | Kind::Acknowledged | Kind::HandlerStarted | Kind::HandlerEnded => {
+            phase_of(note).is_some()
+        }
+        Kind::Resource => State::from_bits(u64::from(note.detail)).is_some(),
+        _ => true,
+    }
+}
+
+/// Whether a kind is about the shutdown of a scope: of the group, or with `OWN` of a runner.
+pub(crate) const fn has_scope(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Initiated
@@ -227,4 +247,44 @@ pub(crate) fn event(tables: &Tables, note: &Note) -> Option<JournalEvent> {
             generation: note.argument as u32,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(kind: Kind, detail: u8) -> Option<[u64; 7]> {
+        let entry = Entry {
+            at: 1,
+            pid: 1,
+            generation: 1,
+            note: Note::new(kind).detail(detail),
+        };
+        Some(entry.pack())
+    }
+
+    #[test]
+    fn a_sequence_is_a_record_or_a_hole_whatever_its_bits_are() {
+        const NO_PHASE: u8 = 0b111;
+        const NO_STATE: u8 = u8::MAX;
+        let kinds = (1..Kind::COUNT as u8).filter_map(Kind::from_bits);
+        let mut records: Vec<_> = kinds.clone().map(|kind| words(kind, NO_PHASE)).collect();
+        records.extend([words(Kind::Resource, NO_STATE), None]);
+        let count = records.len();
+        let (raw, holes) = sorted(Found { first: 5, records });
+        assert_eq!(raw.len() + holes.len(), count);
+        let bad = [
+            Kind::Phase,
+            Kind::Acknowledged,
+            Kind::HandlerStarted,
+            Kind::HandlerEnded,
+        ];
+        let mut expected: Vec<u64> = (5..)
+            .zip(kinds)
+            .filter(|(_, kind)| bad.contains(kind))
+            .map(|(sequence, _)| sequence)
+            .collect();
+        expected.extend([count as u64 + 3, count as u64 + 4]);
+        assert_eq!(holes, expected);
+    }
 }

@@ -1,28 +1,30 @@
 //! Putting a timeline together: the tables first, the journal where they have forgotten
 //! or never knew.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::api::journal::{Names, Raw, code_of, event, mode_of, phase_of};
+use crate::api::journal::{Names, Raw, code_of, event, has_scope, mode_of, phase_of};
 use crate::api::outcome::whole;
-use crate::api::report::{Outcome, Reason, ShutdownOutcome};
-use crate::api::timeline::{Timeline, TimelineMark, TimelinePhase, TimelineRunner};
+use crate::api::report::{Reason, ShutdownOutcome};
+use crate::api::request::Scope;
+use crate::api::timeline::{Timeline, TimelineMark, TimelinePhase};
 use crate::api::view::{Target, View, corrupt};
-use crate::error::SegmentError;
-use crate::note::{FORCED, Kind, OWN};
+use crate::error::{CoordinationError, SegmentError};
+use crate::note::{FORCED, Kind, Note, OWN};
 use crate::phase::Phase;
 use crate::sync::{Env, Real};
 use crate::table::control::{Ask, Control, EPOCH_MASK};
-use crate::table::member::State;
-
-use super::spans::spans;
+use crate::table::scope::Scope as Record;
 
 /// A runner slot and its generation.
 pub(super) type Key = (u16, u16);
 
 /// Which shutdown it is about.
 pub(super) struct Frame {
+    pub(super) target: Target,
+    /// The runner, if it is the shutdown of one alone.
+    pub(super) alone: Option<Key>,
     pub(super) control: Control,
     pub(super) generation: u32,
     /// Microseconds of the segment's clock.
@@ -41,17 +43,61 @@ impl Frame {
     fn has(&self, at: u64) -> bool {
         at >= self.start && self.end.is_none_or(|end| at <= end)
     }
+
+    /// Whether a note is about the shutdown of the same scope, of whatever epoch.
+    pub(super) fn is_of_scope(&self, note: &Note) -> bool {
+        is_of(self.alone, note)
+    }
+
+    /// Whether it is about this very shutdown.
+    pub(super) fn is_of_it(&self, note: &Note) -> bool {
+        note.epoch == self.control.epoch() && self.is_of_scope(note)
+    }
+}
+
+fn is_of(alone: Option<Key>, note: &Note) -> bool {
+    match alone {
+        None => note.detail & OWN == 0,
+        Some(_) => note.detail & OWN != 0 && note.runner == alone,
+    }
 }
 
 impl<E: Env<Real>> View<'_, E> {
     /// The present or last shutdown of the group; `None` if none is known.
     pub(crate) fn timeline(&self) -> Result<Option<Timeline>, SegmentError> {
+        self.timeline_of_target(Target::All)
+    }
+
+    /// The same of a scope: of a runner the shutdown of it alone.
+    pub(crate) fn timeline_of(&self, scope: &Scope) -> Result<Option<Timeline>, CoordinationError> {
+        let Scope::Runner(id) = scope else {
+            return Ok(self.timeline()?);
+        };
+        let holders = self.find_all(id);
+        if holders.is_empty() {
+            return Err(CoordinationError::NoSuchRunner { id: id.clone() });
+        }
+        // One that was shut down alone may have been started again since.
+        for (slot, _) in holders {
+            if let Some(timeline) = self.timeline_of_target(Target::Slot(slot))? {
+                return Ok(Some(timeline));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn timeline_of_target(
+        &self,
+        target: Target,
+    ) -> Result<Option<Timeline>, SegmentError> {
         let (raw, holes, before, _) = self.raw_journal(0);
-        let Some(frame) = self.frame(&raw)? else {
+        let Some(scope) = self.scope_of(target) else {
+            return Ok(None);
+        };
+        let Some(frame) = self.frame(target, scope, &raw)? else {
             return Ok(None);
         };
         let names = Names::of(&raw);
-        let epoch = frame.control.epoch();
         // Marks after the end are of no interest, but for what is about the shutdown itself.
         let within: Vec<Raw> = raw
             .iter()
@@ -67,20 +113,17 @@ impl<E: Env<Real>> View<'_, E> {
         };
         let mode = within.iter().map(|raw| &raw.entry.note);
         let mode = mode
-            .filter(|note| note.epoch == epoch && note.detail & OWN == 0)
+            .filter(|note| frame.is_of_it(note))
             .filter(|note| matches!(note.kind, Kind::Initiated | Kind::Merged | Kind::Escalated))
             .map(mode_of)
             .fold(frame.control.mode(), Ord::max);
         let oldest = raw.first().map_or(u64::MAX, |raw| raw.entry.at);
         let lost = if oldest > frame.start { before } else { 0 };
-        let deadlines = self
-            .tables
-            .group
-            .scope
-            .deadlines_from(frame.control, frame.start);
+        let deadlines = scope.deadlines_from(frame.control, frame.start);
         let end = frame.end.unwrap_or(frame.now);
         let mut timeline = Timeline {
             segment: self.name.into(),
+            runner: frame.alone.map(|key| names.id(self.tables, key)),
             generation: frame.generation,
             outcome,
             mode,
@@ -88,11 +131,11 @@ impl<E: Env<Real>> View<'_, E> {
             started: Duration::from_micros(frame.start),
             budget: frame.offset(deadlines.overall),
             total: frame.offset(end),
-            phases: self.phases_of(&frame, &within),
+            phases: phases_of(scope, &frame, &within),
             runners,
             marks: self.marks(&frame, &within, &names),
             critical_path: Vec::new(),
-            lost: lost + holes.len() as u64,
+            lost: lost + holes_within(&frame, &raw, &holes),
         };
         timeline.critical_path = super::critical::path(&timeline, &self.dependents());
         Ok(Some(timeline))
@@ -100,27 +143,42 @@ impl<E: Env<Real>> View<'_, E> {
 
     /// The shutdown that is on or over; else the one that was called off, or that the
     /// present generation followed.
-    fn frame(&self, raw: &[Raw]) -> Result<Option<Frame>, SegmentError> {
-        let scope = &self.tables.group.scope;
+    fn frame(
+        &self,
+        target: Target,
+        scope: &Record<Real>,
+        raw: &[Raw],
+    ) -> Result<Option<Frame>, SegmentError> {
         let control = scope.control();
         let phase = control.phase().map_err(corrupt)?;
         let now = self.env.now();
+        let group = &self.tables.group;
+        let (alone, generation, gone) = match target {
+            Target::All => (None, group.generation.current(), None),
+            Target::Slot(slot) => {
+                let member = group.member(slot);
+                let key = (slot as u16, member.generation());
+                // Nobody has to go on with the shutdown of one who is gone.
+                let gone = self.ended(slot, member);
+                (Some(key), group.joined(slot), gone)
+            }
+        };
         if phase != Phase::Running {
             let epoch = control.epoch();
+            let complete = scope.entered(Phase::Complete, epoch);
             return Ok(Some(Frame {
+                target,
+                alone,
                 control,
-                generation: self.tables.group.generation.current(),
+                generation,
                 start: scope.entered(Phase::Signaling, epoch).unwrap_or(now),
-                end: scope
-                    .entered(Phase::Complete, epoch)
-                    .filter(|_| phase == Phase::Complete),
+                end: complete.filter(|_| phase == Phase::Complete).or(gone),
                 was_cancelled: false,
                 now,
             }));
         }
-        let of_group = |raw: &&Raw| raw.entry.note.detail & OWN == 0;
         let last = |kind| move |raw: &&Raw| raw.entry.note.kind == kind;
-        let all = || raw.iter().rev().filter(of_group);
+        let all = || raw.iter().rev().filter(|raw| is_of(alone, &raw.entry.note));
         let Some(begun) = all().find(last(Kind::Initiated)) else {
             return Ok(None);
         };
@@ -140,6 +198,8 @@ impl<E: Env<Real>> View<'_, E> {
         let end = cancelled.or(complete).map(|raw| raw.entry.at);
         let stamped = scope.entered(Phase::Signaling, note.epoch);
         Ok(Some(Frame {
+            target,
+            alone,
             control: running.initiated(ask).in_phase(Phase::Complete),
             generation: begun.entry.generation,
             start: stamped.unwrap_or(begun.entry.at),
@@ -151,136 +211,16 @@ impl<E: Env<Real>> View<'_, E> {
     }
 
     fn reason_of(&self, frame: &Frame, raw: &[Raw]) -> Reason {
-        let mut reason = self.reason(Target::All, frame.control);
+        let mut reason = self.reason(frame.target, frame.control);
         let begun = raw.iter().rev().find(|raw| {
             let note = &raw.entry.note;
-            let is_it = note.kind == Kind::Initiated && note.epoch == frame.control.epoch();
-            is_it && note.detail & OWN == 0
+            note.kind == Kind::Initiated && frame.is_of_it(note)
         });
         if let Some(begun) = begun.filter(|_| reason.pid == 0) {
             reason.text = begun.entry.note.text.read();
             reason.pid = begun.entry.pid;
         }
         reason
-    }
-
-    fn phases_of(&self, frame: &Frame, within: &[Raw]) -> Vec<TimelinePhase> {
-        let scope = &self.tables.group.scope;
-        let epoch = frame.control.epoch();
-        let noted = |phase: Phase| {
-            within.iter().find(|raw| {
-                let note = &raw.entry.note;
-                let is_it = note.kind == Kind::Phase && phase_of(note) == Some(phase);
-                is_it && note.epoch == epoch && note.detail & OWN == 0
-            })
-        };
-        let reached = frame.control.phase().unwrap_or(Phase::Complete);
-        let entered = |phase: Phase| {
-            let at = match phase {
-                Phase::Signaling => Some(frame.start),
-                _ => scope
-                    .entered(phase, epoch)
-                    .or_else(|| Some(noted(phase)?.entry.at)),
-            };
-            at.filter(|at| phase <= reached && frame.has(*at))
-        };
-        let mut phases = Vec::new();
-        for phase in Phase::ACKNOWLEDGED {
-            let Some(from) = entered(phase) else { break };
-            let control = frame.control.in_phase(phase);
-            let deadline = scope.deadlines_from(control, frame.start).phase;
-            let next = noted(phase.next());
-            phases.push(TimelinePhase {
-                phase,
-                from: frame.offset(from),
-                until: entered(phase.next())
-                    .or(frame.end)
-                    .map(|at| frame.offset(at)),
-                deadline: frame.offset(deadline),
-                forced: next.is_some_and(|raw| raw.entry.note.detail & FORCED != 0),
-            });
-        }
-        phases
-    }
-
-    /// One line for each runner that was in it.
-    fn lines(&self, frame: &Frame, within: &[Raw], names: &Names) -> Vec<TimelineRunner> {
-        let mut lines: BTreeMap<Key, TimelineRunner> = BTreeMap::new();
-        let group = &self.tables.group;
-        for slot in self.slots(frame.generation, Some(frame.start)) {
-            let member = group.member(slot);
-            let key = (slot as u16, member.generation());
-            let report = self.runner(Target::All, slot, frame.control);
-            let stamp = group.runners[slot].ended.get(u32::from(key.1));
-            let is_over = matches!(member.state(), Ok(State::Left | State::Dead));
-            lines.insert(
-                key,
-                TimelineRunner {
-                    id: report.id,
-                    pid: report.pid,
-                    outcome: report.outcome,
-                    observed: report.observed,
-                    acknowledged: report.acknowledged,
-                    ended: stamp.filter(|_| is_over).map(|at| frame.offset(at)),
-                    alive: report.alive,
-                    died: member.state() == Ok(State::Dead),
-                    blocked_in: report.blocked_in,
-                    spans: Vec::new(),
-                },
-            );
-        }
-        for Raw { entry, .. } in within {
-            let note = &entry.note;
-            let is_told = match note.kind {
-                Kind::Left | Kind::Died => true,
-                Kind::Acknowledged => note.detail & OWN == 0 && note.epoch == frame.control.epoch(),
-                _ => false,
-            };
-            let Some(key) = note.runner.filter(|_| is_told) else {
-                continue;
-            };
-            let line = lines.entry(key).or_insert_with(|| TimelineRunner {
-                id: names.id(self.tables, key),
-                pid: names.pid(key),
-                outcome: None,
-                observed: None,
-                acknowledged: [None; 3],
-                ended: None,
-                alive: false,
-                died: false,
-                blocked_in: None,
-                spans: Vec::new(),
-            });
-            let at = frame.offset(entry.at);
-            match note.kind {
-                Kind::Acknowledged => {
-                    let index = phase_of(note).and_then(Phase::index);
-                    if let Some(acknowledged) = index.map(|index| &mut line.acknowledged[index]) {
-                        acknowledged.get_or_insert(at);
-                    }
-                }
-                Kind::Died => {
-                    line.died = true;
-                    line.ended.get_or_insert(at);
-                    let was_done = line.acknowledged[2].is_some();
-                    line.outcome.get_or_insert(match was_done {
-                        true => Outcome::Completed,
-                        false => Outcome::Died,
-                    });
-                }
-                _ => {
-                    line.ended.get_or_insert(at);
-                    if line.acknowledged[2].is_some() {
-                        line.outcome.get_or_insert(Outcome::Completed);
-                    }
-                }
-            }
-        }
-        let mut spans: HashMap<Key, _> = spans(self.tables, frame, within);
-        for (key, line) in &mut lines {
-            line.spans = spans.remove(key).unwrap_or_default();
-        }
-        lines.into_values().collect()
     }
 
     fn marks(&self, frame: &Frame, within: &[Raw], names: &Names) -> Vec<TimelineMark> {
@@ -297,7 +237,14 @@ impl<E: Env<Real>> View<'_, E> {
                     | Kind::LockOrder
             )
         };
-        let marked = within.iter().filter(|raw| is_mark(raw.entry.note.kind));
+        let marked = within.iter().filter(|raw| {
+            let note = &raw.entry.note;
+            let is_ours = match has_scope(note.kind) {
+                true => frame.is_of_it(note),
+                false => frame.alone.is_none_or(|key| note.runner == Some(key)),
+            };
+            is_mark(note.kind) && is_ours
+        });
         let mut marks: Vec<_> = marked
             .filter_map(|raw| {
                 let note = &raw.entry.note;
@@ -325,5 +272,115 @@ impl<E: Env<Real>> View<'_, E> {
             }
         }
         dependents
+    }
+}
+
+fn phases_of(scope: &Record<Real>, frame: &Frame, within: &[Raw]) -> Vec<TimelinePhase> {
+    let epoch = frame.control.epoch();
+    let noted = |phase: Phase| {
+        within.iter().find(|raw| {
+            let note = &raw.entry.note;
+            let is_it = note.kind == Kind::Phase && phase_of(note) == Some(phase);
+            is_it && frame.is_of_it(note)
+        })
+    };
+    let reached = frame.control.phase().unwrap_or(Phase::Complete);
+    let entered = |phase: Phase| {
+        let at = match phase {
+            Phase::Signaling => Some(frame.start),
+            _ => scope
+                .entered(phase, epoch)
+                .or_else(|| Some(noted(phase)?.entry.at)),
+        };
+        at.filter(|at| phase <= reached && frame.has(*at))
+    };
+    let mut phases = Vec::new();
+    for phase in Phase::ACKNOWLEDGED {
+        let Some(from) = entered(phase) else { break };
+        let control = frame.control.in_phase(phase);
+        let deadline = scope.deadlines_from(control, frame.start).phase;
+        let next = noted(phase.next());
+        phases.push(TimelinePhase {
+            phase,
+            from: frame.offset(from),
+            until: entered(phase.next())
+                .or(frame.end)
+                .map(|at| frame.offset(at)),
+            deadline: frame.offset(deadline),
+            forced: next.is_some_and(|raw| raw.entry.note.detail & FORCED != 0),
+        });
+    }
+    phases
+}
+
+/// The holes between what came before a shutdown and what came after it: their records
+/// may have been of it.
+fn holes_within(frame: &Frame, raw: &[Raw], holes: &[u64]) -> u64 {
+    // The first of it and the last of it: a few records may be out of the order of their times.
+    let first = raw.iter().position(|raw| raw.entry.at >= frame.start);
+    let last = raw
+        .iter()
+        .rposition(|raw| frame.end.is_none_or(|end| raw.entry.at <= end));
+    let before = match first {
+        Some(first) => raw[..first].last(),
+        None => raw.last(),
+    };
+    let after = match last {
+        Some(last) => raw.get(last + 1),
+        None => raw.first(),
+    };
+    let before = before.map_or(0, |raw| raw.sequence);
+    let after = after.map_or(u64::MAX, |raw| raw.sequence);
+    let within = holes
+        .iter()
+        .filter(|hole| before < **hole && **hole < after);
+    within.count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::journal_record::Entry;
+
+    fn raw(sequence: u64, at: u64) -> Raw {
+        let entry = Entry {
+            at,
+            pid: 1,
+            generation: 1,
+            note: Note::new(Kind::Joined),
+        };
+        Raw { sequence, entry }
+    }
+
+    #[test]
+    fn only_holes_of_its_time_are_lost_of_a_shutdown() {
+        let frame = |end| Frame {
+            target: Target::All,
+            alone: None,
+            control: Control::from_raw(0),
+            generation: 1,
+            start: 100,
+            end,
+            was_cancelled: false,
+            now: 900,
+        };
+        let all = [raw(2, 50), raw(5, 101), raw(8, 200), raw(11, 300)];
+        let holes = [1, 3, 4, 6, 7, 9, 10, 12];
+        let lost = |end, all: &[Raw]| holes_within(&frame(end), all, &holes);
+        // 3, 4, 6, 7, 9 and 10 stand between what was before it and what was after it.
+        assert_eq!(lost(Some(200), &all), 6);
+        assert_eq!(lost(None, &all), 7);
+        // A record of before that came late hides nothing.
+        assert_eq!(
+            lost(
+                Some(200),
+                &[raw(2, 50), raw(5, 101), raw(8, 99), raw(11, 300)]
+            ),
+            6
+        );
+        // All were before it, or after it: what follows them, or is before them.
+        assert_eq!(lost(None, &[raw(8, 50)]), 3);
+        assert_eq!(lost(Some(200), &[raw(5, 300)]), 3);
+        assert_eq!(lost(None, &[]), 8);
     }
 }

@@ -3,6 +3,7 @@
 
 mod build;
 mod critical;
+mod lines;
 mod spans;
 
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use crate::api::report::{Outcome, Reason, ShutdownOutcome};
 use crate::phase::{Mode, Phase};
 
-/// The present or last shutdown of a group. All times are counted from its start.
+/// The present or last shutdown of a group, or of one runner alone. All times are counted from its start.
 ///
 /// Put together from the tables, which are exact, and from the journal, which may have
 /// forgotten (see [`lost`](Self::lost)). Works on a segment of which everybody is dead.
@@ -19,6 +20,8 @@ use crate::phase::{Mode, Phase};
 pub struct Timeline {
     /// Name of the segment.
     pub segment: String,
+    /// The runner that is or was shut down alone; `None` if it is about the group.
+    pub runner: Option<String>,
     /// The generation that is or was shut down.
     pub generation: u32,
     /// How it ended; `Running` while it is on.
@@ -77,11 +80,15 @@ pub struct TimelineRunner {
     pub observed: Option<Duration>,
     /// When it acknowledged Signaling, Draining and Closing.
     pub acknowledged: [Option<Duration>; 3],
-    /// When it left or was counted out.
+    /// When it left, or was found dead and counted out; zero if that was before.
     pub ended: Option<Duration>,
+    /// The last that is known of it before its end: when it saw the shutdown, acknowledged,
+    /// or began or ended a handler or a resource. One that [`died`](Self::died) did so after
+    /// this, and before it was found.
+    pub last_sign: Option<Duration>,
     /// Its process lives now.
     pub alive: bool,
-    /// It was counted out as dead.
+    /// It died before the end, whether or not anybody has counted it out yet.
     pub died: bool,
     /// The first phase it has not done, if one waits or went on without it.
     pub blocked_in: Option<Phase>,

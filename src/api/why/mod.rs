@@ -2,6 +2,7 @@
 //! what that one is doing or waiting for, and on to whoever has that.
 
 mod chain;
+mod unwell;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -213,8 +214,10 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
 
     fn blockers(&mut self, phase: Phase, slots: &[usize]) {
         if slots.is_empty() {
-            if !matches!(phase, Phase::Running | Phase::Complete) {
-                self.say("It waits for nobody: whoever looks next goes on.".into());
+            match phase {
+                Phase::Running => self.unwell(),
+                Phase::Complete => {}
+                _ => self.say("It waits for nobody: whoever looks next goes on.".into()),
             }
             return;
         }

@@ -10,6 +10,10 @@ use ebbtide::{
 /// What an exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
+#[cfg_attr(
+    not(feature = "tui"),
+    expect(dead_code, reason = "those of the live view")
+)]
 pub enum Code {
     /// All completed, or there was nothing to do.
     Done = 0,
@@ -31,9 +35,25 @@ pub enum Code {
     NotExecutable = 126,
     /// `exec`: the program was not found (the shells' code for it).
     NotFound = 127,
+    /// `status --watch`: the terminal went away, or SIGHUP (the shells' code for it).
+    HungUp = 129,
+    /// `status --watch`: ended by SIGINT from outside (likewise).
+    Interrupted = 130,
+    /// `status --watch`: ended by SIGTERM (likewise).
+    Terminated = 143,
 }
 
 impl Code {
+    /// The code of a program that a signal ended in order.
+    #[cfg(feature = "tui")]
+    pub const fn of_signal(signal: i32) -> Self {
+        match signal {
+            signal_hook::consts::SIGHUP => Self::HungUp,
+            signal_hook::consts::SIGINT => Self::Interrupted,
+            _ => Self::Terminated,
+        }
+    }
+
     /// The word for it in JSON errors.
     pub const fn kind(self) -> &'static str {
         match self {
@@ -47,6 +67,9 @@ impl Code {
             Self::TooLate => "too-late",
             Self::NotExecutable => "not-executable",
             Self::NotFound => "not-found",
+            Self::HungUp => "hung-up",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
         }
     }
 }

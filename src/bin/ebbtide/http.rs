@@ -1,14 +1,18 @@
 //! As much of HTTP as a scraper needs: one answer for each connection.
 //!
 //! Whatever clients do, this much is used at most: `MOST` connections at once, each with a
-//! thread of its own, `LONGEST` for each, `HEAD` bytes of request. A further connection is
-//! closed at once.
+//! thread of its own, `LONGEST` for each, `HEAD` bytes of request. When a further one comes,
+//! the one that has been silent for longest is closed for it (`doors.rs`): idle connections
+//! keep nobody out.
+//!
+//! A page that is served to this host only answers no request that names another host: a
+//! web page of elsewhere, whose name was made to lead here, cannot read it through a browser.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::doors::{Doors, Guest};
 use crate::exit::Failure;
 use crate::output;
 
@@ -39,7 +43,7 @@ pub fn serve(
         .local_addr()
         .map_err(|error| failed("listen at", &error))?;
     output::emit_line(&format!("http://{bound}/metrics"))?;
-    let open = AtomicUsize::new(0);
+    let doors = Doors::new(MOST);
     std::thread::scope(|scope| {
         for stream in listener.incoming() {
             let Ok(stream) = stream else {
@@ -47,19 +51,16 @@ pub fn serve(
                 continue;
             };
             let deadline = Instant::now() + LONGEST;
-            if open.fetch_add(1, Ordering::AcqRel) >= MOST {
-                open.fetch_sub(1, Ordering::AcqRel);
-                drop(stream);
+            let Some(guest) = doors.enter(&stream) else {
+                // All the others are being answered.
                 continue;
-            }
-            let leaving = Leaving(&open);
+            };
             let spawned =
                 std::thread::Builder::new()
                     .stack_size(STACK)
                     .spawn_scoped(scope, move || {
-                        let _leaving = leaving;
                         // A client that went away is its own concern.
-                        let _ = answer(stream, deadline, page);
+                        let _ = answer(stream, &guest, deadline, bound.ip(), page);
                     });
             if spawned.is_err() {
                 std::thread::sleep(PAUSE);
@@ -69,24 +70,18 @@ pub fn serve(
     Ok(())
 }
 
-/// Counts a connection out, however its thread ends (or if it never began).
-struct Leaving<'a>(&'a AtomicUsize);
-
-impl Drop for Leaving<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 fn answer(
     mut stream: TcpStream,
+    guest: &Guest<'_>,
     deadline: Instant,
+    here: IpAddr,
     page: &impl Fn() -> Result<String, String>,
 ) -> std::io::Result<()> {
     let Some(head) = read_head(&mut stream, deadline)? else {
         return write_all(&mut stream, deadline, &response(400, "", "bad request\n"));
     };
-    let response = match route(&head) {
+    guest.has_asked();
+    let response = match route(&head, here) {
         Route::Page { body } => match page() {
             Ok(text) if body => response(200, METRICS, &text),
             Ok(text) => headers(200, METRICS, text.len()),
@@ -94,6 +89,7 @@ fn answer(
         },
         Route::Missing => response(404, "", "the metrics are at /metrics\n"),
         Route::Method => response(405, "", "only GET and HEAD\n"),
+        Route::Elsewhere => response(421, "", ELSEWHERE),
         Route::Bad => response(400, "", "bad request\n"),
     };
     write_all(&mut stream, deadline, &response)?;
@@ -142,14 +138,43 @@ fn left(deadline: Instant) -> std::io::Result<Duration> {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Route {
-    Page { body: bool },
+    Page {
+        body: bool,
+    },
     Missing,
     Method,
+    /// It names another host.
+    Elsewhere,
     Bad,
 }
 
-fn route(head: &str) -> Route {
-    let line = head.lines().next().unwrap_or_default();
+const ELSEWHERE: &str = "these metrics are served to this host only: ask localhost, 127.0.0.1, \
+                         [::1] or the address listened at\n";
+
+/// Whether a host, with or without a port, is a name of this one that nobody else can give
+/// to another. Names of the network are, where the page is for everybody anyway.
+fn is_here(host: &str, here: IpAddr) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((name, _)) => name,
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    let is_own = |address: IpAddr| address.is_loopback() || address == here;
+    !here.is_loopback() || name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_own)
+}
+
+fn route(head: &str, here: IpAddr) -> Route {
+    let mut lines = head.lines();
+    let line = lines.next().unwrap_or_default();
+    let headers = lines.filter_map(|line| line.split_once(':'));
+    let mut hosts = headers.filter(|(name, _)| name.eq_ignore_ascii_case("host"));
+    // Browsers always say it; what does not is no browser.
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Route::Bad;
+    }
+    if host.is_some_and(|(_, host)| !is_here(host.trim(), here)) {
+        return Route::Elsewhere;
+    }
     let mut words = line.split(' ');
     let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next())
     else {
@@ -172,6 +197,7 @@ fn headers(code: u16, kind: &str, length: usize) -> Vec<u8> {
         200 => "OK",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        421 => "Misdirected Request",
         503 => "Service Unavailable",
         _ => "Bad Request",
     };
@@ -202,9 +228,12 @@ fn response(code: u16, kind: &str, body: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     #[test]
     fn only_what_a_scraper_asks_is_answered() {
         let page = Route::Page { body: true };
+        let route = |head: &str| route(head, HERE);
         assert_eq!(route("GET /metrics HTTP/1.1\r\n"), page);
         assert_eq!(route("GET /metrics?name[]=x HTTP/1.0\r\n"), page);
         assert_eq!(route("HEAD / HTTP/1.1\r\n"), Route::Page { body: false });
@@ -216,8 +245,41 @@ mod tests {
             "GET /metrics",
             "GET  /metrics HTTP/1.1",
             "GET / SPDY",
+            "GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n",
         ] {
             assert_eq!(route(bad), Route::Bad, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_names_of_this_host_are_answered_unless_everybody_is() {
+        let route = |host: &str, here: &str| {
+            let head = format!("GET /metrics HTTP/1.1\r\nX: y\r\nhOST: {host}\r\n\r\n");
+            super::route(&head, here.parse().unwrap())
+        };
+        let page = Route::Page { body: true };
+        for own in [
+            "localhost",
+            "LocalHost:9100",
+            "127.0.0.1",
+            "127.0.0.1:9100",
+            "[::1]:9100",
+            "127.8.9.1:1",
+        ] {
+            assert_eq!(route(own, "127.0.0.1"), page, "{own}");
+        }
+        for other in [
+            "",
+            "x",
+            "evil.example:9100",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "192.0.2.1",
+            "[2001:db8::1]:9100",
+            "[::1",
+        ] {
+            assert_eq!(route(other, "127.0.0.1"), Route::Elsewhere, "{other}");
+            assert_eq!(route(other, "192.0.2.7"), page, "{other}: exposed");
         }
     }
 }

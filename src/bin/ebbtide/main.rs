@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod demo;
+mod doors;
 mod duration;
 mod event_args;
 mod exit;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::args::Json;
+use crate::args::{Json, Scoped};
 
 #[derive(Debug, Args)]
 pub struct Why {
@@ -19,8 +19,8 @@ pub struct Why {
 
 #[derive(Debug, Args)]
 pub struct Timeline {
-    /// Name of the segment
-    pub segment: String,
+    #[command(flatten)]
+    pub scoped: Scoped,
     /// As what
     #[arg(long, default_value = "text")]
     pub format: Format,

@@ -2,6 +2,7 @@
 
 mod check;
 mod contract;
+mod dead;
 mod demo;
 mod event;
 mod exec;

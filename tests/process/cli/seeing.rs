@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use super::dead::is_trace_events;
 use super::support::{Place, both, runner};
 use ebbtide::{
     Mode, Phase, ReasonCode, ResourceManager, ResourceOptions, ResourceType, Runner, Scope,
@@ -108,6 +109,7 @@ fn pictures_documents_and_traces_of_1_4_and_64_runners_are_whole() {
             .run(&["timeline", "job", "--format", "trace"])
             .code(0)
             .json();
+        is_trace_events(&trace);
         tracks_do_not_overlap(&trace);
         let text = place.run(&["timeline", "job"]).code(0).out;
         assert!(!text.contains('\x1b'), "{text}");
@@ -362,7 +364,7 @@ fn who_was_late_stopped_or_killed_is_named_by_status_and_why() {
         assert_eq!(seen["laggards"][1]["stopped"], true);
         let text = place.run(&["status", "job"]).code(0).out;
         assert!(
-            text.contains(") is stopped; has not done signaling for "),
+            text.contains(") is stopped; has not acknowledged signaling for "),
             "{text}"
         );
         assert!(

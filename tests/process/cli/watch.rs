@@ -147,7 +147,8 @@ fn one_runner_is_shut_down_and_a_frozen_one_is_named() {
         .run(&["shutdown", "job", "--no-wait", "--timeout", "10m"])
         .code(0);
     tmux.until("who blocks", |page| {
-        page.contains("two (pid ") && in_one_line(page).contains("has not done signaling for")
+        page.contains("two (pid ")
+            && in_one_line(page).contains("has not acknowledged signaling for")
     });
     two.signal(Signal::SIGKILL);
     tmux.until("its death", |page| page.contains("two dead"));
@@ -205,7 +206,7 @@ fn signals_suspension_and_removal_leave_the_terminal_clean() {
     place.segment("job");
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         kill(open(&tmux), signal).unwrap();
-        is_clean(&tmux, 0);
+        is_clean(&tmux, 128 + signal as i32);
     }
     open(&tmux);
     tmux.keys(&["C-c"]);
@@ -230,8 +231,8 @@ fn signals_suspension_and_removal_leave_the_terminal_clean() {
     tmux.until("the shell", |page| {
         page.contains("ready>") && !page.starts_with("job: ")
     });
-    tmux.line("clear; kill %%; wait; echo code=0");
-    is_clean(&tmux, 0);
+    tmux.line("clear; kill %%; fg; echo code=$?");
+    is_clean(&tmux, 143);
     open(&tmux);
     place.run(&["rm", "job", "--force"]).code(0);
     let page = is_clean(&tmux, 3);

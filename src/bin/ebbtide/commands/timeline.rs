@@ -10,8 +10,16 @@ use crate::render::timeline::{json, svg, text, trace};
 use crate::seeing_args::{Format, Timeline};
 
 pub fn run(options: &SegmentOptions, args: &Timeline) -> Result<Code, Failure> {
-    let Some(timeline) = options.observe(&args.segment)?.timeline()? else {
-        let message = format!("{}: no shutdown is known yet", args.segment);
+    let segment = &args.scoped.segment;
+    let observer = options.observe(segment)?;
+    let Some(timeline) = observer.timeline_of(&args.scoped.scope())? else {
+        let message = match &args.scoped.runner {
+            None => format!("{segment}: no shutdown is known yet"),
+            Some(runner) => format!(
+                "{segment}: no shutdown of {runner:?} alone is known; without --runner it is \
+                 about that of all"
+            ),
+        };
         return Err(Failure::new(Code::TooLate, message));
     };
     let pretty = |value: &serde_json::Value| {

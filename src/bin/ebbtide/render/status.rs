@@ -12,7 +12,7 @@ use super::{count, events, locks, rendezvous, time};
 use crate::output::plain;
 
 /// A phase is forced by whoever sees its deadline pass; later than this, nobody has.
-const OVERDUE: Duration = Duration::from_millis(100);
+pub const OVERDUE: Duration = Duration::from_millis(100);
 
 /// The page of `ebbtide status`.
 pub fn page(status: &Status) -> String {
@@ -98,33 +98,9 @@ fn blockers(laggards: &[Laggard]) -> String {
     }
     let mut text = format!("{}\n", verdict("Blocked by", false));
     for laggard in laggards {
-        let _ = writeln!(text, "  {}", blocker(laggard));
+        let _ = writeln!(text, "  {}", plain(&laggard.to_string()));
     }
     text
-}
-
-pub fn blocker(laggard: &Laggard) -> String {
-    let mut line = format!(
-        "{} (pid {}) {}has not done {} for {}",
-        plain(&laggard.id),
-        laggard.pid,
-        if laggard.stopped { "is stopped; " } else { "" },
-        laggard.phase,
-        time(laggard.since)
-    );
-    if laggard.in_flight > 0 {
-        let _ = write!(line, "; {} in flight", laggard.in_flight);
-    }
-    if let Some(activity) = &laggard.activity {
-        let _ = write!(line, "; {}", doing(&activity.text, activity.since));
-    }
-    if let Some(lock) = &laggard.lock_wanted {
-        let _ = write!(line, "; waits for lock {}", plain(lock));
-    }
-    if !laggard.locks_held.is_empty() {
-        let _ = write!(line, "; holds {}", plain(&laggard.locks_held.join(", ")));
-    }
-    line
 }
 
 pub fn doing(text: &str, since: Duration) -> String {

@@ -55,7 +55,10 @@ pub fn legend(scene: &Scene, look: Look) -> Line<'static> {
             None => format!("{phase} -"),
         };
         if phase == scene.phase {
-            text.push_str(&format!(", {} left", time(scene.phase_remaining)));
+            text.push_str(&match scene.overdue {
+                Some(overdue) => format!(", overdue by {}", time(overdue)),
+                None => format!(", {} left", time(scene.phase_remaining)),
+            });
         }
         let style = match took {
             Some(_) => look.phase(phase),
@@ -85,6 +88,14 @@ pub fn runner(scene: &Scene, runner: &Runner, look: Look, width: usize) -> Line<
         let at = middle(cell, width, length);
         if at >= scene.elapsed {
             return (look.ahead(), look.faint());
+        }
+        match runner.silent {
+            Some((_, until)) if Some(cell) == cell_of(until, width, length) => {
+                return (look.found_dead(), look.bad());
+            }
+            Some((_, until)) if at >= until => return (' ', look.faint()),
+            Some((from, _)) if at >= from => return (look.silent(), look.bad()),
+            _ => {}
         }
         let phase = scene.phase_at(at);
         let index = Phase::ACKNOWLEDGED.iter().position(|of| *of == phase);

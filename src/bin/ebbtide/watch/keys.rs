@@ -15,7 +15,7 @@ pub const BUDGET: Duration = Duration::from_secs(30);
 /// How much one extension asks for.
 pub const MORE: Duration = Duration::from_secs(10);
 
-pub const HELP: [&str; 23] = [
+pub const HELP: [&str; 25] = [
     "up, k / down, j    choose a runner",
     "page up, page down, home, end   scroll",
     "",
@@ -38,7 +38,9 @@ pub const HELP: [&str; 23] = [
     "In the bars: signaling, draining and closing as in the",
     "legend; a thin line is waiting for the others; dots are",
     "what is left of the budget; the upright line is when the",
-    "present phase is forced.",
+    "present phase is forced. Of a dead runner question marks",
+    "are where it gave no sign of life: it died there, and was",
+    "found where they end.",
 ];
 
 /// Something that changes the segment.

@@ -85,6 +85,16 @@ impl Look {
         if self.is_unicode { '─' } else { '-' }
     }
 
+    /// A stretch in which a runner that is dead by now gave no sign of life.
+    pub fn silent(self) -> char {
+        '?'
+    }
+
+    /// When a dead runner was found.
+    pub fn found_dead(self) -> char {
+        if self.is_unicode { '✕' } else { 'x' }
+    }
+
     /// What is left of the budget.
     pub fn ahead(self) -> char {
         if self.is_unicode { '·' } else { '.' }

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use ebbtide::{DeadlockDetector, Observer, SegmentError, SegmentOptions, Status};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use signal_hook::consts::SIGTSTP;
+use signal_hook::consts::{SIGHUP, SIGTSTP};
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::exit::{Code, Failure};
@@ -63,6 +63,7 @@ pub fn run(options: &SegmentOptions, segment: &str) -> Result<Code, Failure> {
     // Now the terminal is as it was.
     match end? {
         End::Quit => Ok(Code::Done),
+        End::Signal(signal) => Ok(Code::of_signal(signal)),
         End::Removed(last) => {
             output::emit(&render::status::page(&last))?;
             let message = format!("segment {segment:?} was removed; this was its last state");
@@ -74,6 +75,8 @@ pub fn run(options: &SegmentOptions, segment: &str) -> Result<Code, Failure> {
 /// Why the view is over.
 enum End {
     Quit,
+    /// It was told to end by a signal.
+    Signal(i32),
     Removed(Box<Status>),
 }
 
@@ -131,8 +134,8 @@ impl<'a> View<'a> {
                     Told::Quit => return Ok(Ok(End::Quit)),
                     Told::Drawn => continue,
                     Told::Suspend => {
-                        if self.suspend(&mut terminal)? {
-                            return Ok(Ok(End::Quit));
+                        if let Some(end) = self.suspend(&mut terminal)? {
+                            return Ok(Ok(end));
                         }
                         break;
                     }
@@ -151,12 +154,15 @@ impl<'a> View<'a> {
                     break;
                 }
                 let is_hung_up = self.sleep(left)?;
-                if self.signals.end.has_rung() || is_hung_up {
-                    return Ok(Ok(End::Quit));
+                if let Some(signal) = self.signals.end() {
+                    return Ok(Ok(End::Signal(signal)));
+                }
+                if is_hung_up {
+                    return Ok(Ok(End::Signal(SIGHUP)));
                 }
                 if self.signals.stop.has_rung() {
-                    if self.suspend(&mut terminal)? {
-                        return Ok(Ok(End::Quit));
+                    if let Some(end) = self.suspend(&mut terminal)? {
+                        return Ok(Ok(end));
                     }
                     break;
                 }
@@ -188,7 +194,7 @@ impl<'a> View<'a> {
         let signals = &self.signals;
         let bells = [
             &self.bell,
-            &signals.end,
+            signals.end_bell(),
             &signals.stop,
             &signals.go_on,
             &signals.size,
@@ -223,15 +229,15 @@ impl<'a> View<'a> {
     }
 
     /// Gives the terminal back and stops, as the shell expects of a job; takes it again
-    /// when it goes on. True if it was ended meanwhile: then the terminal is the shell's.
-    fn suspend(&mut self, terminal: &mut Terminal) -> io::Result<bool> {
+    /// when it goes on. The end if it was told to end meanwhile: then the terminal is the shell's.
+    fn suspend(&mut self, terminal: &mut Terminal) -> io::Result<Option<End>> {
         terminal::give_back();
         emulate_default_handler(SIGTSTP)?;
         let _ = self.signals.go_on.has_rung();
-        if self.signals.end.has_rung() {
-            return Ok(true);
+        if let Some(signal) = self.signals.end() {
+            return Ok(Some(End::Signal(signal)));
         }
         terminal.retake()?;
-        Ok(false)
+        Ok(None)
     }
 }

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ebbtide::{
-    HeldLock, Laggard, LockThread, Mode, Outcome, Phase, RunnerReport, ShutdownReport, Status,
-    WantedLock,
+    HeldLock, LockThread, Mode, Outcome, Phase, RunnerReport, ShutdownReport, Status, WantedLock,
 };
 
 use crate::output::plain;
-use crate::render::status::{blocker, doing};
+use crate::render::status::{OVERDUE, doing};
 use crate::render::time;
 
 /// One look at a segment. Every text is free of what could steer the terminal.
@@ -26,6 +25,8 @@ pub struct Scene {
     pub elapsed: Duration,
     pub remaining: Duration,
     pub phase_remaining: Duration,
+    /// Since when the present phase should have been forced, and nobody was there to do it.
+    pub overdue: Option<Duration>,
     /// How long each phase entered so far took, or takes.
     pub phases: Vec<(Phase, Duration)>,
     /// A sentence each.
@@ -48,6 +49,8 @@ pub struct Runner {
     pub own_phase: Phase,
     /// When it had done Signaling, Draining and Closing, after the start.
     pub done: [Option<Duration>; 3],
+    /// Of a dead one: from its last sign of life to when it was found dead, or to now.
+    pub silent: Option<(Duration, Duration)>,
     /// What there is to say besides.
     pub note: String,
 }
@@ -124,6 +127,7 @@ impl Scene {
             elapsed: status.elapsed.unwrap_or_default(),
             remaining: status.remaining.unwrap_or_default(),
             phase_remaining: status.phase_remaining.unwrap_or_default(),
+            overdue: status.phase_overdue.filter(|since| *since >= OVERDUE),
             phases: match is_on {
                 true => report
                     .phases
@@ -132,9 +136,16 @@ impl Scene {
                     .collect(),
                 false => Vec::new(),
             },
-            blockers: status.laggards.iter().map(Laggard::line).collect(),
+            blockers: status
+                .laggards
+                .iter()
+                .map(|one| plain(&one.to_string()))
+                .collect(),
             runners: runners
-                .map(|one| runner(one, is_on, lags(&one.id)))
+                .map(|one| Runner {
+                    silent: silence(one, status.elapsed.unwrap_or_default()),
+                    ..runner(one, is_on, lags(&one.id))
+                })
                 .collect(),
             resources: status.resources.iter().map(resource).collect(),
             locks,
@@ -180,17 +191,6 @@ impl Runner {
     }
 }
 
-/// A laggard as a line.
-trait Line {
-    fn line(&self) -> String;
-}
-
-impl Line for Laggard {
-    fn line(&self) -> String {
-        blocker(self)
-    }
-}
-
 fn reason(status: &Status) -> String {
     let Some(reason) = &status.reason else {
         return String::new();
@@ -223,8 +223,22 @@ fn runner(report: &RunnerReport, is_on: bool, blocks: bool) -> Runner {
         state,
         own_phase: report.own_phase,
         done: report.acknowledged,
+        silent: None,
         note: plain(&note(report)),
     }
+}
+
+/// When a dead runner may have died.
+fn silence(report: &RunnerReport, elapsed: Duration) -> Option<(Duration, Duration)> {
+    let busy = report.activity.as_ref();
+    let signs = [
+        report.observed,
+        report.acknowledged.into_iter().max().flatten(),
+        busy.and_then(|activity| elapsed.checked_sub(activity.since)),
+    ];
+    let until = report.ended.unwrap_or(elapsed);
+    let from = signs.into_iter().max().flatten().unwrap_or_default();
+    report.dead.then_some((from.min(until), until))
 }
 
 fn note(report: &RunnerReport) -> String {

@@ -4,12 +4,14 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 use std::thread;
 use std::time::Duration;
 
 use ebbtide::Observer;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
+use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
 /// Between two wake-ups by the segment: more pages than this nobody can see.
@@ -86,7 +88,9 @@ impl Wake for Ringer {
 /// The signals that concern a terminal program.
 pub struct Signals {
     /// SIGTERM, SIGINT (of `kill`; the key is a key), SIGHUP.
-    pub end: Bell,
+    end: Bell,
+    /// Which of them came last; 0 for none.
+    ended_by: Arc<AtomicUsize>,
     /// SIGTSTP (likewise).
     pub stop: Bell,
     /// SIGCONT.
@@ -97,14 +101,36 @@ pub struct Signals {
 
 impl Signals {
     pub fn install() -> io::Result<Self> {
+        let ended_by = Arc::new(AtomicUsize::new(0));
+        for (signal, value) in ENDS.iter().zip(1..) {
+            flag::register_usize(*signal, Arc::clone(&ended_by), value)?;
+        }
         Ok(Self {
-            end: Bell::of(&[SIGTERM, SIGINT, SIGHUP])?,
+            // After the flags, which are set before it rings then.
+            end: Bell::of(&ENDS)?,
+            ended_by,
             stop: Bell::of(&[SIGTSTP])?,
             go_on: Bell::of(&[SIGCONT])?,
             size: Bell::of(&[SIGWINCH])?,
         })
     }
 }
+
+impl Signals {
+    /// The signal that asks the view to end.
+    pub fn end(&self) -> Option<i32> {
+        let index = self.ended_by.load(Ordering::Acquire).checked_sub(1)?;
+        ENDS.get(index).copied()
+    }
+
+    /// What rings when one does.
+    pub fn end_bell(&self) -> &Bell {
+        &self.end
+    }
+}
+
+/// The signals that end the view.
+const ENDS: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];
 
 /// Rings whenever the group's phase or mode changes, from a thread that sleeps on the
 /// segment itself and ends with the process.

@@ -29,6 +29,7 @@ pub fn document(timeline: &Timeline) -> Value {
     });
     json!({
         "segment": timeline.segment,
+        "runner": timeline.runner,
         "generation": timeline.generation,
         "outcome": timeline.outcome,
         "mode": timeline.mode,
@@ -63,6 +64,7 @@ fn runner(runner: &TimelineRunner) -> Value {
         "observed_us": runner.observed.map(micros),
         "ack_us": { "signaling": signaling, "draining": draining, "closing": closing },
         "ended_us": runner.ended.map(micros),
+        "last_sign_us": runner.last_sign.map(micros),
         "died": runner.died,
         "spans": spans.collect::<Vec<_>>(),
     })

@@ -10,7 +10,7 @@ pub mod trace;
 
 use std::time::Duration;
 
-use ebbtide::{Outcome, Phase, ShutdownOutcome, Timeline, TimelineRunner};
+use ebbtide::{CriticalStep, Outcome, Phase, ShutdownOutcome, Timeline, TimelineRunner};
 
 use super::time;
 
@@ -27,13 +27,17 @@ pub(super) struct Work {
 pub(super) fn works(timeline: &Timeline, runner: &TimelineRunner) -> Vec<Work> {
     let mut works = Vec::new();
     let mut free = Duration::ZERO;
+    // One that died is known to have worked until its last sign of life, and no longer.
+    let gone = match silence(timeline, runner) {
+        Some((from, _)) => from,
+        None => runner.ended.unwrap_or(timeline.total),
+    };
     for (phase, done) in timeline.phases.iter().zip(runner.acknowledged) {
-        let gone = runner.ended.unwrap_or(timeline.total);
         let until = done.unwrap_or(gone).min(timeline.total);
         // The next phase's work begins when that is published and this one's is done.
         let from = phase.from.max(free);
         free = until;
-        if from <= until {
+        if from < until || from == until && done.is_some() {
             works.push(Work {
                 phase: phase.phase,
                 from,
@@ -48,21 +52,57 @@ pub(super) fn works(timeline: &Timeline, runner: &TimelineRunner) -> Vec<Work> {
     works
 }
 
+/// From the last sign of life of one that died to when it was found dead, or to now if
+/// nobody has counted it out: it died in between, and nobody knows when.
+pub(super) fn silence(
+    timeline: &Timeline,
+    runner: &TimelineRunner,
+) -> Option<(Duration, Duration)> {
+    let until = runner.ended.unwrap_or(timeline.total).min(timeline.total);
+    let from = runner.last_sign.unwrap_or_default().min(until);
+    runner.died.then_some((from, until))
+}
+
 /// In a word or two.
 pub(super) fn verdict(runner: &TimelineRunner) -> String {
+    let verdict = how(runner);
+    match (runner.died, runner.ended) {
+        (false, _) => verdict,
+        (true, None) => format!("{verdict}, not counted out"),
+        // It was found before anything began.
+        (true, Some(Duration::ZERO)) => "Died before it began".into(),
+        (true, Some(at)) => format!("{verdict}, found at {}", time(at)),
+    }
+}
+
+fn how(runner: &TimelineRunner) -> String {
     match (&runner.outcome, runner.blocked_in) {
         (Some(Outcome::Failed { cause }), _) => format!("Failed: {cause}"),
         (Some(Outcome::TimedOut), Some(phase)) => format!("TimedOut in {phase}"),
         (Some(Outcome::Died), Some(phase)) => format!("Died in {phase}"),
         (Some(outcome), _) => outcome.name().into(),
+        (None, Some(phase)) if runner.died => format!("dead in {phase}"),
+        (None, None) if runner.died => "dead".into(),
         (None, Some(phase)) => format!("in {phase}"),
-        (None, None) if runner.died => "Died".into(),
         (None, None) => "running".into(),
     }
 }
 
 pub(super) fn is_good(runner: &TimelineRunner) -> bool {
     !runner.died && matches!(runner.outcome, None | Some(Outcome::Completed))
+}
+
+/// Who did what in a step of the critical path, and whom that had waited for.
+pub(super) fn spent_on(step: &CriticalStep) -> String {
+    let who = match &step.runner {
+        Some(runner) => format!("{runner} "),
+        None => String::new(),
+    };
+    let waited = match &step.waited_for {
+        Some(other) => format!(", which waited for {other}"),
+        None => String::new(),
+    };
+    format!("{who}{}{waited}", step.doing)
 }
 
 /// How it went, in one line.
@@ -75,8 +115,12 @@ pub(super) fn headline(timeline: &Timeline) -> String {
         ShutdownOutcome::Cancelled => "called off after",
         _ => "ended after",
     };
+    let alone = match &timeline.runner {
+        Some(runner) => format!(", {runner} alone"),
+        None => String::new(),
+    };
     format!(
-        "{}: {how} {} of {}",
+        "{}{alone}: {how} {} of {}",
         timeline.segment,
         time(timeline.total),
         super::budget(timeline.budget)

@@ -6,16 +6,19 @@ use std::time::Duration;
 use ebbtide::Timeline;
 
 use super::scale::Scale;
-use super::svg_paper::{CHARACTER, Paper, SMALL, fitted};
+use super::svg_paper::{CHARACTER, Paper, SMALL, fitted, wrapped};
 use super::svg_rows;
-use super::{headline, subtitle, verdict};
+use super::{headline, spent_on, subtitle, verdict};
 use crate::render::{budget, time};
 
 const MARGIN: f64 = 20.0;
 /// Of the time axis.
 const CHART: f64 = 760.0;
 const LONGEST_NAME: f64 = 190.0;
-const LONGEST_VERDICT: f64 = 190.0;
+/// Longer verdicts go on in further lines.
+const WIDEST_VERDICT: f64 = 250.0;
+/// Of the lines of a verdict.
+pub(super) const LINE: f64 = 14.0;
 /// Between the top and the first row: title, budget, axis, bands.
 const TOP: f64 = 150.0;
 
@@ -24,6 +27,8 @@ pub(super) struct Frame {
     pub(super) left: f64,
     pub(super) right: f64,
     pub(super) scale: Scale,
+    /// What there is for a line of a verdict.
+    pub(super) beside: f64,
 }
 
 impl Frame {
@@ -39,17 +44,18 @@ pub fn picture(timeline: &Timeline) -> String {
     let mut names = timeline.runners.iter().map(|r| r.id.chars().count());
     let mut verdicts = timeline.runners.iter().map(|r| verdict(r).chars().count());
     let names = widest(&mut names, LONGEST_NAME);
-    let verdicts = widest(&mut verdicts, LONGEST_VERDICT);
+    let verdicts = widest(&mut verdicts, WIDEST_VERDICT);
+    let used = used(timeline);
+    let beside = verdicts.max(used.chars().count() as f64 * SMALL);
     let frame = Frame {
         left: MARGIN + names + 12.0,
         right: MARGIN + names + 12.0 + CHART,
         scale: Scale::new(timeline.total, CHART),
+        beside,
     };
     let rows = svg_rows::rows(timeline, &frame);
     let below = TOP + rows.iter().map(|row| row.high).sum::<f64>();
     let mut paper = Paper::default();
-    let used = fitted(&used(timeline), LONGEST_VERDICT, SMALL);
-    let beside = verdicts.max(used.chars().count() as f64 * SMALL);
     let wide = (frame.right + 12.0 + beside + MARGIN).ceil();
     // What is behind comes first.
     let mut y = TOP;
@@ -73,8 +79,13 @@ pub fn picture(timeline: &Timeline) -> String {
         } else {
             "bad"
         };
-        let text = fitted(&verdict(runner), verdicts, CHARACTER);
-        paper.text(class, frame.right + 10.0, y + 14.0, &text);
+        for (line, text) in wrapped(&verdict(runner), beside, CHARACTER)
+            .iter()
+            .enumerate()
+        {
+            let y = y + 14.0 + line as f64 * LINE;
+            paper.text(class, frame.right + 10.0, y, text);
+        }
         svg_rows::draw(&mut paper, timeline, runner, row, &frame, y);
         y += row.high;
     }
@@ -89,7 +100,10 @@ fn head(paper: &mut Paper, timeline: &Timeline, frame: &Frame, wide: f64) {
     paper.text("faint", MARGIN, 51.0, &line);
     let scale = Scale::new(timeline.budget.max(timeline.total), CHART);
     paper.anchored("faint", "end", frame.left - 10.0, 76.0, "budget");
-    paper.rect("row", frame.left, 66.0, CHART, 12.0, "the whole budget");
+    paper.rect("whole", frame.left, 66.0, CHART, 12.0, "the whole budget");
+    // What is below is that part of it, enlarged.
+    let (used, foot) = (frame.left + scale.at(timeline.total), 88.0);
+    paper.fan((frame.left, used, 79.0), (frame.left, frame.right, foot));
     for phase in &timeline.phases {
         let until = phase.until.unwrap_or(timeline.total);
         let (from, to) = (scale.at(phase.from), scale.at(until));
@@ -172,10 +186,14 @@ fn foot(paper: &mut Paper, timeline: &Timeline, frame: &Frame, below: f64, wide:
         ("draining", "draining"),
         ("closing", "closing"),
         ("late", "late"),
+        ("silent", "no sign of life: it died somewhere here"),
         ("span", "handler"),
         ("resource", "closing a resource"),
         ("pending", "a resource that waits to be closed"),
     ] {
+        if class == "silent" && !timeline.runners.iter().any(|runner| runner.died) {
+            continue;
+        }
         let long = 17.0 + text.chars().count() as f64 * SMALL;
         if x + long > wide - MARGIN {
             (x, y) = (frame.left, y + 17.0);
@@ -207,15 +225,11 @@ fn foot(paper: &mut Paper, timeline: &Timeline, frame: &Frame, below: f64, wide:
         .iter()
         .filter(|step| step.took() * 50 >= timeline.total)
     {
-        let who = step.runner.as_deref().unwrap_or("nobody");
-        let waited = step.waited_for.as_deref();
-        let waited = waited.map(|other| format!(", which waited for {other}"));
         lines.push(format!(
-            "{} of {}: {who} {}{}",
+            "{} of {}: {}",
             time(step.took()),
             time(timeline.total),
-            step.doing,
-            waited.unwrap_or_default()
+            spent_on(step)
         ));
     }
     if timeline.lost > 0 {

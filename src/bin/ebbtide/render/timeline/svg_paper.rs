@@ -12,6 +12,9 @@ text{font:12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;fill:
 .paper{fill:#ffffff}
 .grid{stroke:#d0d7de;stroke-width:1}
 .row{fill:#f6f8fa}
+.whole{fill:#e6eaef}
+.fan{fill:#e6eaef}
+.silent{fill:none;stroke:#b42318;stroke-dasharray:2 3}
 .deadline{stroke:#b42318;stroke-width:1;stroke-dasharray:4 3}
 .signaling{fill:#8a5fd0}
 .draining{fill:#2f7fd6}
@@ -32,6 +35,9 @@ text{fill:#e6edf3}
 .paper{fill:#0d1117}
 .grid{stroke:#30363d}
 .row{fill:#151b23}
+.whole{fill:#21262d}
+.fan{fill:#21262d}
+.silent{stroke:#ff8a80}
 .deadline{stroke:#ff7b72}
 .signaling{fill:#a98be6}
 .draining{fill:#4f9cf0}
@@ -94,6 +100,14 @@ impl Paper {
         let ((x1, y1), (x2, y2)) = (from, to);
         self.line(format_args!(
             r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}"/>"#
+        ));
+    }
+
+    /// A stretch of one scale as it is on another, below it: from, to and height of each.
+    pub(super) fn fan(&mut self, above: (f64, f64, f64), below: (f64, f64, f64)) {
+        let ((x1, x2, y1), (x3, x4, y2)) = (above, below);
+        self.line(format_args!(
+            r#"<path class="fan" d="M{x1:.1} {y1:.1}L{x2:.1} {y1:.1}L{x4:.1} {y2:.1}L{x3:.1} {y2:.1}z"/>"#
         ));
     }
 
@@ -163,6 +177,36 @@ pub(super) fn fitted(text: &str, wide: f64, character: f64) -> String {
     }
 }
 
+/// Lines of a text that is to fit a width.
+const MOST_LINES: usize = 4;
+
+/// A text in lines that fit a width, broken between words. Of a very long one the rest is
+/// cut, and so is a word that is longer than a line.
+pub(super) fn wrapped(text: &str, wide: f64, character: f64) -> Vec<String> {
+    let room = (wide / character).max(1.0) as usize;
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let is_last = lines.len() == MOST_LINES;
+        if let Some(line) = lines.last_mut() {
+            let needed = line.chars().count() + 1 + word.chars().count();
+            if line.is_empty() {
+                line.push_str(word);
+                continue;
+            }
+            if needed <= room || is_last {
+                line.push(' ');
+                line.push_str(word);
+                continue;
+            }
+        }
+        lines.push(word.into());
+    }
+    lines
+        .iter()
+        .map(|line| fitted(line, wide, character))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,5 +228,20 @@ mod tests {
         assert_eq!(fitted("short", 100.0, 7.0), "short");
         assert_eq!(fitted("a longer one", 56.0, 7.0), "a longe…");
         assert_eq!(fitted("a longer one", 10.0, 7.0), "");
+    }
+
+    #[test]
+    fn long_texts_go_on_in_the_next_lines() {
+        assert_eq!(wrapped("Died", 70.0, 7.0), ["Died"]);
+        assert_eq!(
+            wrapped("Failed: the disk is full", 77.0, 7.0),
+            ["Failed: the", "disk is", "full"]
+        );
+        assert_eq!(wrapped("", 70.0, 7.0), [""]);
+        let long = "word ".repeat(100);
+        let lines = wrapped(&long, 70.0, 7.0);
+        assert_eq!(lines.len(), MOST_LINES);
+        assert!(lines.iter().all(|line| line.chars().count() <= 10));
+        assert!(lines[MOST_LINES - 1].ends_with('…'));
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use ebbtide::{SpanKind, Timeline, TimelineRunner, TimelineSpan};
 
-use super::svg::Frame;
-use super::svg_paper::{Paper, SMALL, fitted};
-use super::works;
+use super::svg::{Frame, LINE};
+use super::svg_paper::{CHARACTER, Paper, SMALL, fitted, wrapped};
+use super::{silence, verdict, works};
 use crate::render::time;
 
 /// Of the phases of a row, with what is around them.
@@ -89,8 +89,10 @@ fn row(timeline: &Timeline, runner: &TimelineRunner, frame: &Frame) -> Row {
         });
     }
     let spare = if lanes.is_empty() { 0.0 } else { 4.0 };
+    let verdict = wrapped(&verdict(runner), frame.beside, CHARACTER);
+    let beside = verdict.len() as f64 * LINE + PHASES - LINE;
     Row {
-        high: PHASES + lanes.len() as f64 * LANE + spare,
+        high: beside.max(PHASES + lanes.len() as f64 * LANE + spare),
         placed,
     }
 }
@@ -124,7 +126,10 @@ pub(super) fn draw(
     let middle = y + PHASES / 2.0;
     let works = works(timeline, runner);
     if let Some(first) = works.first() {
-        let last = runner.ended.unwrap_or(timeline.total).min(timeline.total);
+        let last = match silence(timeline, runner) {
+            Some((from, _)) => from,
+            None => runner.ended.unwrap_or(timeline.total).min(timeline.total),
+        };
         paper.stroke(
             "wait",
             (frame.x(first.from), middle),
@@ -163,8 +168,17 @@ pub(super) fn draw(
             paper.diamond(frame.x(mark.at), middle, &title);
         }
     }
-    if let Some(ended) = runner.ended.filter(|_| runner.died) {
-        paper.cross(frame.x(ended), middle);
+    if let Some((from, until)) = silence(timeline, runner) {
+        let title = match runner.ended {
+            Some(at) => format!("{} was found dead at {}", runner.id, time(at)),
+            None => format!("{} is dead; nobody has counted it out", runner.id),
+        };
+        let (from, to) = (frame.x(from), frame.x(until));
+        let top = middle - BAR / 2.0;
+        if to > from {
+            paper.rect("silent", from, top, to - from, BAR, &title);
+        }
+        paper.cross(to, middle);
     }
     for place in &row.placed {
         let span = &runner.spans[place.span];

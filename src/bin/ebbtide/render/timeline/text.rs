@@ -7,7 +7,7 @@ use ebbtide::text::Style;
 use ebbtide::{CriticalStep, Phase, Timeline, TimelineRunner, TimelineSpan};
 
 use super::scale::Scale;
-use super::{headline, is_good, subtitle, verdict, works};
+use super::{headline, is_good, silence, spent_on, subtitle, verdict, works};
 use crate::output::plain;
 use crate::render::time;
 
@@ -20,6 +20,7 @@ const SPANS: usize = 4;
 const WAITING: char = '·';
 const LATE: char = '!';
 const DEAD: char = 'x';
+const SILENT: char = '?';
 
 const fn mark(phase: Phase) -> char {
     match phase {
@@ -116,12 +117,18 @@ pub fn page(timeline: &Timeline, coloured: bool) -> String {
             let _ = writeln!(page, "{}", paint(style, &line));
         }
     }
-    let legend = format!(
-        "{} signaling  {} draining  {} closing  {WAITING} done, others are not  {LATE} late  {DEAD} dead",
+    let mut legend = format!(
+        "{} signaling  {} draining  {} closing  {WAITING} done, others are not  {LATE} late",
         mark(Phase::Signaling),
         mark(Phase::Draining),
         mark(Phase::Closing)
     );
+    if timeline.runners.iter().any(|runner| runner.died) {
+        let _ = write!(
+            legend,
+            "\n  {SILENT} no sign of life: it died somewhere here  {DEAD} found dead"
+        );
+    }
     let _ = writeln!(page, "\n  {}", paint(Style::Faint, &legend));
     let marks: Vec<_> = timeline.marks.iter().collect();
     if !marks.is_empty() {
@@ -190,8 +197,11 @@ fn bar_of(timeline: &Timeline, runner: &TimelineRunner) -> String {
             bar.fill(over, work.until, LATE);
         }
     }
-    if let Some(ended) = runner.ended.filter(|_| runner.died) {
-        bar.set(ended, DEAD);
+    if let Some((from, until)) = silence(timeline, runner) {
+        if from < until {
+            bar.fill(from, until, SILENT);
+        }
+        bar.set(until, DEAD);
     }
     bar.text()
 }
@@ -224,17 +234,12 @@ fn spent(timeline: &Timeline, paint: &impl Fn(Style, &str) -> String) -> String 
         paint(Style::Heading, "What the time was spent on")
     );
     for step in steps {
-        let who = step.runner.as_deref().unwrap_or("nobody");
-        let waited = step.waited_for.as_deref();
-        let waited = waited.map(|other| format!(", which waited for {other}"));
         let _ = writeln!(
             text,
-            "  {:>8}  {}: {} {}{}",
+            "  {:>8}  {}: {}",
             time(step.took()),
             step.phase,
-            plain(who),
-            plain(&step.doing),
-            plain(&waited.unwrap_or_default())
+            plain(&spent_on(step))
         );
     }
     text

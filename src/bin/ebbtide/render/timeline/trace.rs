@@ -8,14 +8,18 @@ use ebbtide::{Timeline, TimelineRunner};
 use serde_json::{Value, json};
 
 use super::json::micros;
-use super::{verdict, works};
+use super::{silence, verdict, works};
 
 /// The trace's number of the group.
 const GROUP: usize = 1;
 
 pub fn document(timeline: &Timeline) -> Value {
     let mut events = Vec::new();
-    name(&mut events, GROUP, "process_name", 0, &timeline.segment);
+    let title = match &timeline.runner {
+        Some(runner) => format!("{}: {runner} alone", timeline.segment),
+        None => timeline.segment.clone(),
+    };
+    name(&mut events, GROUP, "process_name", 0, &title);
     name(&mut events, GROUP, "thread_name", 1, "phases");
     for phase in &timeline.phases {
         let until = phase.until.unwrap_or(timeline.total);
@@ -77,6 +81,11 @@ fn of_runner(
         let args = json!({ "acknowledged": work.done.is_some() });
         let what = (work.phase.name(), "runner");
         events.push(span(what, (work.from, work.until), (process, 1), args));
+    }
+    if let Some(silent) = silence(timeline, runner).filter(|(from, until)| from < until) {
+        let args = json!({ "found_us": runner.ended.map(micros) });
+        let what = ("no sign of life", "runner");
+        events.push(span(what, silent, (process, 1), args));
     }
     // Events of one track must not overlap: each goes to the first track that is free.
     let mut tracks: Vec<Duration> = Vec::new();

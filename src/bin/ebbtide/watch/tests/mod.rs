@@ -1,6 +1,7 @@
 //! The page drawn into a buffer.
 
 mod keys;
+mod words;
 
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ fn runner(id: &str, state: State, done: [Option<u64>; 3]) -> Runner {
         state,
         own_phase: Phase::Running,
         done: done.map(|millis| millis.map(Duration::from_millis)),
+        silent: None,
         note: format!("note of {id}"),
     }
 }
@@ -51,6 +53,7 @@ fn draining() -> Scene {
         elapsed: Duration::from_secs(10),
         remaining: Duration::from_secs(20),
         phase_remaining: Duration::from_secs(10),
+        overdue: None,
         phases: vec![
             (Phase::Signaling, Duration::from_secs(2)),
             (Phase::Draining, Duration::from_secs(8)),
@@ -59,7 +62,10 @@ fn draining() -> Scene {
         runners: vec![
             runner("a", State::Waits, [Some(1_000), Some(5_000), None]),
             runner("b", State::Blocks, [Some(2_000), None, None]),
-            runner("c", State::Dead, [Some(1_000), None, None]),
+            Runner {
+                silent: Some((Duration::from_secs(1), Duration::from_secs(7))),
+                ..runner("c", State::Dead, [Some(1_000), None, None])
+            },
         ],
         resources: vec![Resource {
             name: "b/cache".into(),
@@ -107,7 +113,7 @@ fn a_whole_page_at_80_by_24() {
         "",
         "> a waits  s-dd-----................. pid 100     note of a",
         "  b BLOCKS ssddddddd................. pid 100     note of b",
-        "  c dead   s-ddddddd................. pid 100     note of c",
+        "  c dead   s?????x  ................. pid 100     note of c",
         "",
         "1 resource",
         "  b/cache  Active    Custom; for 1 s",
