@@ -226,9 +226,14 @@ impl<M: Mem> Scope<M> {
         done
     }
 
-    /// That `phase` is over, and how long it took.
+    /// That `phase` is over, and how long it took. Whoever published it may have been
+    /// stopped, or killed, before it set the time; then it counts from the phase before.
     pub(crate) fn passed(&self, phase: Phase, epoch: u32, now: u64, how: u8) -> Note {
-        let entered = self.entered(phase, epoch).unwrap_or(now);
+        let known = self.entered.iter().take(phase as usize).rev();
+        let entered = known
+            .filter_map(|stamp| stamp.get(epoch))
+            .next()
+            .unwrap_or(now);
         let note = Note::new(Kind::Phase).detail(phase.next() as u8 | how);
         note.epoch(epoch).argument(now.saturating_sub(entered))
     }
@@ -370,5 +375,19 @@ mod tests {
         // Its tag passes for a newer one.
         again(&scope, 0x9000);
         assert_eq!(scope.extend(scope.control(), 500, 1000), 500);
+    }
+
+    #[test]
+    fn a_phase_whose_beginning_was_not_set_lasted_since_the_one_before() {
+        let scope = Scope::<Real>::default();
+        let _ = scope.initiate(ASK, 1000).unwrap();
+        let running = scope.control();
+        // Published, and its time not set.
+        assert!(scope.swap(running, running.in_phase(Phase::Draining)));
+        let lasted = |phase, now| scope.passed(phase, running.epoch(), now, 0).argument;
+        assert_eq!(lasted(Phase::Draining, 1300), 300);
+        scope.stamp(Phase::Draining, running.epoch(), 1200);
+        assert_eq!(lasted(Phase::Draining, 1300), 100);
+        assert_eq!(lasted(Phase::Signaling, 1200), 200);
     }
 }
