@@ -33,7 +33,7 @@ impl Store {
         let to = (from + 1 + random.below(2) as usize) % 3;
         let amount = random.below(50) as i64;
         if twin == Twin::Torn {
-            return self.tear(from, to, amount);
+            return self.tear(ledger, from, to, amount);
         }
         let moved = self.0.transaction(|tx| {
             let mut values = [0; 3];
@@ -55,13 +55,17 @@ impl Store {
         }
     }
 
-    fn tear(&self, from: usize, to: usize, amount: i64) {
-        for (key, change) in [(KEYS[from], -amount), (KEYS[to], amount)] {
+    /// The twin. Others look as well, but whether they do between the two is luck.
+    fn tear(&self, ledger: &Ledger, from: usize, to: usize, amount: i64) {
+        let change = |key, by| {
             let changed = self
                 .0
-                .update_as::<i64>(key, |value| value.unwrap_or_default() + change);
+                .update_as::<i64>(key, |value| value.unwrap_or_default() + by);
             changed.unwrap();
-        }
+        };
+        change(KEYS[from], -amount);
+        self.look(ledger);
+        change(KEYS[to], amount);
     }
 
     pub fn look(&self, ledger: &Ledger) {
