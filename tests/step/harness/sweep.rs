@@ -34,10 +34,13 @@ const NEWS: Duration = Duration::from_secs(30);
 const ENDS: u32 = 3;
 /// Victims that may go another way than the first one before one is stepped all the way.
 const RETRIES: u32 = 4;
-/// Times that the way of an operation is learnt from its beginning.
+/// Kills after which a long sweep goes on in a new segment: tables that thousands of victims
+/// have filled make the way of some operations several times as long.
+const RENEWAL: u64 = 512;
+/// Times that the way of an operation is learnt from its beginning, in one segment.
 const LESSONS: u32 = 40;
 
-/// An operation being swept: one segment and one survivor for all its kills, until there is a
+/// An operation being swept: one segment and one survivor for many kills, until there is a
 /// violation.
 pub struct Sweep {
     operation: Operation,
@@ -78,7 +81,7 @@ impl Sweep {
 
     /// Kills after every instruction (or every so-manieth), and in every sleep.
     pub fn all(mut self, every: usize) -> Tally {
-        let mut ended = 0;
+        let (mut ended, mut renewals) = (0, 0);
         let mut said = Instant::now();
         let length = self.length();
         for after in (0..).step_by(every) {
@@ -96,6 +99,11 @@ impl Sweep {
                     // Longer than it was.
                     self.length();
                 }
+            }
+            if self.tally.kills / RENEWAL > renewals {
+                renewals = self.tally.kills / RENEWAL;
+                self.renew();
+                self.lessons = 0;
             }
             if said.elapsed() > NEWS {
                 said = Instant::now();
@@ -219,11 +227,16 @@ impl Sweep {
                 };
                 self.tally.wrong(at, &violation);
                 // What is left of that segment says nothing about the next kill.
-                self.place = Place::new();
-                self.survivor = Survivor::start(&self.place, self.board, self.operation);
+                self.renew();
                 at.after
             }
         }
+    }
+
+    /// Goes on in a new segment, with a new survivor.
+    fn renew(&mut self) {
+        self.place = Place::new();
+        self.survivor = Survivor::start(&self.place, self.board, self.operation);
     }
 
     fn try_kill(&mut self, point: Point) -> Result<u64, Violation> {

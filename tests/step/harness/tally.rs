@@ -56,6 +56,8 @@ impl Tally {
              (again: EBBTIDE_STEP_OP='{}' EBBTIDE_STEP_K={point} cargo test --test step)",
             self.name, self.name
         );
+        // At once: a run may be stopped before its end.
+        eprintln!("step: found: {text}");
         self.violations.push(text);
     }
 
