@@ -38,7 +38,7 @@ impl<'a> Driver<'a> {
             tardy: false,
             epochs: (group.epoch(), own.epoch()),
             handlers: Vec::new(),
-            glances: Glances::new(runner.core()),
+            glances: Glances::of_runner(runner.core(), runner.key().0),
         }
     }
 
@@ -249,6 +249,7 @@ impl<'a> Driver<'a> {
                 return Ok(true);
             }
             // We are a waiter, too: force the phase when its time is up.
+            self.glances.take(core).map_err(corrupt)?;
             let _ = tables.group.advance(core).map_err(corrupt)?;
             let _ = tables
                 .group

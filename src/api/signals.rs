@@ -200,7 +200,6 @@ impl Bound {
                 }
             }
             let _ = group.advance(core);
-            let _ = group.count_out_dead(core);
             return;
         };
         let Some(runner) = group.runners.get(slot) else {

@@ -13,7 +13,7 @@ use crate::table::place::Place;
 ///
 /// Reading through it finds the value without a search as long as the key stays in its
 /// place: until it is deleted and its room is used for another key. Then the next read
-/// searches once. It sees what [`SharedStateManager::get`] sees, whether or not the key is
+/// searches once; while the key is not there, each read does. It sees what [`SharedStateManager::get`] sees, whether or not the key is
 /// there, and may be shared by threads.
 ///
 /// # Examples
@@ -93,7 +93,7 @@ impl PreparedKey {
     /// if the key is not there. Blocks no more than [`SharedStateManager::get`].
     ///
     /// # Errors
-    /// As [`SharedStateManager::get`].
+    /// As [`SharedStateManager::get`]. What is in `value` then has no meaning.
     #[inline]
     pub fn get_into(&self, value: &mut Vec<u8>) -> Result<bool, StateError> {
         let found = self.copy(value)?;

@@ -1,4 +1,4 @@
-//! The robust lock: one word, one compare-and-swap to take it, one swap to free it.
+//! The robust lock: one word, one compare-and-swap to take it, one to free it.
 //!
 //! # The word
 //! ```text
@@ -13,7 +13,8 @@
 //!
 //! # Who may move it
 //! - free → owned: anybody, by compare-and-swap (`take`).
-//! - owned → free: its owner, by one swap (`unlock`).
+//! - owned → free: its owner, by one compare-and-swap; by a swap, if that found
+//!   more than the name (`unlock`).
 //! - owned by the dead → owned, INCONSISTENT: anybody who saw the owner dead, by
 //!   compare-and-swap on exactly the value seen (`take`); → free, INCONSISTENT: its
 //!   reaper, likewise (`hand_over`). A name is never used twice for two threads at
@@ -23,7 +24,7 @@
 //!
 //! # No wake-up is lost
 //! A sleeper has WAITERS set in the value it sleeps on, so either the unlocker's
-//! swap sees WAITERS and wakes one, or the word changed before the sleep and the
+//! compare-and-swap fails and its swap sees WAITERS and wakes one, or the word changed before the sleep and the
 //! kernel refuses the sleep. Whoever consumes a wake-up either takes the lock with
 //! WAITERS set or sets WAITERS before it does anything else, leaving on time-out
 //! included: the duty to wake the next one is passed on.

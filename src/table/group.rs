@@ -177,10 +177,14 @@ impl<M: Mem, const N: usize> Group<M, N> {
         done
     }
 
-    /// Counts every dead runner out, also those behind the first laggard. No phase needs
-    /// it: so that a death is told near its time, and not when it comes to matter.
-    pub(crate) fn count_out_dead(&self, env: &impl Env<M>) -> Result<(), Corrupt> {
-        for slot in 0..self.used() {
+    /// Counts the dead runners of these slots out, also those behind the first laggard. No
+    /// phase needs it: so that a death is told near its time, and not when it comes to matter.
+    pub(crate) fn count_out_dead(
+        &self,
+        slots: impl Iterator<Item = usize>,
+        env: &impl Env<M>,
+    ) -> Result<(), Corrupt> {
+        for slot in slots {
             let member = self.member(slot);
             member.state()?;
             if member.is_counted() {
@@ -196,11 +200,14 @@ impl<M: Mem, const N: usize> Group<M, N> {
         // Each turn returns or follows a move of the control word.
         loop {
             let control = self.scope.control();
-            match control.stage()? {
-                Stage::Renewing | Stage::Phase(Phase::Running | Phase::Complete) => {
-                    return Ok(Look::Idle(control));
-                }
-                Stage::Phase(_) => {}
+            let Stage::Phase(phase) = control.stage()? else {
+                return Ok(Look::Idle(control));
+            };
+            if phase != Phase::Running {
+                self.scope.settle(phase, control.epoch(), || env.now());
+            }
+            if matches!(phase, Phase::Running | Phase::Complete) {
+                return Ok(Look::Idle(control));
             }
             // SYNC POINT membership: our own store is before the words we read now.
             M::fence(Ordering::SeqCst);
@@ -223,9 +230,8 @@ impl<M: Mem, const N: usize> Group<M, N> {
                     from = next.slot + 1;
                 }
             }
-            let (phase, now) = (control.phase()?, env.now());
-            if self.scope.publish(control, phase.next(), now) {
-                env.note(now, || self.scope.passed(phase, control.epoch(), now, how));
+            if let Some(at) = self.scope.publish(control, phase.next(), env.now()) {
+                env.note(at, || self.scope.passed(phase, control.epoch(), at, how));
             }
         }
     }

@@ -46,15 +46,17 @@ impl<M: Mem, const N: usize> Group<M, N> {
             .ok_or(Corrupt("runner slot out of range"))?;
         loop {
             let control = runner.own.control();
-            match control.stage()? {
-                Stage::Renewing | Stage::Phase(Phase::Running | Phase::Complete) => {
-                    return Ok(Look::Idle(control));
-                }
-                Stage::Phase(_) => {}
+            let Stage::Phase(phase) = control.stage()? else {
+                return Ok(Look::Idle(control));
+            };
+            if phase != Phase::Running {
+                runner.own.settle(phase, control.epoch(), || env.now());
+            }
+            if matches!(phase, Phase::Running | Phase::Complete) {
+                return Ok(Look::Idle(control));
             }
             // SYNC POINT membership.
             M::fence(Ordering::SeqCst);
-            let phase = control.phase()?;
             let member = self.member(slot);
             let mut how = OWN;
             let waits = member.state()? == State::Live
@@ -75,10 +77,9 @@ impl<M: Mem, const N: usize> Group<M, N> {
                     continue;
                 }
             }
-            let now = env.now();
-            if runner.own.publish(control, phase.next(), now) {
-                env.note(now, || {
-                    let note = runner.own.passed(phase, control.epoch(), now, how);
+            if let Some(at) = runner.own.publish(control, phase.next(), env.now()) {
+                env.note(at, || {
+                    let note = runner.own.passed(phase, control.epoch(), at, how);
                     note.runner(slot, member.generation())
                 });
             }

@@ -215,33 +215,35 @@ impl<M: Mem> Scope<M> {
         }
     }
 
-    /// Moves from exactly `from` to `to`, stamps it and wakes everybody. Whoever fails
-    /// has been overtaken by somebody who did the same.
-    pub(crate) fn publish(&self, from: Control, to: Phase, now: u64) -> bool {
-        let done = self.swap(from, from.in_phase(to));
-        if done {
-            self.stamp(to, from.epoch(), now);
+    /// Moves from exactly `from` to `to`, stamps it and wakes everybody; answers when it was
+    /// entered. Whoever fails has been overtaken by somebody who did the same.
+    pub(crate) fn publish(&self, from: Control, to: Phase, now: u64) -> Option<u64> {
+        self.swap(from, from.in_phase(to)).then(|| {
+            let entered = self.stamp(to, from.epoch(), now);
             self.wake_all();
-        }
-        done
+            entered
+        })
     }
 
-    /// That `phase` is over, and how long it took. Whoever published it may have been
-    /// stopped, or killed, before it set the time; then it counts from the phase before.
+    /// Stamps a phase that is published and has no time: its publisher was stopped, or killed,
+    /// before it set it. So every phase has one before the next is published.
+    pub(crate) fn settle(&self, phase: Phase, epoch: u32, now: impl FnOnce() -> u64) {
+        if self.entered(phase, epoch).is_none() {
+            self.stamp(phase, epoch, now());
+        }
+    }
+
+    /// That `phase` is over, and how long it took. `now` is when the next one was entered.
     pub(crate) fn passed(&self, phase: Phase, epoch: u32, now: u64, how: u8) -> Note {
-        let known = self.entered.iter().take(phase as usize).rev();
-        let entered = known
-            .filter_map(|stamp| stamp.get(epoch))
-            .next()
-            .unwrap_or(now);
+        let entered = self.entered(phase, epoch).unwrap_or(now);
         let note = Note::new(Kind::Phase).detail(phase.next() as u8 | how);
         note.epoch(epoch).argument(now.saturating_sub(entered))
     }
 
-    fn stamp(&self, phase: Phase, epoch: u32, now: u64) {
-        if let Some(stamp) = self.entered.get((phase as usize).wrapping_sub(1)) {
-            stamp.set_once(epoch, now);
-        }
+    /// What stands then: the first one's time.
+    fn stamp(&self, phase: Phase, epoch: u32, now: u64) -> u64 {
+        let stamp = self.entered.get((phase as usize).wrapping_sub(1));
+        stamp.map_or(now, |stamp| stamp.set_once(epoch, now))
     }
 
     /// When `phase` was entered in the shutdown of `epoch`.
@@ -378,16 +380,21 @@ mod tests {
     }
 
     #[test]
-    fn a_phase_whose_beginning_was_not_set_lasted_since_the_one_before() {
+    fn a_phase_without_a_time_gets_one_from_whoever_looks_and_keeps_it() {
         let scope = Scope::<Real>::default();
         let _ = scope.initiate(ASK, 1000).unwrap();
         let running = scope.control();
+        let epoch = running.epoch();
         // Published, and its time not set.
         assert!(scope.swap(running, running.in_phase(Phase::Draining)));
-        let lasted = |phase, now| scope.passed(phase, running.epoch(), now, 0).argument;
-        assert_eq!(lasted(Phase::Draining, 1300), 300);
-        scope.stamp(Phase::Draining, running.epoch(), 1200);
-        assert_eq!(lasted(Phase::Draining, 1300), 100);
+        scope.settle(Phase::Draining, epoch, || 1200);
+        scope.settle(Phase::Draining, epoch, || unreachable!("it has one"));
+        // The publisher goes on.
+        assert_eq!(scope.stamp(Phase::Draining, epoch, 1100), 1200);
+        let lasted = |phase, now| scope.passed(phase, epoch, now, 0).argument;
         assert_eq!(lasted(Phase::Signaling, 1200), 200);
+        let next = scope.publish(scope.control(), Phase::Closing, 1300);
+        assert_eq!(next, Some(1300));
+        assert_eq!(lasted(Phase::Draining, 1300), 100);
     }
 }

@@ -172,7 +172,11 @@ impl<E: Env<Real>> View<'_, E> {
                 control,
                 generation,
                 start: scope.entered(Phase::Signaling, epoch).unwrap_or(now),
-                end: complete.filter(|_| phase == Phase::Complete).or(gone),
+                end: match phase {
+                    // Without a time, nobody has looked since its publisher died.
+                    Phase::Complete => complete.or(gone).or(Some(now)),
+                    _ => gone,
+                },
                 was_cancelled: false,
                 now,
             }));
