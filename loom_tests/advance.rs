@@ -68,6 +68,11 @@ fn an_acknowledger_killed_anywhere_holds_nobody_up() {
                     wait_past(&group, seen, survivor.env(), NEVER).unwrap();
                 }
                 assert_ne!(phase_of(&group), Phase::Signaling);
+                // Whoever looks gives the phase the time that its publisher could not.
+                let _ = group.advance(survivor.env()).unwrap();
+                let now = group.scope.control();
+                let entered = group.scope.entered(now.phase().unwrap(), now.epoch());
+                assert!(entered.is_some(), "a phase without a time");
             });
             world.finish_in_time();
         },
