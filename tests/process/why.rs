@@ -173,3 +173,22 @@ fn a_group_that_runs_tells_who_is_stopped_dead_or_shut_down_alone() {
         }
     });
 }
+
+#[test]
+fn when_everybody_died_nobody_is_said_to_have_completed() {
+    once(here!(), |place| {
+        let segment = place.create();
+        let [mut victim] = place.runners(&segment, ["victim"]);
+        victim.kill();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        coordinator.begin(LONG);
+        let report = coordinator.complete().to_string();
+        assert!(report.contains("Died: victim"), "{report}");
+        assert!(report.contains("nobody completed"), "{report}");
+        let why = place.observe().why(None).unwrap().to_string();
+        assert!(
+            why.contains("died or failed, nobody completed; died: victim"),
+            "{why}"
+        );
+    });
+}

@@ -159,10 +159,14 @@ fn summary(report: &ShutdownReport) -> String {
     };
     match report.outcome {
         ShutdownOutcome::Completed => format!("Completed: {all} in {total}."),
-        ShutdownOutcome::Died => format!(
-            "Died: {}; all others completed in {total}.",
-            names(|o| matches!(o, Outcome::Died | Outcome::Failed { .. }))
-        ),
+        ShutdownOutcome::Died => {
+            let names = names(|o| matches!(o, Outcome::Died | Outcome::Failed { .. }));
+            let is_done = |runner: &RunnerReport| runner.outcome == Some(Outcome::Completed);
+            match report.runners.iter().any(is_done) {
+                true => format!("Died: {names}; all others completed in {total}."),
+                false => format!("Died: {names}; nobody completed. It took {total}."),
+            }
+        }
         ShutdownOutcome::TimedOut => format!(
             "Timed out after {total}, without {}.",
             names(|o| matches!(o, Outcome::TimedOut | Outcome::Forced))

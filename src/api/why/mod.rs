@@ -145,6 +145,9 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
         if phase == Phase::Complete {
             let outcome = match timeline.outcome {
                 ShutdownOutcome::Completed => "everybody completed",
+                ShutdownOutcome::Died if !has_completed(timeline) => {
+                    "somebody died or failed, nobody completed"
+                }
                 ShutdownOutcome::Died => "somebody died or failed, all others completed",
                 _ => "somebody was late",
             };
@@ -347,6 +350,11 @@ fn spent_on(step: &CriticalStep, total: Duration) -> String {
         time(total),
         step.doing
     )
+}
+
+fn has_completed(timeline: &Timeline) -> bool {
+    let mut outcomes = timeline.runners.iter().map(|runner| &runner.outcome);
+    outcomes.any(|outcome| *outcome == Some(Outcome::Completed))
 }
 
 fn asked_by(reason: &Reason) -> String {
