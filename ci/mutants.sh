@@ -64,7 +64,7 @@ export EBBTIDE_MODEL_BOUND=1 NEXTEST_PROFILE=mutants CARGO_TARGET_DIR=$work/buil
 cd "$core"
 status=0
 cargo mutants --in-place --test-tool nextest "${files[@]}" --output "$work/first" \
-    --timeout 120 --build-timeout 600 "$@" -- --lib || status=$?
+    --timeout 60 --build-timeout 600 "$@" -- --lib || status=$?
 touch "$work/missed.txt"
 [[ ! -e $work/first/mutants.out/missed.txt ]] ||
     sort -u -o "$work/missed.txt" "$work/missed.txt" "$work/first/mutants.out/missed.txt"
