@@ -113,6 +113,9 @@ pub struct RunnerReport {
     /// Its process is dead, whether or not anybody has counted it out yet; false for one
     /// that left in order.
     pub dead: bool,
+    /// Its process is stopped (SIGSTOP, Ctrl-Z or a debugger) and its shutdown is not over;
+    /// false where the kernel cannot be asked, as in another pid namespace.
+    pub stopped: bool,
     /// When it left or was found dead, after the start; zero if that was before.
     pub ended: Option<Duration>,
     /// `None` while it runs.

@@ -106,6 +106,7 @@ struct RunnerDocument<'a> {
     pid: u32,
     alive: bool,
     dead: bool,
+    stopped: bool,
     ended_us: Option<u64>,
     outcome: Option<&'static str>,
     cause: Option<&'a str>,
@@ -129,6 +130,7 @@ impl<'a> RunnerDocument<'a> {
             pid: runner.pid,
             alive: runner.alive,
             dead: runner.dead,
+            stopped: runner.stopped,
             ended_us: runner.ended.map(micros),
             outcome: runner.outcome.as_ref().map(Outcome::name),
             cause: match &runner.outcome {

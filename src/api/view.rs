@@ -338,6 +338,7 @@ impl<E: Env<Real>> View<'_, E> {
         let since = runner.activity_since.load(Ordering::Acquire);
         let process = member.process().filter(|_| alive);
         let (locks_held, lock_wanted) = self.locks_of(process);
+        let outcome = self.outcome(target, slot, member, control);
         RunnerReport {
             id: texts.id.read().0,
             pid: process.map_or(runner.pid.load(Ordering::Relaxed) as u32, |p| {
@@ -346,7 +347,8 @@ impl<E: Env<Real>> View<'_, E> {
             alive,
             dead: member.state() == Ok(State::Dead) || member.is_counted() && !alive,
             ended: after(self.ended(slot, member)),
-            outcome: self.outcome(target, slot, member, control),
+            stopped: alive && outcome.is_none() && self.is_stopped(slot),
+            outcome,
             blocked_in: self.blocked_in(target, slot, member, control),
             observed: after(times.observed.get(epoch)),
             acknowledged: core::array::from_fn(|i| {

@@ -29,6 +29,10 @@ fn who_died_before_is_not_drawn_as_working_in_any_format() {
         victim.signal(Signal::SIGKILL);
         slow.signal(Signal::SIGSTOP);
         place.status("job", |status| runner(status, "victim")["dead"] == true);
+        place.status("job", |status| runner(status, "slow")["stopped"] == true);
+        let text = place.run(&["status", "job"]).code(0).out;
+        assert!(row(&text, "slow").contains(" stopped "), "{text}");
+        assert!(row(&text, "victim").contains(" dead "), "{text}");
         let text = place.run(&["why", "job"]).code(0).out;
         assert!(
             text.contains("But victim (pid ") && text.contains("The process of slow (pid "),

@@ -128,6 +128,7 @@ fn runners(runners: &[RunnerReport]) -> String {
             Cell::text(runner.pid),
             match (&runner.outcome, runner.alive) {
                 (None, false) => Cell::text("dead").bad(),
+                (None, true) if runner.stopped => Cell::text("stopped").bad(),
                 (known, _) => outcome(known.as_ref()),
             },
             Cell::text(
