@@ -332,6 +332,15 @@ fn each_goal_of_an_event_is_reached_by_its_own_change() {
 }
 
 #[test]
+fn the_first_to_wait_for_an_event_sleeps_on_the_word_that_it_leaves() {
+    let event = Event::<Real>::default();
+    let asleep_on = |goal| event.arm(goal).map(|cell| cell.1);
+    let first = asleep_on(Goal::Take);
+    assert!(first.is_some());
+    assert_eq!(asleep_on(Goal::Take), first, "nothing has moved since");
+}
+
+#[test]
 fn a_text_that_no_writer_writes_has_a_fault() {
     let text = Text::<Real, 3>::default();
     assert_eq!(text.fault(), None);
