@@ -117,6 +117,9 @@ fn lock_of_an_ended_thread_is_handed_to_the_sleeper() {
             .unwrap()
             .previous_owner_died
     );
+    // Only its owner can.
+    mutex.mark_consistent(owner(0));
+    assert!(mutex.look().is_inconsistent);
     mutex.mark_consistent(owner(1));
     assert_eq!(mutex.unlock(owner(1)), Released::Freed);
     assert!(
