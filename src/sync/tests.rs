@@ -242,6 +242,8 @@ fn text_is_cut_at_a_character_and_compared_whole() {
     assert_eq!(text.read().0, "0123456789abcde");
     text.write("é");
     assert!(text.is("é") && !text.is("e") && !text.is(""));
+    text.write("abc");
+    assert!(text.is("abc") && !text.is("abd") && !text.is("xbc"));
 }
 
 #[test]
