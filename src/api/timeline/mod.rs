@@ -6,6 +6,7 @@ mod critical;
 mod lines;
 mod spans;
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::api::report::{Outcome, Reason, ShutdownOutcome};
@@ -185,5 +186,20 @@ impl CriticalStep {
     #[must_use]
     pub fn took(&self) -> Duration {
         self.until.saturating_sub(self.from)
+    }
+}
+
+/// Who did what, and whom that had waited for: `runner-2 closing kv-cache, which waited for
+/// runner-1`.
+impl fmt::Display for CriticalStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(runner) = &self.runner {
+            write!(f, "{runner} ")?;
+        }
+        f.write_str(&self.doing)?;
+        match &self.waited_for {
+            Some(other) => write!(f, ", which waited for {other}"),
+            None => Ok(()),
+        }
     }
 }

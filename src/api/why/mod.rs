@@ -336,20 +336,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
 
 /// `3.2 s of 3.4 s: runner-2 closing kv-cache, which waited for runner-1/client.`
 fn spent_on(step: &CriticalStep, total: Duration) -> String {
-    let who = match &step.runner {
-        Some(runner) => format!("{runner} "),
-        None => String::new(),
-    };
-    let waited = match &step.waited_for {
-        Some(other) => format!(", which waited for {other}"),
-        None => String::new(),
-    };
-    format!(
-        "{} of {}: {who}{}{waited}.",
-        time(step.took()),
-        time(total),
-        step.doing
-    )
+    format!("{} of {}: {step}.", time(step.took()), time(total))
 }
 
 fn has_completed(timeline: &Timeline) -> bool {

@@ -54,12 +54,19 @@ fn a_read_only_mapping_can_be_waited_on() {
     // A wake through another mapping arrives.
     let opened = place.open().unwrap();
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let (tell, tid) = std::sync::mpsc::channel();
+        scope.spawn(move || {
+            tell.send(nix::unistd::gettid()).unwrap();
             while observed.body().first.load(Ordering::Acquire) == 0 {
                 wait(cell_of(&observed), 0, u64::MAX);
             }
         });
-        thread::sleep(std::time::Duration::from_millis(5));
+        // Asleep, so that only the wake can end it.
+        let stat = format!("/proc/self/task/{}/stat", tid.recv().unwrap());
+        let is_asleep = |stat: String| stat.rsplit(')').next().unwrap().starts_with(" S");
+        while !is_asleep(std::fs::read_to_string(&stat).unwrap()) {
+            thread::yield_now();
+        }
         opened.body().first.store(1, Ordering::Release);
         crate::os::futex::wake(Cell::low_half_of(&opened.body().first), 1);
     });

@@ -2,19 +2,12 @@
 
 use super::{ALONE, Operation};
 use crate::harness::peer::Peer;
-use crate::harness::stage::{Kept, Stage};
+use crate::harness::stage::{Act, Kept, Stage};
 
 pub const ALL: &[Operation] = &[
     Operation {
         name: "lock",
-        scene: |stage| {
-            let (lock, board) = (stage.lock(), stage.board);
-            Box::new(move || {
-                let guard = lock.lock().expect("the lock");
-                board.enter(guard.previous_owner_died());
-                Box::new(guard)
-            })
-        },
+        scene: lock,
         ..ALONE
     },
     Operation {
@@ -32,14 +25,7 @@ pub const ALL: &[Operation] = &[
     },
     Operation {
         name: "contended wait",
-        scene: |stage| {
-            let (lock, board) = (stage.lock(), stage.board);
-            Box::new(move || {
-                let guard = lock.lock().expect("the lock");
-                board.enter(guard.previous_owner_died());
-                Box::new(guard)
-            })
-        },
+        scene: lock,
         arrange: Peer::hold_lock,
         asleep: Peer::let_go,
         ..ALONE
@@ -79,6 +65,16 @@ pub const ALL: &[Operation] = &[
         ..ALONE
     },
 ];
+
+/// Takes the lock, waiting for it if somebody holds it.
+fn lock(stage: &Stage) -> Act {
+    let (lock, board) = (stage.lock(), stage.board);
+    Box::new(move || {
+        let guard = lock.lock().expect("the lock");
+        board.enter(guard.previous_owner_died());
+        Box::new(guard)
+    })
+}
 
 /// A waiter, if there is one, ends; and another one can be notified.
 fn condvar_works(peer: &mut Peer) {

@@ -10,7 +10,7 @@ pub mod trace;
 
 use std::time::Duration;
 
-use ebbtide::{CriticalStep, Outcome, Phase, ShutdownOutcome, Timeline, TimelineRunner};
+use ebbtide::{Outcome, Phase, ShutdownOutcome, Timeline, TimelineRunner};
 
 use super::time;
 
@@ -90,19 +90,6 @@ fn how(runner: &TimelineRunner) -> String {
 
 pub(super) fn is_good(runner: &TimelineRunner) -> bool {
     !runner.died && matches!(runner.outcome, None | Some(Outcome::Completed))
-}
-
-/// Who did what in a step of the critical path, and whom that had waited for.
-pub(super) fn spent_on(step: &CriticalStep) -> String {
-    let who = match &step.runner {
-        Some(runner) => format!("{runner} "),
-        None => String::new(),
-    };
-    let waited = match &step.waited_for {
-        Some(other) => format!(", which waited for {other}"),
-        None => String::new(),
-    };
-    format!("{who}{}{waited}", step.doing)
 }
 
 /// How it went, in one line.

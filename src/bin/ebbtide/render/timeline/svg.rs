@@ -8,7 +8,7 @@ use ebbtide::Timeline;
 use super::scale::Scale;
 use super::svg_paper::{CHARACTER, Paper, SMALL, fitted, wrapped};
 use super::svg_rows;
-use super::{headline, spent_on, subtitle, verdict};
+use super::{headline, subtitle, verdict};
 use crate::render::{budget, time};
 
 const MARGIN: f64 = 20.0;
@@ -229,7 +229,7 @@ fn foot(paper: &mut Paper, timeline: &Timeline, frame: &Frame, below: f64, wide:
             "{} of {}: {}",
             time(step.took()),
             time(timeline.total),
-            spent_on(step)
+            step
         ));
     }
     if timeline.lost > 0 {

@@ -7,7 +7,7 @@ use ebbtide::text::Style;
 use ebbtide::{CriticalStep, Phase, Timeline, TimelineRunner, TimelineSpan};
 
 use super::scale::Scale;
-use super::{headline, is_good, silence, spent_on, subtitle, verdict, works};
+use super::{headline, is_good, silence, subtitle, verdict, works};
 use crate::output::plain;
 use crate::render::time;
 
@@ -239,7 +239,7 @@ fn spent(timeline: &Timeline, paint: &impl Fn(Style, &str) -> String) -> String 
             "  {:>8}  {}: {}",
             time(step.took()),
             step.phase,
-            plain(&spent_on(step))
+            plain(&step.to_string())
         );
     }
     text
