@@ -3,6 +3,8 @@
 //! through [`Env`](crate::sync::Env).
 
 pub(crate) mod barrier;
+#[cfg(test)]
+mod barrier_tests;
 pub(crate) mod barrier_wait;
 pub(crate) mod barrier_word;
 mod bells;
