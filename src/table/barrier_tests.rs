@@ -1,45 +1,14 @@
 //! The rules of the barrier one by one, by one thread that never sleeps.
 
-use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::barrier::{Barrier, Passed};
 use super::barrier_wait::{Polled, Stay, Watched};
 use super::barrier_word::{Broken, Cause, Control};
-use crate::sync::{Env, Owner, Pulse, Real, Word};
+use super::known::{Known, owner};
+use crate::sync::{Real, Word};
 
 type Gate = Barrier<Real, 4>;
-
-/// Nobody sleeps: an instant, and one thread that may be known to be dead.
-#[derive(Default)]
-struct Known {
-    now: Cell<u64>,
-    dead: Cell<Option<Owner>>,
-    /// The life word of slot 1.
-    life: Option<AtomicU32>,
-}
-
-impl Env<Real> for Known {
-    fn now(&self) -> u64 {
-        self.now.get()
-    }
-    fn process_pulse(&self, _process: usize) -> Pulse<'_, Real> {
-        Pulse::Alive(None)
-    }
-    fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Real> {
-        match self.dead.get() == Some(owner) {
-            true => Pulse::Dead,
-            false => Pulse::Alive(self.life.as_ref().filter(|_| owner.slot == 1)),
-        }
-    }
-}
-
-fn owner(slot: u16) -> Owner {
-    Owner {
-        slot,
-        generation: 7,
-    }
-}
 
 fn gate(parties: u64) -> Gate {
     let gate = Gate::default();

@@ -20,6 +20,8 @@ pub(crate) mod join;
 pub(crate) mod journal;
 pub(crate) mod journal_record;
 pub(crate) mod key;
+#[cfg(test)]
+pub(crate) mod known;
 pub(crate) mod member;
 pub(crate) mod names;
 pub(crate) mod order;
@@ -34,6 +36,8 @@ pub(crate) mod semaphore_poll;
 pub(crate) mod slots;
 pub(crate) mod stamp;
 pub(crate) mod store;
+#[cfg(test)]
+mod store_tests;
 pub(crate) mod sweep;
 pub(crate) mod tallies;
 pub(crate) mod threads;
