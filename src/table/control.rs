@@ -219,4 +219,48 @@ mod tests {
         }
         assert_eq!(Control::from_raw(0).renewing().phase(), Ok(Phase::Complete));
     }
+
+    #[test]
+    fn words_that_no_release_writes_are_told() {
+        let epoch = u64::from(EPOCH_MASK) << EPOCH_SHIFT;
+        let running = Control::from_raw(epoch);
+        let asked = running.initiated(ASK);
+        for good in [
+            running,
+            asked,
+            asked.in_phase(Phase::Complete),
+            asked.renewing(),
+            Control::COMPLETE,
+        ] {
+            assert_eq!(good.fault(), None, "{:#x}", good.raw());
+        }
+        let last_code = ReasonCode::HostShutdown as u64;
+        let bits = |raw: u64| Control::from_raw(epoch | raw).fault();
+        assert_eq!(bits(Phase::Closing as u64 | last_code << CODE_SHIFT), None);
+        for bad in [
+            6,
+            7,
+            1 << MODE_SHIFT,
+            1 << CODE_SHIFT,
+            1 << BUDGET_SHIFT,
+            Phase::Signaling as u64 | MODE,
+            Phase::Signaling as u64 | (last_code + 1) << CODE_SHIFT,
+        ] {
+            assert!(bits(bad).is_some(), "{bad:#x}");
+        }
+    }
+
+    #[test]
+    fn work_is_refused_from_the_drain_on_and_a_shutdown_seen_before() {
+        let asked = Control::from_raw(0).initiated(ASK);
+        assert!(asked.is_shutting_down() && !asked.refuses_work());
+        assert!(asked.in_phase(Phase::Draining).refuses_work());
+        assert!(Control::COMPLETE.refuses_work() && Control::COMPLETE.is_shutting_down());
+        let running = Control::from_raw(0).reopened();
+        assert!(!running.refuses_work() && !running.is_shutting_down());
+        assert_eq!(asked.renewing().stage(), Ok(Stage::Renewing));
+        assert_eq!(asked.stage(), Ok(Stage::Phase(Phase::Signaling)));
+        assert_eq!(asked.futex_half(), asked.raw() as u32);
+        assert_ne!(asked.futex_half(), running.futex_half());
+    }
 }

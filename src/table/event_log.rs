@@ -224,7 +224,7 @@ impl<M: Mem> Entry<M> {
     }
 }
 
-#[cfg(all(test, feature = "loom"))]
+#[cfg(test)]
 impl<M: Mem, const N: usize> Default for EventLog<M, N> {
     fn default() -> Self {
         Self {
@@ -245,3 +245,119 @@ impl<M: Mem, const N: usize> Default for EventLog<M, N> {
 
 shared!(Entry<M> { stamp, kind, at, length, payload });
 shared!(EventLog<M, const N> { resets, event, writer, _pad, entries });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Real;
+    use crate::table::known::{Known, owner};
+
+    const NEVER: u64 = u64::MAX;
+
+    type Log = EventLog<Real, 4>;
+
+    fn set(log: &Log, env: &Known, payload: &[u8]) -> u64 {
+        env.now.set(env.now.get() + 10);
+        log.set(7, payload, owner(1), env, NEVER).unwrap()
+    }
+
+    fn said(at: u64, payload: &[u8]) -> Said {
+        let payload = payload.to_vec();
+        Said {
+            kind: 7,
+            at,
+            payload,
+        }
+    }
+
+    #[test]
+    fn how_it_resets_is_fixed_once() {
+        let log = Log::default();
+        assert_eq!(log.resets(), Ok(None));
+        assert_eq!(log.goal(), Ok(log.event.goal_from_now()));
+        assert_eq!(log.fix(Resets::ByItself), Ok(Resets::ByItself));
+        assert_eq!(log.fix(Resets::ByHand), Ok(Resets::ByItself));
+        assert_eq!(
+            (log.resets(), log.goal()),
+            (Ok(Some(Resets::ByItself)), Ok(Goal::Take))
+        );
+        let by_hand = Log::default();
+        assert_eq!(by_hand.fix(Resets::ByHand), Ok(Resets::ByHand));
+        assert_eq!(by_hand.goal(), Ok(log.event.goal_from_now()));
+        log.resets.store(3, Ordering::Relaxed);
+        assert!(log.fix(Resets::ByHand).is_err() && log.goal().is_err());
+    }
+
+    #[test]
+    fn sets_are_told_in_order_until_they_are_replaced() {
+        let (log, env) = (Log::default(), Known::default());
+        assert_eq!((log.latest(), log.after(0)), (Ok(None), Ok(After::Nothing)));
+        for number in 1..=4 {
+            assert_eq!(set(&log, &env, &[number as u8]), number);
+        }
+        for number in 1..=4 {
+            let expected = said(10 * number, &[number as u8]);
+            assert_eq!(log.after(number - 1), Ok(After::Said(number, expected)));
+        }
+        assert_eq!(log.after(4), Ok(After::Nothing));
+        assert_eq!(log.latest(), Ok(Some((4, said(40, &[4])))));
+        assert!(log.after(5).is_err(), "nobody has seen what was not yet");
+        set(&log, &env, &[5]);
+        set(&log, &env, &[6]);
+        let missed = |missed, seen| Ok(After::Missed { missed, seen });
+        assert_eq!(log.after(0), missed(2, 2));
+        assert_eq!(log.after(1), missed(1, 2));
+        assert_eq!(log.after(2), Ok(After::Said(3, said(30, &[3]))));
+    }
+
+    #[test]
+    fn payloads_of_every_length_come_back_and_longer_ones_are_cut() {
+        let (log, env) = (Log::default(), Known::default());
+        let bytes: Vec<u8> = (1..=EVENT_PAYLOAD_BYTES + 1).map(|at| at as u8).collect();
+        for length in 0..=bytes.len() {
+            let number = set(&log, &env, &bytes[..length]);
+            let kept = &bytes[..length.min(EVENT_PAYLOAD_BYTES)];
+            let expected = said(10 * number, kept);
+            assert_eq!(log.latest(), Ok(Some((number, expected))));
+        }
+    }
+
+    #[test]
+    fn a_setter_that_died_has_spoilt_the_oldest_and_the_next_one_goes_on() {
+        let (log, env) = (Log::default(), Known::default());
+        for number in 1..=4 {
+            set(&log, &env, &[number]);
+        }
+        assert!(log.writer.try_lock(owner(2), &env).is_ok());
+        env.dead.set(Some(owner(2)));
+        log.entry(5)
+            .unwrap()
+            .stamp
+            .store(BEING_WRITTEN, Ordering::Relaxed);
+        let missed = After::Missed { missed: 1, seen: 1 };
+        assert_eq!(log.after(0), Ok(missed));
+        assert_eq!(set(&log, &env, &[5]), 5);
+        assert_eq!(log.latest(), Ok(Some((5, said(50, &[5])))));
+        assert!(
+            !log.writer
+                .try_lock(owner(1), &env)
+                .unwrap()
+                .previous_owner_died
+        );
+    }
+
+    #[test]
+    fn an_entry_that_says_another_number_is_told_as_corrupt() {
+        let (log, env) = (Log::default(), Known::default());
+        set(&log, &env, b"x");
+        log.entry(1).unwrap().stamp.store(9, Ordering::Relaxed);
+        assert!(log.latest().is_err());
+        log.entry(1).unwrap().stamp.store(1, Ordering::Relaxed);
+        log.entry(1)
+            .unwrap()
+            .length
+            .store(u64::MAX, Ordering::Relaxed);
+        let (_, told) = log.latest().unwrap().unwrap();
+        assert_eq!(told.payload.len(), EVENT_PAYLOAD_BYTES);
+    }
+}

@@ -111,3 +111,48 @@ impl<M: Mem, const N: usize> Default for Names<M, N> {
 
 shared!(Name<M> { used, text });
 shared!(Names<M, const N> { adding, _pad, entries });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Real;
+    use crate::table::known::{Known, owner};
+
+    const NEVER: u64 = u64::MAX;
+
+    #[test]
+    fn a_name_has_one_index_and_the_table_has_an_end() {
+        let (names, env) = (Names::<Real, 2>::default(), Known::default());
+        let add = |name| names.find_or_add(name, owner(1), &env, NEVER);
+        assert!(!names.is_used());
+        assert_eq!((names.find("a"), names.name(0)), (None, None));
+        assert_eq!((add("a"), add("b"), add("a")), (Ok(0), Ok(1), Ok(0)));
+        assert!(names.is_used());
+        assert_eq!(add("c"), Err(NoIndex::Full));
+        assert_eq!((names.find("b"), names.find("c")), (Some(1), None));
+        assert_eq!((names.name(1).as_deref(), names.name(2)), (Some("b"), None));
+        let all = [(0, "a".to_string()), (1, "b".to_string())];
+        assert!(names.all().eq(all));
+    }
+
+    #[test]
+    fn one_that_died_adding_a_name_leaves_the_entry_to_the_next() {
+        let (names, env) = (Names::<Real, 2>::default(), Known::default());
+        let add = |me, until| names.find_or_add("a", owner(me), &env, until);
+        assert!(names.adding.try_lock(owner(2), &env).is_ok());
+        names.entries[0].text.write("half");
+        let waited_for = owner(2);
+        let busy = NoIndex::Locked(NotLocked::TimedOut { waited_for });
+        assert_eq!(add(1, 0), Err(busy));
+        env.dead.set(Some(owner(2)));
+        assert_eq!(add(1, NEVER), Ok(0));
+        assert_eq!(names.find("half"), None);
+        assert!(
+            !names
+                .adding
+                .try_lock(owner(1), &env)
+                .unwrap()
+                .previous_owner_died
+        );
+    }
+}

@@ -176,3 +176,157 @@ impl<M: Mem, const N: usize> Default for Processes<M, N> {
 
 shared!(Process<M> { word, pid, start_time, pid_namespace });
 shared!(Processes<M, const N> { 0 });
+
+#[cfg(test)]
+mod tests {
+    use core::cell::{Cell, RefCell};
+
+    use super::*;
+    use crate::sync::Real;
+
+    const N: usize = 3;
+
+    type Table = Processes<Real, N>;
+
+    /// Byte locks: of others, and ours.
+    #[derive(Default)]
+    struct Bytes {
+        others: [Cell<bool>; N],
+        ours: [Cell<bool>; N],
+        probes: Cell<usize>,
+    }
+
+    impl Gone for Bytes {
+        fn try_claim(&self, process: usize) -> bool {
+            self.probes.set(self.probes.get() + 1);
+            let is_ours = !self.others[process].get();
+            self.ours[process].set(self.ours[process].get() || is_ours);
+            is_ours
+        }
+        fn release(&self, process: usize) {
+            self.ours[process].set(false);
+        }
+        fn is_held(&self, process: usize) -> bool {
+            self.others[process].get() || self.ours[process].get()
+        }
+    }
+
+    /// Claims a slot as another process does, which lives until its byte is free.
+    fn live(table: &Table, bytes: &Bytes, keeper: usize) -> Option<usize> {
+        let slot = table.claim(bytes, |_| panic!("nobody died"))?;
+        table.go_live(slot, keeper);
+        bytes.release(slot);
+        bytes.others[slot].set(true);
+        Some(slot)
+    }
+
+    #[test]
+    fn free_slots_are_claimed_first_and_each_claim_is_a_generation() {
+        let (table, bytes) = (Table::default(), Bytes::default());
+        for slot in 0..N {
+            assert_eq!(live(&table, &bytes, slot + 5), Some(slot));
+            let word = table.word(slot);
+            assert!(word.is_live() && !word.is_free() && word.fault().is_none());
+            assert_eq!((word.keeper(), word.generation()), (Some(slot + 5), 1));
+        }
+        assert!(table.occupied().eq(0..N));
+        assert_eq!(table.claim(&bytes, |_| panic!("nobody died")), None);
+        // One ends as it should, and one dies: the free one is taken without a sweep.
+        table.free(2);
+        bytes.others[2].set(false);
+        bytes.others[0].set(false);
+        assert!(table.word(2).is_free() && table.word(2).fault().is_none());
+        assert!(table.occupied().eq(0..2));
+        bytes.probes.set(0);
+        assert_eq!(live(&table, &bytes, 9), Some(2));
+        assert_eq!((table.word(2).generation(), bytes.probes.get()), (2, 1));
+        // The dead one's is swept before it is ours.
+        let swept = RefCell::new(Vec::new());
+        let sweep = |slot| {
+            assert_eq!(
+                table.word(slot).generation(),
+                1,
+                "it is the dead one's still"
+            );
+            swept.borrow_mut().push(slot);
+        };
+        assert_eq!(table.claim(&bytes, sweep), Some(0));
+        assert_eq!(*swept.borrow(), [0]);
+        let word = table.word(0);
+        assert!(!word.is_live() && !word.is_free() && word.fault().is_none());
+        assert_eq!((word.keeper(), word.generation()), (None, 2));
+        assert!(bytes.ours[0].get());
+    }
+
+    #[test]
+    fn only_the_dead_are_reaped_and_their_bytes_given_back() {
+        let (table, bytes) = (Table::default(), Bytes::default());
+        for keeper in 0..2 {
+            live(&table, &bytes, keeper).unwrap();
+        }
+        let ours = table.claim(&bytes, |_| panic!("nobody died")).unwrap();
+        assert_eq!(table.reap(&bytes, |_| panic!("nobody died")), 0);
+        bytes.others[1].set(false);
+        let swept = Cell::new(None);
+        assert_eq!(table.reap(&bytes, |slot| swept.set(Some(slot))), 1);
+        assert_eq!(swept.get(), Some(1));
+        assert!(table.word(1).is_free() && table.word(0).is_live());
+        assert_eq!(table.word(1).generation(), 1);
+        assert!(!bytes.is_held(1) && bytes.is_held(ours) && !table.word(ours).is_free());
+        assert_eq!(table.reap(&bytes, |_| panic!("it was reaped")), 0);
+    }
+
+    #[test]
+    fn one_that_somebody_else_freed_or_claims_is_not_reaped() {
+        /// What happens between our look at a byte and our claim of it.
+        struct Between<'a>(&'a Table, bool);
+        impl Gone for Between<'_> {
+            fn try_claim(&self, process: usize) -> bool {
+                self.0.free(process);
+                self.1
+            }
+            fn release(&self, _process: usize) {}
+            fn is_held(&self, _process: usize) -> bool {
+                false
+            }
+        }
+        for is_claimed in [true, false] {
+            let (table, bytes) = (Table::default(), Bytes::default());
+            live(&table, &bytes, 0).unwrap();
+            let between = Between(&table, is_claimed);
+            assert_eq!(table.reap(&between, |_| panic!("it was swept")), 0);
+        }
+    }
+
+    #[test]
+    fn there_is_nothing_beyond_the_table() {
+        let table = Table::default();
+        assert!(table.get(N).is_none() && table.get(N - 1).is_some());
+        table.go_live(N, 1);
+        table.free(N);
+        assert!(table.word(N).is_free() && table.word(N).raw() == 0);
+    }
+
+    #[test]
+    fn words_that_no_release_writes_are_told() {
+        let keeper = |number: u64| number << KEEPER_SHIFT;
+        let generation = u64::from(u16::MAX) << GENERATION_SHIFT;
+        for good in [FREE, STARTING, LIVE | keeper(1), LIVE | keeper(0xffff)] {
+            assert_eq!(ProcessWord(good | generation).fault(), None, "{good:#x}");
+        }
+        let unused = |bit: u32| LIVE | keeper(1) | 1 << bit;
+        for bad in [
+            3,
+            3 | keeper(1),
+            LIVE,
+            FREE | keeper(1),
+            STARTING | keeper(1),
+        ] {
+            assert!(ProcessWord(bad | generation).fault().is_some(), "{bad:#x}");
+        }
+        for bit in [GENERATION_SHIFT + 16, KEEPER_SHIFT - 1] {
+            assert!(ProcessWord(unused(bit)).fault().is_some(), "bit {bit}");
+        }
+        assert_eq!(ProcessWord(generation).generation(), u16::MAX);
+    }
+}
