@@ -4,7 +4,6 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use super::condvar::Condvar;
 use super::event::{Event, Goal, Waited};
@@ -84,11 +83,12 @@ fn lock_of_an_ended_thread_is_handed_to_the_sleeper() {
     );
     let (owned, lock) = (Arc::clone(&lives), Arc::clone(&mutex));
     let (tell, told) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
     let dying = thread::spawn(move || {
         life::hold(&owned.0[0]).unwrap();
         let _acquired = lock.lock(owner(0), &*owned, NEVER).unwrap();
         tell.send(()).unwrap();
-        thread::sleep(Duration::from_millis(20));
+        let _ = ended.recv();
     });
     told.recv().unwrap();
     life::hold(&lives.0[1]).unwrap();
@@ -102,6 +102,7 @@ fn lock_of_an_ended_thread_is_handed_to_the_sleeper() {
         mutex.try_lock(owner(1), &*lives),
         Err(Busy::Held(waited_for))
     );
+    drop(end);
     assert!(
         mutex
             .lock(owner(1), &*lives, NEVER)
@@ -186,7 +187,10 @@ fn event_is_a_level_with_a_deadline() {
                 )
             });
         }
-        thread::sleep(Duration::from_millis(5));
+        // One of them sleeps, or is about to.
+        while event.look().1 == 0 {
+            thread::yield_now();
+        }
         event.set();
         event.set();
     });
