@@ -173,4 +173,31 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_key_has_a_length_that_there_is_room_for() {
+        let longest = [b'k'; KEY_BYTES + 1];
+        assert!(Key::new(b"").is_none() && Key::new(&longest).is_none());
+        let words = |length: usize| Key::new(&longest[..length]).unwrap().word_count();
+        assert_eq!([1, 8, 9, KEY_BYTES].map(words), [1, 1, 2, KEY_WORDS]);
+    }
+
+    /// It stands in the segment: another release must find the key by it.
+    #[test]
+    fn the_hash_of_a_key_is_what_it_was() {
+        let hash = |key: &[u8]| Key::new(key).unwrap().hash();
+        let step = |hash: u64, word: u64| {
+            let mixed = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mixed ^ mixed >> 32
+        };
+        let word = |bytes: [u8; 8]| u64::from_ne_bytes(bytes);
+        let short = step(3, word(*b"key\0\0\0\0\0"));
+        let first = step(11, word(*b"a longer"));
+        assert_eq!(hash(b"key"), short | 1);
+        assert_eq!(
+            hash(b"a longer on"),
+            step(first, word(*b" on\0\0\0\0\0")) | 1
+        );
+        assert!(Key::EMPTY.hash() != 0);
+    }
 }

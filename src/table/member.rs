@@ -182,4 +182,56 @@ mod tests {
         assert!(Member::from_raw(6).state().is_err());
         assert!(!Member::from_raw(15).is_counted());
     }
+
+    #[test]
+    fn a_runner_is_live_under_its_own_generation_only() {
+        let live = Member::from_raw(0).claimed(3).with_state(State::Live);
+        assert!(live.is_live(1) && !live.is_live(0) && !live.is_live(2));
+        for state in [
+            State::Free,
+            State::Claimed,
+            State::Joining,
+            State::Left,
+            State::Dead,
+        ] {
+            assert!(!live.with_state(state).is_live(1), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn words_that_no_release_writes_are_told() {
+        let claimed = Member::from_raw(0).claimed(1279);
+        let live = claimed.with_state(State::Live);
+        let done = live.with_acked(EPOCH_MASK, Phase::Closing, true);
+        assert_eq!((done.epoch(), live.epoch()), (EPOCH_MASK, 0));
+        assert_eq!(live.with_acked(5, Phase::Draining, false).epoch(), 5);
+        for good in [
+            Member::from_raw(0),
+            claimed,
+            claimed.with_state(State::Free),
+            claimed.with_state(State::Joining),
+            live,
+            done,
+            done.with_state(State::Left),
+            done.with_state(State::Dead),
+        ] {
+            assert_eq!(good.fault(), None, "{:#x}", good.raw());
+        }
+        let and = |word: Member, bits: u64| Member::from_raw(word.raw() | bits);
+        let of_nobody = |word: Member| Member::from_raw(word.raw() & !(u64::MAX << PROCESS_SHIFT));
+        for bad in [
+            and(done, STATE),
+            and(live, 4 << ACKED_SHIFT),
+            and(live, 7 << ACKED_SHIFT),
+            and(live, LATE),
+            and(claimed, 1 << ACKED_SHIFT),
+            and(claimed.with_state(State::Free), 1 << EPOCH_SHIFT),
+            done.with_state(State::Joining),
+            of_nobody(claimed),
+            of_nobody(live),
+            of_nobody(done.with_state(State::Left)),
+        ] {
+            assert!(bad.fault().is_some(), "{:#x}", bad.raw());
+        }
+    }
 }

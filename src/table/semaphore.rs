@@ -189,7 +189,7 @@ impl<M: Mem, const N: usize> Semaphore<M, N> {
     }
 }
 
-#[cfg(all(test, feature = "loom"))]
+#[cfg(test)]
 impl<M: Mem, const N: usize> Default for Semaphore<M, N> {
     fn default() -> Self {
         Self {
@@ -201,3 +201,120 @@ impl<M: Mem, const N: usize> Default for Semaphore<M, N> {
 }
 
 shared!(Semaphore<M, const N> { signal, permits, held });
+
+#[cfg(test)]
+mod tests {
+    use super::super::semaphore_poll::{Polled, Watched};
+    use super::*;
+    use crate::sync::Real;
+    use crate::table::known::{Known, owner};
+
+    type Three = Semaphore<Real, 3>;
+
+    fn of(permits: u32) -> Three {
+        let semaphore = Three::default();
+        assert_eq!(semaphore.fix(permits), Ok(permits));
+        semaphore
+    }
+
+    fn signal(semaphore: &Three) -> u32 {
+        semaphore.signal.load(Ordering::Acquire)
+    }
+
+    /// The look, and how many signals and life words there are to sleep on.
+    fn poll(semaphore: &Three, env: &Known, slot: u16) -> (Polled, usize, usize) {
+        let (mut signals, mut lives) = (0, 0);
+        let count = |on: Watched<'_, Real>, _| match on {
+            Watched::Signal(_) => signals += 1,
+            Watched::Life(_) => lives += 1,
+        };
+        let polled = semaphore.poll(owner(slot), env, count).unwrap();
+        (polled, signals, lives)
+    }
+
+    #[test]
+    fn the_number_of_permits_is_fixed_once_and_bounded() {
+        let semaphore = Three::default();
+        assert_eq!(semaphore.permits(), 0);
+        assert_eq!(semaphore.fix(3), Ok(3));
+        assert_eq!((semaphore.fix(2), semaphore.permits()), (Ok(3), 3));
+        semaphore.permits.store(4, Ordering::Relaxed);
+        assert!(semaphore.fix(2).is_err());
+        assert_eq!(semaphore.permits(), 3);
+    }
+
+    #[test]
+    fn permits_are_taken_one_by_one_and_given_back_by_their_holder() {
+        let (semaphore, env) = (of(2), Known::default());
+        let take = |slot| semaphore.try_acquire(owner(slot), &env).unwrap();
+        assert_eq!((take(1), take(1), take(2)), (Some(0), Some(1), None));
+        assert_eq!(semaphore.acquire(owner(2), &env, 0), Ok(None));
+        assert_eq!(semaphore.available(&env), 0);
+        semaphore.release(1, owner(2));
+        semaphore.release(2, owner(1));
+        assert_eq!(semaphore.available(&env), 0);
+        semaphore.release(1, owner(1));
+        assert_eq!(semaphore.available(&env), 1);
+        assert!(semaphore.holders().eq([owner(1)]));
+        assert_eq!(semaphore.acquire(owner(2), &env, 0), Ok(Some(1)));
+    }
+
+    #[test]
+    fn a_dead_holders_permit_is_to_be_had_and_tells_nobody_of_the_death() {
+        let (semaphore, env) = (of(1), Known::default());
+        assert_eq!(semaphore.acquire(owner(1), &env, 0), Ok(Some(0)));
+        env.dead.set(Some(owner(1)));
+        assert_eq!(semaphore.available(&env), 1);
+        assert_eq!(semaphore.acquire(owner(2), &env, 0), Ok(Some(0)));
+        env.dead.set(None);
+        semaphore.release(0, owner(2));
+        let next = semaphore.held[0].try_lock(owner(2), &env).unwrap();
+        assert!(!next.previous_owner_died, "it is whole");
+        semaphore.hand_over(owner(1));
+        assert_eq!(semaphore.holders().count(), 1);
+        semaphore.hand_over(owner(2));
+        assert_eq!(semaphore.holders().count(), 0);
+    }
+
+    #[test]
+    fn a_permit_given_back_wakes_those_who_said_that_they_wait() {
+        let (semaphore, env) = (of(1), Known::default());
+        let take = |slot| semaphore.try_acquire(owner(slot), &env).unwrap();
+        take(1);
+        semaphore.release(0, owner(1));
+        assert_eq!(signal(&semaphore), 0, "nobody waits");
+        take(1);
+        assert_eq!(poll(&semaphore, &env, 2).0, Polled::AsleepSoon);
+        assert_eq!(signal(&semaphore), WAITERS);
+        semaphore.release(0, owner(2));
+        assert_eq!(signal(&semaphore), WAITERS, "it was not its own");
+        semaphore.release(0, owner(1));
+        assert_eq!(signal(&semaphore), MOVE);
+        take(1);
+        assert_eq!(semaphore.acquire(owner(2), &env, 0), Ok(None));
+        assert_eq!(signal(&semaphore), MOVE | WAITERS);
+        semaphore.hand_over(owner(2));
+        assert_eq!(signal(&semaphore), MOVE | WAITERS, "it held nothing");
+        semaphore.hand_over(owner(1));
+        assert_eq!(signal(&semaphore), 2 * MOVE);
+    }
+
+    #[test]
+    fn a_look_names_each_holders_life_once() {
+        let (semaphore, mut env) = (of(3), Known::default());
+        env.life = Some(core::sync::atomic::AtomicU32::new(5));
+        for _ in 0..3 {
+            assert!(semaphore.try_acquire(owner(1), &env).unwrap().is_some());
+        }
+        assert_eq!(poll(&semaphore, &env, 2), (Polled::Asleep, 1, 1));
+        semaphore.release(1, owner(1));
+        assert_eq!(poll(&semaphore, &env, 2), (Polled::Taken(1), 0, 0));
+        assert_eq!(poll(&semaphore, &env, 3).0, Polled::AsleepSoon);
+        env.life = Some(core::sync::atomic::AtomicU32::new(life::OWNER_DIED));
+        assert_eq!(
+            poll(&semaphore, &env, 3).0,
+            Polled::Again,
+            "it was marked just now"
+        );
+    }
+}

@@ -148,4 +148,46 @@ mod tests {
         assert!(ResourceWord(10).state().is_err());
         assert!(!ResourceWord(15).is_open() && !ResourceWord(15).is_ended());
     }
+
+    #[test]
+    fn a_record_is_open_then_ended_or_neither() {
+        for bits in 0..=15 {
+            let state = State::from_bits(bits);
+            assert_eq!(state.map(|state| state as u64), (bits < 10).then_some(bits));
+            let word = ResourceWord(bits);
+            assert_eq!(word.state().ok(), state);
+            assert_eq!(word.is_open(), (2..5).contains(&bits), "{bits}");
+            assert_eq!(word.is_ended(), (5..10).contains(&bits), "{bits}");
+        }
+    }
+
+    #[test]
+    fn words_that_no_release_writes_are_told() {
+        let claimed = ResourceWord(0).claimed(0, 0);
+        let last = ResourceWord(0xffff << GENERATION_SHIFT).claimed(1279, 0xfffe);
+        assert_eq!((last.generation(), last.runner()), (0, Some(0xfffe)));
+        let free = claimed.with_state(State::Free);
+        for good in [
+            ResourceWord(0),
+            free,
+            claimed,
+            last,
+            last.with_state(State::Dropped),
+        ] {
+            assert_eq!(good.fault(), None, "{:#x}", good.raw());
+        }
+        let without = |word: ResourceWord, shift: u32| ResourceWord(word.0 & !(0xffff << shift));
+        let with = |word: ResourceWord, bit: u32| ResourceWord(word.0 | 1 << bit);
+        for bad in [
+            ResourceWord(claimed.0 | 15),
+            with(claimed, GENERATION_SHIFT + 16),
+            with(free, RUNNER_SHIFT - 1),
+            without(claimed, RUNNER_SHIFT),
+            without(claimed, PROCESS_SHIFT),
+        ] {
+            assert!(bad.fault().is_some(), "{:#x}", bad.0);
+        }
+        let half = with(claimed, RUNNER_SHIFT);
+        assert_eq!((half.raw(), half.futex_half()), (half.0, half.0 as u32));
+    }
 }
