@@ -41,6 +41,8 @@ mod store_tests;
 pub(crate) mod sweep;
 pub(crate) mod tallies;
 pub(crate) mod threads;
+#[cfg(test)]
+mod threads_tests;
 pub(crate) mod times;
 pub(crate) mod waits;
 mod watch;

@@ -247,3 +247,7 @@ impl<M: Mem, const N: usize> Default for Waits<M, N> {
 
 shared!(Wait<M> { word, since });
 shared!(Waits<M, const N> { 0 });
+
+#[cfg(test)]
+#[path = "waits_tests.rs"]
+mod tests;

@@ -1,0 +1,229 @@
+//! The rules of thread slots one by one: life words that say what they are told to.
+
+use core::cell::Cell;
+use core::sync::atomic::Ordering;
+
+use super::threads::{LifeSign, ThreadWord, Threads};
+use crate::sync::life::{OWNER_DIED, WAITERS};
+use crate::sync::{LifeArea, Owner, Pulse, Real, Word};
+
+const N: usize = 4;
+
+type Table = Threads<Real, N>;
+
+/// A thread id.
+const BEATS: u32 = 77;
+
+fn set_life(table: &Table, slot: usize, value: u32) {
+    let life = &table.get(slot).unwrap().life;
+    life.word().store(value, Ordering::Relaxed);
+}
+
+/// A live thread of a process.
+fn live(table: &Table, process: usize, life: u32) -> Owner {
+    let owner = table.attach(process).unwrap();
+    set_life(table, usize::from(owner.slot), life);
+    table.go_live(owner);
+    owner
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Dead,
+    ByWord(usize),
+    ByByte,
+}
+
+fn told(table: &Table, pulse: &Pulse<'_, Real>) -> Told {
+    match pulse {
+        Pulse::Dead => Told::Dead,
+        Pulse::Alive(None) => Told::ByByte,
+        Pulse::Alive(Some(word)) => {
+            let is_it = |slot: &usize| core::ptr::eq(table.get(*slot).unwrap().life.word(), *word);
+            Told::ByWord((0..N).find(is_it).unwrap())
+        }
+    }
+}
+
+#[test]
+fn slots_are_taken_in_order_and_each_holder_is_a_generation() {
+    let table = Table::default();
+    assert_eq!((table.used(), table.word(0).is_free()), (0, true));
+    for slot in 0..N as u16 {
+        let generation = 0;
+        let owner = Owner { slot, generation };
+        assert_eq!(table.attach(9), Some(owner));
+        let word = table.word(usize::from(slot));
+        assert!(!word.is_free() && !word.is_live() && word.fault().is_none());
+        assert_eq!(
+            (word.process(), table.used()),
+            (Some(9), usize::from(slot) + 1)
+        );
+        table.go_live(owner);
+        let word = table.word(usize::from(slot));
+        assert!(word.is_live() && !word.is_free() && word.fault().is_none());
+        assert_eq!((word.process(), word.generation()), (Some(9), 0));
+    }
+    assert_eq!(table.attach(9), None);
+    table.free(1);
+    let word = table.word(1);
+    assert!(word.is_free() && word.fault().is_none());
+    assert_eq!((word.process(), word.generation()), (None, 1));
+    let (slot, generation) = (1, 1);
+    assert_eq!(table.attach(3), Some(Owner { slot, generation }));
+    assert_eq!(table.used(), N, "it is never lowered");
+    assert!(table.of_process(3).eq([1]));
+    assert!(table.of_process(9).eq([0, 2, 3]));
+    table.free(0);
+    assert!(table.of_process(9).eq([2, 3]));
+    assert!(table.get(N).is_none() && table.word(N).is_free());
+}
+
+#[test]
+fn a_high_water_mark_that_somebody_else_wrote_is_bounded() {
+    let table = Table::default();
+    table.high_water.store(u64::MAX, Ordering::Relaxed);
+    assert_eq!(table.used(), N);
+}
+
+#[test]
+fn a_life_word_speaks_only_for_a_live_slot() {
+    let table = Table::default();
+    let owner = table.attach(2).unwrap();
+    let sign = |slot| match table.life_of(slot) {
+        LifeSign::Beats(_) => "beats",
+        LifeSign::Marked => "marked",
+        LifeSign::Silent => "silent",
+    };
+    set_life(&table, 0, BEATS);
+    assert_eq!(sign(0), "silent", "it is attaching");
+    table.go_live(owner);
+    for (life, expected) in [
+        (BEATS, "beats"),
+        (BEATS | WAITERS, "beats"),
+        (BEATS | OWNER_DIED, "marked"),
+        (OWNER_DIED, "marked"),
+        (0, "silent"),
+        (WAITERS, "silent"),
+    ] {
+        set_life(&table, 0, life);
+        assert_eq!(sign(0), expected, "{life:#x}");
+    }
+    assert_eq!((sign(1), sign(N)), ("silent", "silent"));
+}
+
+#[test]
+fn a_process_lives_by_its_keeper_then_by_its_byte() {
+    let table = Table::default();
+    live(&table, 5, BEATS);
+    live(&table, 5, BEATS + 1);
+    live(&table, 6, BEATS + 2);
+    let asked = Cell::new(0);
+    let pulse = |keeper, byte: bool| {
+        let fallback = || {
+            asked.set(asked.get() + 1);
+            byte
+        };
+        told(&table, &table.pulse_of_process(5, keeper, fallback))
+    };
+    assert_eq!(pulse(Some(0), false), Told::ByWord(0));
+    assert_eq!(pulse(Some(1), false), Told::ByWord(1));
+    assert_eq!(asked.get(), 0, "a word that beats is enough");
+    // Nobody's keeper, and another process's.
+    for keeper in [None, Some(2), Some(3), Some(N)] {
+        assert_eq!(pulse(keeper, true), Told::ByByte, "{keeper:?}");
+        assert_eq!(pulse(keeper, false), Told::Dead, "{keeper:?}");
+    }
+    // The keeper is dead: another thread's word counts only with the byte.
+    set_life(&table, 0, OWNER_DIED);
+    assert_eq!(pulse(Some(0), true), Told::ByWord(1));
+    assert_eq!(pulse(Some(0), false), Told::Dead);
+    set_life(&table, 1, OWNER_DIED);
+    asked.set(0);
+    assert_eq!(pulse(Some(0), true), Told::Dead);
+    assert_eq!(asked.get(), 0, "no word beats");
+    set_life(&table, 0, 0);
+    assert_eq!(
+        (pulse(Some(0), true), pulse(Some(0), false)),
+        (Told::ByByte, Told::Dead)
+    );
+}
+
+#[test]
+fn a_thread_lives_by_its_own_word_unless_its_process_is_gone() {
+    let table = Table::default();
+    live(&table, 5, BEATS);
+    let owner = live(&table, 5, BEATS + 1);
+    let pulse = |owner, keeper, byte: bool| {
+        let keeper = |process| {
+            assert_eq!(process, 5);
+            keeper
+        };
+        told(&table, &table.pulse_of_thread(owner, keeper, |_| byte))
+    };
+    assert_eq!(pulse(owner, Some(0), false), Told::ByWord(1));
+    assert_eq!(pulse(owner, None, false), Told::ByWord(1));
+    let generation = owner.generation + 1;
+    assert_eq!(
+        pulse(
+            Owner {
+                generation,
+                ..owner
+            },
+            Some(0),
+            true
+        ),
+        Told::Dead
+    );
+    let slot = 3;
+    assert_eq!(pulse(Owner { slot, ..owner }, Some(0), true), Told::Dead);
+    // A marked keeper and a byte that nobody holds: the word's holder is no thread of it.
+    set_life(&table, 0, OWNER_DIED);
+    assert_eq!(pulse(owner, Some(0), false), Told::Dead);
+    assert_eq!(pulse(owner, Some(0), true), Told::ByWord(1));
+    // It is another process's keeper, so it says nothing.
+    table.free(0);
+    live(&table, 6, OWNER_DIED);
+    assert_eq!(pulse(owner, Some(0), false), Told::ByWord(1));
+    set_life(&table, 1, BEATS | OWNER_DIED);
+    assert_eq!(pulse(owner, Some(0), true), Told::Dead);
+    set_life(&table, 1, 0);
+    assert_eq!(
+        (pulse(owner, None, true), pulse(owner, None, false)),
+        (Told::ByByte, Told::Dead)
+    );
+    table.free(1);
+    assert_eq!(pulse(owner, None, true), Told::Dead);
+    let attaching = table.attach(5).unwrap();
+    assert_eq!(
+        pulse(attaching, None, true),
+        Told::Dead,
+        "it owns nothing yet"
+    );
+}
+
+#[test]
+fn words_that_no_release_writes_are_told() {
+    let table = Table::default();
+    let owner = table.attach(0xfffe).unwrap();
+    table.go_live(owner);
+    let live = table.word(0).raw();
+    assert_eq!(
+        (table.word(0).process(), table.word(0).fault()),
+        (Some(0xfffe), None)
+    );
+    let fault = |raw: u64| {
+        table.get(0).unwrap().word.store(raw, Ordering::Relaxed);
+        ThreadWord::fault(table.word(0)).is_some()
+    };
+    let (free, attaching) = (live & !0b11, live & !0b11 | 1);
+    let generation = 0xffff << 2;
+    assert!(!fault(live | generation) && !fault(attaching) && !fault(generation) && !fault(0));
+    let nobody = !(0xffff << 32);
+    for bad in [live | 3, free, live & nobody, attaching & nobody, 3] {
+        assert!(fault(bad), "{bad:#x}");
+    }
+    for bit in [18, 31, 48, 63] {
+        assert!(fault(live | 1 << bit), "bit {bit}");
+    }
+}
