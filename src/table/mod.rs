@@ -15,6 +15,8 @@ pub(crate) mod entry;
 pub(crate) mod event_log;
 pub(crate) mod generation;
 pub(crate) mod group;
+#[cfg(test)]
+mod group_tests;
 pub(crate) mod inflight;
 pub(crate) mod join;
 pub(crate) mod journal;

@@ -1,0 +1,189 @@
+//! Slots, identities and generations.
+
+use super::*;
+
+#[test]
+fn slots_are_claimed_in_order_of_what_their_records_are_worth() {
+    let (group, env, [a, b, _]) = three();
+    assert_eq!((group.used(), group.joined(0), group.joined(N)), (3, 1, 0));
+    assert_eq!(group.leave(a.slot, a.generation, &env), Ok(true));
+    // The record of this generation is kept while there is a slot never used.
+    let unused = group.claim(9).unwrap().unwrap();
+    assert_eq!((unused.slot, group.used()), (3, 4));
+    assert_eq!(group.member(3).state(), Ok(State::Claimed));
+    let again = group.claim(9).unwrap().unwrap();
+    assert_eq!((again.slot, again.generation), (a.slot, a.generation + 1));
+    assert_eq!(group.claim(9), Ok(None));
+    // Taken back, they are free; and in the next generation old records go first.
+    group.withdraw(again, &env).unwrap();
+    group.withdraw(again, &env).unwrap();
+    assert_eq!(group.member(a.slot).state(), Ok(State::Free));
+    group
+        .withdraw(
+            Claim {
+                generation: 0,
+                ..unused
+            },
+            &env,
+        )
+        .unwrap();
+    assert_eq!(
+        group.member(3).state(),
+        Ok(State::Claimed),
+        "it is not of that claim"
+    );
+    assert_eq!(group.leave(b.slot, b.generation, &env), Ok(true));
+    group.generation.0.store(1 << 32, Ordering::Relaxed);
+    let next = [(); 2].map(|()| group.claim(9).unwrap().unwrap().slot);
+    assert_eq!(next, [a.slot, b.slot]);
+}
+
+#[test]
+fn a_new_holder_finds_nothing_of_the_old_one() {
+    let (group, env, [a, ..]) = three();
+    let runner = &group.runners[a.slot];
+    let own = runner.own.control().epoch();
+    assert_eq!(runner.own.initiate(ASK, 5), Ok(Initiated::Drives(own)));
+    runner.judge(a.generation, Verdict::Failed);
+    runner.judge(a.generation, Verdict::Forced);
+    assert_eq!(
+        runner.verdict(a.generation),
+        Verdict::Failed,
+        "the first stands"
+    );
+    assert_eq!(runner.verdict(a.generation + 1), Verdict::None);
+    assert!(
+        runner
+            .gate
+            .begin_as(a.generation, || crate::table::inflight::Look {
+                refuses: false,
+                epochs: (0, 0)
+            })
+    );
+    for word in [
+        &runner.progress,
+        &runner.extended_at,
+        &runner.activity_since,
+    ] {
+        word.store(7, Ordering::Relaxed);
+    }
+    let epoch = initiate(&group, &env);
+    assert_eq!(ack(&group, &env, a, Phase::Signaling), Acked::InTime);
+    runner.own_times.observe(&runner.own, own, 6);
+    assert_eq!(group.leave(a.slot, a.generation, &env), Ok(true));
+    assert_eq!(group.scope.cancel(), Ok(Cancelled::Done));
+    group.generation.0.store(1 << 32, Ordering::Relaxed);
+    let claim = join(&group, &env, 8);
+    assert_eq!((claim.slot, claim.generation), (a.slot, a.generation + 1));
+    assert_eq!(group.member(claim.slot).process(), Some(8));
+    assert_eq!(runner.own.control().phase(), Ok(Phase::Running));
+    assert_eq!(runner.own.control().epoch(), own + 1);
+    assert_eq!(runner.verdict(claim.generation), Verdict::None);
+    assert_eq!((runner.gate.count(), group.joined(claim.slot)), (0, 2));
+    for word in [
+        &runner.progress,
+        &runner.extended_at,
+        &runner.activity_since,
+    ] {
+        assert_eq!(word.load(Ordering::Relaxed), 0);
+    }
+    assert_eq!(runner.ended.raw(), 0);
+    assert_eq!(runner.group_times.acked[0].raw(), 0);
+    assert_eq!(
+        (
+            runner.group_times.observed.get(epoch),
+            runner.own_times.observed.raw()
+        ),
+        (None, 0)
+    );
+    let own_acked = Member::from_raw(runner.own_acked.load(Ordering::Relaxed));
+    assert_eq!(own_acked.generation(), claim.generation);
+}
+
+#[test]
+fn one_identity_is_admitted_once() {
+    let (group, env, [a, b, _]) = three();
+    let publish = |claim, other: usize| {
+        let same = |slot| slot == other;
+        group.publish(claim, &env, same).unwrap()
+    };
+    let claim = group.claim(7).unwrap().unwrap();
+    assert!(matches!(publish(claim, b.slot), Joined::Duplicate(1)));
+    assert_eq!(group.member(claim.slot).state(), Ok(State::Free));
+    assert!(
+        group.publish(claim, &env, |_| false).is_err(),
+        "it was withdrawn"
+    );
+    // Its own slot is no twin, and neither is one that died or left.
+    let claim = group.claim(7).unwrap().unwrap();
+    assert!(matches!(publish(claim, claim.slot), Joined::Live(1)));
+    assert_eq!(group.leave(claim.slot, claim.generation, &env), Ok(true));
+    env.dead.set(Some(owner(0)));
+    let claim = group.claim(7).unwrap().unwrap();
+    assert!(matches!(publish(claim, a.slot), Joined::Live(1)));
+    assert_eq!(group.member(a.slot).state(), Ok(State::Dead));
+    // Somebody of the same name is on the way.
+    let word = &group.members[b.slot];
+    word.store(
+        group.member(b.slot).with_state(State::Joining).raw(),
+        Ordering::Relaxed,
+    );
+    let claim = group.claim(7).unwrap().unwrap();
+    assert!(matches!(publish(claim, b.slot), Joined::Contended));
+}
+
+#[test]
+fn nobody_joins_a_shutdown_and_a_renewal_is_helped() {
+    let (group, env) = (Table::default(), Known::default());
+    let claim = group.claim(0).unwrap().unwrap();
+    let epoch = initiate(&group, &env);
+    let refused = group.publish(claim, &env, |_| false).unwrap();
+    assert!(matches!(refused, Joined::Refused(control) if control.epoch() == epoch));
+    assert_eq!(group.member(claim.slot).state(), Ok(State::Free));
+    // Nobody is left to wait for.
+    assert_eq!(
+        (laggard(&group, &env), phase(&group)),
+        (None, Phase::Complete)
+    );
+    assert_eq!(group.scope.initiate(ASK, 1), Ok(Initiated::Over(epoch)));
+    let complete = group.scope.control();
+    assert!(group.scope.begin_renewing(complete));
+    assert_eq!(group.scope.initiate(ASK, 1), Ok(Initiated::Renewing));
+    assert_eq!(laggard(&group, &env), None);
+    assert_eq!(group.generation.current(), 1);
+    let claim = group.claim(0).unwrap().unwrap();
+    let joined = group.publish(claim, &env, |_| false).unwrap();
+    assert!(matches!(joined, Joined::Live(2)));
+    assert_eq!(
+        (group.generation.current(), group.joined(claim.slot)),
+        (2, 2)
+    );
+    assert_eq!(group.scope.control().epoch(), epoch + 1);
+    assert_eq!(phase(&group), Phase::Running);
+}
+
+#[test]
+fn a_generation_is_begun_once_from_the_shutdown_seen() {
+    let (group, env) = (Table::default(), Known::default());
+    initiate(&group, &env);
+    assert_eq!(laggard(&group, &env), None);
+    let complete = group.scope.control();
+    group.generation.help(&group.scope).unwrap();
+    assert_eq!(group.generation.current(), 1, "nothing is being begun");
+    assert_eq!(group.generation.begin(&group.scope, complete), Ok(true));
+    assert_eq!(group.generation.begin(&group.scope, complete), Ok(false));
+    assert_eq!(group.generation.current(), 2);
+    // One that died between the second step and the third is helped, and not twice.
+    initiate(&group, &env);
+    assert_eq!(laggard(&group, &env), None);
+    let complete = group.scope.control();
+    assert!(group.scope.begin_renewing(complete));
+    let began = u64::from(complete.epoch()) + 1;
+    group.generation.0.store(2 << 32 | began, Ordering::Relaxed);
+    group.generation.help(&group.scope).unwrap();
+    assert_eq!(group.generation.current(), 3);
+    assert_eq!(
+        group.scope.control().stage(),
+        Ok(Stage::Phase(Phase::Running))
+    );
+}

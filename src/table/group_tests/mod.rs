@@ -1,0 +1,71 @@
+//! The rules of a group one by one: runners that take turns, one of which may be dead.
+
+use core::sync::atomic::Ordering;
+
+use super::control::{Ask, Control, Stage};
+use super::group::{Acked, Group, Look};
+use super::join::{Claim, Joined};
+use super::known::{Known, owner};
+use super::member::{Member, State};
+use super::runner::Verdict;
+use super::scope::{Cancelled, Initiated};
+use super::sweep::sweep;
+use super::threads::Threads;
+use crate::phase::{Mode, Phase, ReasonCode};
+use crate::sync::{Real, Word};
+
+const N: usize = 4;
+
+type Table = Group<Real, N>;
+
+const ASK: Ask = Ask {
+    mode: Mode::Graceful,
+    code: ReasonCode::Requested,
+    budget_millis: 1000,
+};
+
+/// Runner of a process with the same number as its slot.
+fn join(group: &Table, env: &Known, process: usize) -> Claim {
+    let claim = group.claim(process).unwrap().unwrap();
+    let joined = group.publish(claim, env, |_| false).unwrap();
+    assert!(matches!(joined, Joined::Live(_)));
+    claim
+}
+
+fn three() -> (Table, Known, [Claim; 3]) {
+    let (group, env) = (Table::default(), Known::default());
+    env.now.set(1_000_000);
+    let claims = [0, 1, 2].map(|process| join(&group, &env, process));
+    (group, env, claims)
+}
+
+fn initiate(group: &Table, env: &Known) -> u32 {
+    match group.scope.initiate(ASK, env.now.get()).unwrap() {
+        Initiated::Drives(epoch) => epoch,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ack(group: &Table, env: &Known, claim: Claim, phase: Phase) -> Acked {
+    let epoch = group.scope.control().epoch();
+    let Claim { slot, generation } = claim;
+    let acked = group.acknowledge(slot, generation, epoch, phase, false, env);
+    acked.unwrap()
+}
+
+fn phase(group: &Table) -> Phase {
+    group.scope.control().phase().unwrap()
+}
+
+fn laggard(group: &Table, env: &Known) -> Option<(usize, u64)> {
+    match group.advance(env).unwrap() {
+        Look::Idle(_) => None,
+        Look::Blocked { laggard, until, .. } => Some((laggard.slot, until)),
+    }
+}
+
+const PHASES: [Phase; 3] = [Phase::Signaling, Phase::Draining, Phase::Closing];
+
+mod joining;
+mod phases;
+mod scopes;

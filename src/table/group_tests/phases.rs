@@ -1,0 +1,213 @@
+//! Phases: who is waited for, and who is not any more.
+
+use super::*;
+
+#[test]
+fn each_phase_waits_for_all_and_goes_on_with_the_last() {
+    let (group, env, claims) = three();
+    assert_eq!(laggard(&group, &env), None);
+    let epoch = initiate(&group, &env);
+    for (done, ends) in PHASES.into_iter().zip([100, 700, 1000]) {
+        for (index, claim) in claims.into_iter().enumerate() {
+            assert_eq!(phase(&group), done);
+            let until = 1_000_000 + ends * 1000;
+            assert_eq!(laggard(&group, &env), Some((index, until)));
+            assert_eq!(ack(&group, &env, claim, done), Acked::InTime);
+            if index < 2 {
+                assert_eq!(ack(&group, &env, claim, done), Acked::InTime, "once more");
+                assert_eq!(ack(&group, &env, claim, done.next()), Acked::OutOfOrder);
+            }
+            env.now.set(env.now.get() + 1);
+        }
+    }
+    assert_eq!(
+        (phase(&group), laggard(&group, &env)),
+        (Phase::Complete, None)
+    );
+    for (index, done) in PHASES.into_iter().enumerate() {
+        let entered = 1_000_000 + 3 * index as u64 - u64::from(index > 0);
+        assert_eq!(group.scope.entered(done, epoch), Some(entered));
+        for (turn, claim) in claims.iter().enumerate() {
+            let times = &group.runners[claim.slot].group_times;
+            let at = 1_000_000 + 3 * index as u64 + turn as u64;
+            assert_eq!(times.acked[index].get(epoch), Some(at));
+            assert_eq!(times.missed.get(epoch), None);
+            let first = 1_000_000 + turn as u64;
+            assert_eq!(times.observed.get(epoch), Some(first));
+        }
+    }
+}
+
+#[test]
+fn a_phase_that_was_forced_is_told_late_to_who_comes_after() {
+    let (group, env, [a, b, c]) = three();
+    let epoch = initiate(&group, &env);
+    assert_eq!(ack(&group, &env, a, Phase::Signaling), Acked::InTime);
+    env.now.set(1_000_000 + 99_999);
+    assert_eq!(laggard(&group, &env), Some((1, 1_100_000)));
+    env.now.set(1_000_000 + 100_000);
+    // Everybody is behind in the next phase; the dead behind the first are counted out too.
+    env.dead.set(Some(owner(2)));
+    assert_eq!(laggard(&group, &env), Some((0, 1_700_000)));
+    assert_eq!(phase(&group), Phase::Draining);
+    assert_eq!(group.member(c.slot).state(), Ok(State::Dead));
+    assert_eq!(ack(&group, &env, b, Phase::Signaling), Acked::Late);
+    assert_eq!(
+        ack(&group, &env, b, Phase::Signaling),
+        Acked::Late,
+        "once more"
+    );
+    assert_eq!(ack(&group, &env, c, Phase::Signaling), Acked::NotLive);
+    assert!(group.member(b.slot).is_late(epoch));
+    let missed = |claim: Claim| group.runners[claim.slot].group_times.missed.get(epoch);
+    assert_eq!(
+        (missed(a), missed(b)),
+        (None, Some(Phase::Signaling as u64))
+    );
+    // One that goes on without something says so itself.
+    let (slot, generation) = (a.slot, a.generation);
+    let tardy = group.acknowledge(slot, generation, epoch, Phase::Draining, true, &env);
+    assert_eq!(tardy, Ok(Acked::Late));
+    assert_eq!(missed(a), Some(Phase::Draining as u64));
+}
+
+#[test]
+fn an_acknowledgement_is_of_one_runner_one_shutdown_and_a_phase_that_is_on() {
+    let (group, env, [a, ..]) = three();
+    assert_eq!(ack(&group, &env, a, Phase::Signaling), Acked::OutOfOrder);
+    let epoch = initiate(&group, &env);
+    let say = |slot, generation, epoch, phase| {
+        group
+            .acknowledge(slot, generation, epoch, phase, false, &env)
+            .unwrap()
+    };
+    let Claim { slot, generation } = a;
+    assert_eq!(
+        say(slot, generation + 1, epoch, Phase::Signaling),
+        Acked::NotLive
+    );
+    assert_eq!(
+        say(slot, generation, epoch + 1, Phase::Signaling),
+        Acked::OutOfOrder
+    );
+    assert_eq!(
+        say(slot, generation, epoch, Phase::Draining),
+        Acked::OutOfOrder
+    );
+    assert_eq!(
+        say(slot, generation, epoch, Phase::Running),
+        Acked::OutOfOrder
+    );
+    assert_eq!(
+        say(N, generation, epoch, Phase::Signaling),
+        Acked::OutOfOrder
+    );
+    assert_eq!(
+        say(slot, generation, epoch, Phase::Signaling),
+        Acked::InTime
+    );
+    assert_eq!(group.scope.cancel(), Ok(Cancelled::Done));
+    assert_eq!(
+        say(slot, generation, epoch, Phase::Signaling),
+        Acked::OutOfOrder
+    );
+}
+
+#[test]
+fn one_that_leaves_or_dies_is_waited_for_no_more() {
+    let (group, env, [a, b, c]) = three();
+    let epoch = initiate(&group, &env);
+    assert_eq!(group.leave(a.slot, a.generation + 1, &env), Ok(false));
+    assert_eq!(group.leave(N, a.generation, &env), Ok(false));
+    assert_eq!(group.leave(a.slot, a.generation, &env), Ok(true));
+    assert_eq!(group.leave(a.slot, a.generation, &env), Ok(false));
+    assert_eq!(group.member(a.slot).state(), Ok(State::Left));
+    let ended = |claim: Claim| {
+        group.runners[claim.slot]
+            .ended
+            .get(u32::from(claim.generation))
+    };
+    assert_eq!(ended(a), Some(1_000_000));
+    assert_eq!(laggard(&group, &env).unwrap().0, b.slot);
+    env.now.set(1_000_007);
+    env.dead.set(Some(owner(1)));
+    assert_eq!(laggard(&group, &env).unwrap().0, c.slot);
+    assert_eq!(
+        (group.member(b.slot).state(), ended(b)),
+        (Ok(State::Dead), Some(1_000_007))
+    );
+    let dead = group.member(b.slot);
+    assert!(!group.count_out(b.slot, dead, &env), "it was");
+    assert!(
+        !group.count_out(N, group.member(c.slot), &env),
+        "there is no such slot"
+    );
+    assert_eq!(group.leave(c.slot, c.generation, &env), Ok(true));
+    assert_eq!(
+        (phase(&group), group.scope.control().epoch()),
+        (Phase::Complete, epoch)
+    );
+}
+
+#[test]
+fn the_dead_behind_a_laggard_are_counted_out_when_somebody_asks() {
+    let (group, env, [_, b, c]) = three();
+    env.dead.set(Some(owner(2)));
+    group.count_out_dead([b.slot].into_iter(), &env).unwrap();
+    assert!(group.member(c.slot).is_counted());
+    group.count_out_dead(0..group.used(), &env).unwrap();
+    assert!(group.member(b.slot).is_counted() && !group.member(c.slot).is_counted());
+    let word = &group.members[b.slot];
+    word.store(
+        word.load(Ordering::Relaxed) & 0xffff_ffff_ffff,
+        Ordering::Relaxed,
+    );
+    assert!(
+        group.alive(b.slot, group.member(b.slot), &env).is_err(),
+        "of no process"
+    );
+    group.members[0].store(15, Ordering::Relaxed);
+    assert!(group.count_out_dead(0..N, &env).is_err());
+    initiate(&group, &env);
+    assert!(group.advance(&env).is_err());
+}
+
+#[test]
+fn a_sweep_takes_all_of_the_dead_and_nothing_else() {
+    let (group, env, [a, b, c]) = three();
+    let threads = Threads::<Real, N>::default();
+    let of = [1, 2, 1].map(|process| threads.attach(process).unwrap());
+    let claimed = group.claim(1).unwrap().unwrap();
+    initiate(&group, &env);
+    for claim in [a, c] {
+        assert_eq!(ack(&group, &env, claim, Phase::Signaling), Acked::InTime);
+    }
+    env.dead.set(Some(owner(1)));
+    let handed = core::cell::RefCell::new(Vec::new());
+    let hand_over = |owner| handed.borrow_mut().push(owner);
+    sweep(&group, &threads, 1, &env, hand_over).unwrap();
+    assert_eq!(*handed.borrow(), [of[0], of[2]]);
+    assert!(threads.word(0).is_free() && !threads.word(1).is_free() && threads.word(2).is_free());
+    let states = [a, b, c, claimed].map(|claim| group.member(claim.slot).state());
+    assert_eq!(
+        states,
+        [
+            Ok(State::Live),
+            Ok(State::Dead),
+            Ok(State::Live),
+            Ok(State::Free)
+        ]
+    );
+    assert_eq!(phase(&group), Phase::Draining, "it was the last laggard");
+
+    // A word that no release writes is told, and keeps nobody's locks.
+    group.members[b.slot].store(15 | 3 << 48, Ordering::Relaxed);
+    handed.borrow_mut().clear();
+    assert!(
+        sweep(&group, &threads, 2, &env, |owner| handed
+            .borrow_mut()
+            .push(owner))
+        .is_err()
+    );
+    assert_eq!(*handed.borrow(), [of[1]]);
+}
