@@ -143,3 +143,77 @@ impl<M: Mem> Default for Gate<M> {
 }
 
 shared!(Gate<M> { 0 });
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+
+    use super::*;
+    use crate::sync::Real;
+
+    const OPEN: Look = Look {
+        refuses: false,
+        epochs: (0, 0),
+    };
+    const SHUT: Look = Look {
+        refuses: true,
+        epochs: (0, 0),
+    };
+
+    #[test]
+    fn items_are_counted_in_and_out_while_work_is_taken() {
+        let gate = Gate::<Real>::default();
+        gate.reset(3);
+        assert!(gate.begin_as(3, || OPEN) && gate.begin_as(3, || OPEN));
+        assert!(!gate.begin_as(3, || SHUT));
+        assert!(!gate.begin_as(4, || OPEN), "the slot has another holder");
+        assert_eq!((gate.count(), gate.close()), (2, 2));
+        assert!(!gate.begin_as(4, || OPEN));
+        gate.end_as(4);
+        assert_eq!(gate.count(), 2);
+        gate.end_as(3);
+        gate.end_as(3);
+        gate.end_as(3);
+        assert_eq!(
+            (gate.count(), gate.close()),
+            (0, 0),
+            "nothing below nothing"
+        );
+        gate.reset(4);
+        assert!(gate.begin_as(4, || OPEN));
+        assert_eq!(gate.0.load(Ordering::Relaxed), 4 << GENERATION_SHIFT | 1);
+    }
+
+    #[test]
+    fn what_meets_a_closed_gate_looks_again() {
+        let gate = Gate::<Real>::default();
+        let looks = Cell::new(0);
+        let look_by_look = |later: Look| {
+            looks.set(0);
+            gate.begin(|| {
+                looks.set(looks.get() + 1);
+                if looks.get() == 1 { OPEN } else { later }
+            })
+        };
+        assert!(look_by_look(SHUT));
+        assert_eq!(looks.get(), 1, "an open gate needs no second look");
+        gate.end();
+        gate.close();
+        assert!(!look_by_look(SHUT));
+        assert_eq!((looks.get(), gate.count()), (3, 0), "it took itself back");
+        // Closed by a shutdown that was called off before: nothing has moved since.
+        assert!(look_by_look(OPEN));
+        assert_eq!((looks.get(), gate.count()), (2, 1));
+        gate.end();
+        let epochs = (1, 0);
+        assert!(look_by_look(Look { epochs, ..OPEN }));
+        assert_eq!(
+            (looks.get(), gate.count()),
+            (4, 1),
+            "something had moved, so it asked again"
+        );
+        gate.reopen();
+        assert!(look_by_look(SHUT));
+        assert_eq!(gate.count(), 2);
+    }
+}

@@ -151,3 +151,99 @@ impl<M: Mem> Default for Request<M> {
 }
 
 shared!(Request<M> { tag, shares, cap_millis, pid });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Real;
+
+    const TERMS: Terms = Terms {
+        shares: [200, 300, 500],
+        cap_millis: 5000,
+        pid: 77,
+    };
+
+    fn dead(_process: usize) -> bool {
+        false
+    }
+
+    fn alive(_process: usize) -> bool {
+        true
+    }
+
+    #[test]
+    fn the_first_living_initiator_of_an_epoch_sets_the_terms() {
+        let request = Request::<Real>::default();
+        assert_eq!(
+            (request.is_ready(0), request.terms(0)),
+            (false, Terms::default())
+        );
+        let mut is_written = false;
+        request.propose(9, 4, TERMS, alive, || is_written = true);
+        assert!(is_written && request.is_ready(9) && !request.is_ready(8));
+        assert_eq!(
+            (request.terms(9), request.terms(8)),
+            (TERMS, Terms::default())
+        );
+        let other = Terms { pid: 5, ..TERMS };
+        request.propose(9, 5, other, alive, || panic!("it was late"));
+        request.propose(9, 4, other, dead, || panic!("it was this process itself"));
+        assert_eq!(request.terms(9), TERMS);
+        request.propose(9, 5, other, |first| first != 4, || ());
+        assert_eq!(request.terms(9), other, "the first one died");
+        request.propose(10, 4, TERMS, alive, || ());
+        assert_eq!(
+            (request.terms(10), request.terms(9)),
+            (TERMS, Terms::default())
+        );
+    }
+
+    #[test]
+    fn a_claim_that_was_never_filled_is_taken_over_and_says_nothing() {
+        let request = Request::<Real>::default();
+        request.tag.store(make(9, WRITING, 4), Ordering::Relaxed);
+        assert_eq!(
+            (request.is_ready(9), request.terms(9)),
+            (false, Terms::default())
+        );
+        request.propose(9, 5, TERMS, alive, || panic!("it is being filled"));
+        request.propose(9, 5, TERMS, dead, || ());
+        assert_eq!(request.terms(9), TERMS);
+        // One that was taken for dead, or is of an epoch that is over, publishes nothing.
+        let claimed = || request.tag.store(make(11, WRITING, 6), Ordering::Relaxed);
+        request.propose(10, 5, TERMS, alive, claimed);
+        assert_eq!(request.tag.load(Ordering::Relaxed), make(11, WRITING, 6));
+        // By nobody: no release writes it, and nobody is asked whether nobody lives.
+        request.tag.store(1 << 32 | 11, Ordering::Relaxed);
+        request.propose(11, 5, TERMS, |_| panic!("of nobody"), || ());
+        assert_eq!(request.terms(11), TERMS);
+    }
+
+    #[test]
+    fn terms_that_do_not_add_up_or_are_of_another_epoch_are_the_usual_ones() {
+        let request = Request::<Real>::default();
+        let shares = [200, 300, 501];
+        request.propose(9, 4, Terms { shares, ..TERMS }, alive, || ());
+        assert!(request.is_ready(9));
+        assert_eq!(request.terms(9), Terms::default());
+        for word in [&request.shares, &request.cap_millis, &request.pid] {
+            request.propose(10, 4, TERMS, alive, || ());
+            assert_eq!(request.terms(10), TERMS);
+            word.store(word.load(Ordering::Relaxed) ^ 1 << 48, Ordering::Relaxed);
+            assert_eq!(request.terms(10), Terms::default());
+            request.tag.store(0, Ordering::Relaxed);
+        }
+        let cap_millis = u64::MAX;
+        request.propose(
+            12,
+            4,
+            Terms {
+                cap_millis,
+                ..TERMS
+            },
+            alive,
+            || (),
+        );
+        assert_eq!(request.terms(12).cap_millis, u64::from(u32::MAX));
+    }
+}

@@ -151,4 +151,32 @@ mod tests {
         stamp.set_once(0x1_0000, 2);
         assert_eq!(stamp.get(0), Some(2));
     }
+
+    #[test]
+    fn a_stamp_is_newer_for_half_of_all_tags_and_forgotten_only_as_it_was() {
+        let stamp = Stamp::<Real>::default();
+        assert!(!stamp.was_set(0) && stamp.misleading(0).is_none());
+        stamp.set_once(0x100, 5);
+        assert!(stamp.was_set(0x100) && stamp.was_set(0xff) && !stamp.was_set(0x101));
+        let raw = stamp.raw();
+        let misleads = |epoch| stamp.misleading(epoch) == Some(raw);
+        assert!(misleads(0x100) && misleads(0xff) && !misleads(0x101));
+        // As far ahead as can be, and one further.
+        assert!(misleads(0x1_0000 + 0x100 - 0x7fff) && !misleads(0x1_0000 + 0x100 - 0x8000));
+        stamp.forget(raw ^ 1);
+        assert_eq!(stamp.get(0x100), Some(5));
+        stamp.forget(raw);
+        assert_eq!(stamp.raw(), 0);
+        stamp.set_once(0x100, 0);
+        assert_eq!(stamp.get(0x100), Some(1), "nought is unset");
+        stamp.set_once(0x101, u64::MAX);
+        assert_eq!(stamp.get(0x101), Some(MICROS));
+        assert_eq!(stamp.add(0x101, |_| 0), 0);
+        stamp.clear();
+        assert_eq!(
+            (stamp.raw(), stamp.add(0x101, |standing| standing + 3)),
+            (0, 3)
+        );
+        assert_eq!(stamp.get(0x101), Some(3));
+    }
 }
