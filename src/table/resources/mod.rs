@@ -12,6 +12,8 @@
 
 mod death;
 pub(super) mod reclaim;
+#[cfg(test)]
+mod tests;
 mod wait;
 mod word;
 
