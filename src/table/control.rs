@@ -259,6 +259,7 @@ mod tests {
         let running = Control::from_raw(0).reopened();
         assert!(!running.refuses_work() && !running.is_shutting_down());
         assert_eq!(asked.renewing().stage(), Ok(Stage::Renewing));
+        assert_eq!(asked.renewing().raw() & !STAGE, asked.raw() & !STAGE);
         assert_eq!(asked.stage(), Ok(Stage::Phase(Phase::Signaling)));
         assert_eq!(asked.futex_half(), asked.raw() as u32);
         assert_ne!(asked.futex_half(), running.futex_half());

@@ -266,4 +266,58 @@ mod tests {
         assert!(order.culprit(MAX_VIOLATIONS, 0).is_some());
         assert!(order.culprit(MAX_VIOLATIONS + 1, 0).is_none());
     }
+
+    #[test]
+    fn pairs_at_the_ends_of_words_are_told_apart() {
+        const LAST: usize = MAX_LOCKS - 1;
+        let pairs = Pairs::<Real>::default();
+        let all = [
+            (0, 0),
+            (0, 63),
+            (0, 64),
+            (0, LAST),
+            (1, 0),
+            (63, 64),
+            (LAST, 0),
+            (LAST, LAST),
+        ];
+        for (count, pair) in all.into_iter().enumerate() {
+            assert!(!pairs.has(pair));
+            assert!(pairs.add(pair) && !pairs.add(pair), "{pair:?}");
+            assert!(pairs.has(pair));
+            assert_eq!(pairs.all().count(), count + 1);
+        }
+        assert!(pairs.all().eq(all));
+        for beyond in [
+            (0, MAX_LOCKS),
+            (MAX_LOCKS, 0),
+            (usize::MAX / MAX_LOCKS, LAST),
+        ] {
+            assert!(!pairs.add(beyond) && !pairs.has(beyond), "{beyond:?}");
+        }
+        assert!(!pairs.has((1, 1)) && !pairs.has((64, 63)));
+    }
+
+    #[test]
+    fn an_order_is_known_when_it_was_taken_and_violates_nothing() {
+        let order = Order::<Real>::default();
+        assert!(!order.is_known(0, 1) && order.is_known(1, 1));
+        assert_eq!(order.step(0, 1), Step::InOrder);
+        assert!(order.is_known(0, 1) && !order.is_known(1, 0));
+        // Both halves at the same instant: the one that is on record is told.
+        order.taken.add((1, 0));
+        assert!(order.is_known(1, 0));
+        assert!(
+            order.record(1, 0, &Culprit::default()) && !order.record(1, 0, &Culprit::default())
+        );
+        assert!(!order.is_known(1, 0));
+        let (way, is_new) = (vec![0, 1], false);
+        assert_eq!(order.step(1, 0), Step::Closes { way, is_new });
+        assert_eq!(order.step(0, 1), Step::InOrder);
+        // The way back is gone, or was never seen: the two alone are told.
+        order.violated.add((3, 4));
+        let (way, is_new) = (vec![4, 3], false);
+        assert_eq!(order.step(3, 4), Step::Closes { way, is_new });
+        assert_eq!((order.way(0, 1), order.way(5, 6)), (Some(vec![0, 1]), None));
+    }
 }

@@ -70,7 +70,7 @@ mod tests {
     fn what_was_seen_is_remembered() {
         for slot in [0, 7, 511] {
             for index in [0, 1] {
-                for stamp in [0, 1, STAMPS - 1] {
+                for stamp in [0, 1, 1 << 40, STAMPS - 1] {
                     let seen = Current { index, stamp };
                     let place = Place::new(slot, seen);
                     assert_eq!((place.slot(), place.seen()), (slot, seen));
