@@ -326,3 +326,13 @@ fn what_no_writer_writes_is_read_as_nothing() {
         "bits that mean nothing"
     );
 }
+
+/// Another release must begin there, too.
+#[test]
+fn a_search_begins_where_the_hash_says_and_meets_each_slot_once() {
+    for number in 0..64 {
+        let key = key(&format!("k{number}"));
+        let first = (key.hash() >> 1) as usize % 4;
+        assert!(Small::path(&key).eq([0, 1, 2, 3].map(|step| (first + step) % 4)));
+    }
+}
