@@ -264,4 +264,15 @@ mod tests {
         journal.write(&[1; WORDS]);
         assert_eq!(journal.read_after(0).records, []);
     }
+
+    /// It stands in the segment: another release must take the record for whole.
+    #[test]
+    fn the_stamp_of_a_record_is_what_it_was() {
+        let words = [3; WORDS];
+        let sum = FACTORS.iter().fold(9, |sum: u64, factor| {
+            sum.wrapping_add(factor.wrapping_mul(3))
+        });
+        let mixed = (sum ^ sum >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        assert_eq!(stamp(9, 4, &words), 3 << 32 | mixed >> 32);
+    }
 }

@@ -115,6 +115,21 @@ mod tests {
         assert_eq!(Entry::unpack(&least.pack()), Some(least));
     }
 
+    #[test]
+    fn a_slot_that_does_not_exist_is_nobody() {
+        let words = |runner: u64, thread: u64| {
+            let who = (thread + 1) << THREAD_SHIFT | (runner + 1) << RUNNER_SHIFT;
+            [(Kind::Joined as u64) << 48, who, 0, 0, 0, 0, 0]
+        };
+        let (runners, threads) = (MAX_RUNNERS as u64, MAX_THREADS as u64);
+        let named = |runner, thread| {
+            let note = Entry::unpack(&words(runner, thread)).unwrap().note;
+            (note.runner.is_some(), note.thread.is_some())
+        };
+        assert_eq!(named(runners - 1, threads - 1), (true, true));
+        assert_eq!(named(runners, threads), (false, false));
+    }
+
     proptest! {
         #[test]
         fn any_words_are_an_entry_within_bounds_or_none(words: [u64; 7]) {

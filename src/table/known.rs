@@ -1,9 +1,10 @@
-//! A world for tests in which nobody sleeps: an instant, and one thread that may be known to
-//! be dead.
+//! A world for tests in which nobody sleeps: an instant, one thread that may be known to be
+//! dead, and a journal.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::sync::atomic::AtomicU32;
 
+use crate::note::Note;
 use crate::sync::{Env, Owner, Pulse, Real};
 
 #[derive(Default)]
@@ -12,6 +13,8 @@ pub(crate) struct Known {
     pub(crate) dead: Cell<Option<Owner>>,
     /// The life word of slot 1; the others have none.
     pub(crate) life: Option<AtomicU32>,
+    /// What was noted, and when.
+    pub(crate) notes: RefCell<Vec<(u64, Note)>>,
 }
 
 /// The thread that holds a slot.
@@ -41,5 +44,10 @@ impl Env<Real> for Known {
     }
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Real> {
         self.pulse(usize::from(owner.slot), self.dead.get() == Some(owner))
+    }
+    fn note(&self, at: u64, note: impl FnOnce() -> Note) -> u64 {
+        let mut notes = self.notes.borrow_mut();
+        notes.push((at, note()));
+        notes.len() as u64
     }
 }

@@ -182,6 +182,11 @@ fn a_generation_is_begun_once_from_the_shutdown_seen() {
     group.generation.0.store(2 << 32 | began, Ordering::Relaxed);
     group.generation.help(&group.scope).unwrap();
     assert_eq!(group.generation.current(), 3);
+    initiate(&group, &env);
+    assert_eq!(laggard(&group, &env), None);
+    let complete = group.scope.control();
+    assert_eq!(group.generation.begin(&group.scope, complete), Ok(true));
+    assert_eq!(group.generation.current(), 4);
     assert_eq!(
         group.scope.control().stage(),
         Ok(Stage::Phase(Phase::Running))

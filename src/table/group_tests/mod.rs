@@ -11,6 +11,7 @@ use super::runner::Verdict;
 use super::scope::{Cancelled, Initiated};
 use super::sweep::sweep;
 use super::threads::Threads;
+use crate::note::{FORCED, Kind, LATE, OWN};
 use crate::phase::{Mode, Phase, ReasonCode};
 use crate::sync::{Real, Word};
 
@@ -62,6 +63,16 @@ fn laggard(group: &Table, env: &Known) -> Option<(usize, u64)> {
         Look::Idle(_) => None,
         Look::Blocked { laggard, until, .. } => Some((laggard.slot, until)),
     }
+}
+
+/// Kind, detail, runner slot and argument of what was noted since the last look.
+fn notes(env: &Known) -> Vec<(Kind, u8, Option<usize>, u64)> {
+    let notes = env.notes.take();
+    let parts = notes.iter().map(|(_, note)| {
+        let slot = note.runner.map(|(slot, _)| usize::from(slot));
+        (note.kind, note.detail, slot, note.argument)
+    });
+    parts.collect()
 }
 
 const PHASES: [Phase; 3] = [Phase::Signaling, Phase::Draining, Phase::Closing];

@@ -211,3 +211,93 @@ fn a_sweep_takes_all_of_the_dead_and_nothing_else() {
     );
     assert_eq!(*handed.borrow(), [of[1]]);
 }
+
+#[test]
+fn all_who_are_late_are_passed_over_together() {
+    let (group, env, [a, ..]) = three();
+    initiate(&group, &env);
+    env.now.set(1_100_000);
+    assert_eq!(laggard(&group, &env), Some((a.slot, 1_700_000)));
+    assert_eq!(phase(&group), Phase::Draining);
+    assert!(group.member(2).is_counted(), "they live");
+}
+
+#[test]
+fn one_that_dies_while_it_joins_was_never_there() {
+    let (group, env) = (Table::default(), Known::default());
+    let claim = group.claim(1).unwrap().unwrap();
+    let joining = group.member(claim.slot).with_state(State::Joining);
+    group.members[claim.slot].store(joining.raw(), Ordering::Relaxed);
+    initiate(&group, &env);
+    assert!(laggard(&group, &env).is_some());
+    env.dead.set(Some(owner(1)));
+    assert_eq!(laggard(&group, &env), None);
+    assert_eq!(group.member(claim.slot).state(), Ok(State::Free));
+    let kinds: Vec<_> = notes(&env).iter().map(|note| note.0).collect();
+    assert_eq!(kinds, [Kind::Phase; 3], "nobody died who had joined");
+}
+
+#[test]
+fn a_phase_whose_publisher_was_killed_gets_its_time_from_the_next_look() {
+    let (group, env, _) = three();
+    let epoch = initiate(&group, &env);
+    let published = group.scope.control().in_phase(Phase::Draining).raw();
+    group.scope.control.store(published, Ordering::Relaxed);
+    env.now.set(1_000_005);
+    assert!(laggard(&group, &env).is_some());
+    assert_eq!(group.scope.entered(Phase::Draining, epoch), Some(1_000_005));
+    let own = &group.runners[0].own;
+    let epoch = own.control().epoch();
+    assert!(own.initiate(ASK, 1_000_000).is_ok());
+    let published = own.control().in_phase(Phase::Closing).raw();
+    own.control.store(published, Ordering::Relaxed);
+    assert!(group.advance_own(0, &env).is_ok());
+    assert_eq!(own.entered(Phase::Closing, epoch), Some(1_000_005));
+}
+
+#[test]
+fn what_happens_is_noted_with_who_and_how() {
+    let (group, env, [a, b, c]) = three();
+    initiate(&group, &env);
+    let signaling = Phase::Signaling as u8;
+    assert_eq!(ack(&group, &env, a, Phase::Signaling), Acked::InTime);
+    env.now.set(1_100_000);
+    let _ = laggard(&group, &env);
+    assert_eq!(ack(&group, &env, b, Phase::Signaling), Acked::Late);
+    env.now.set(1_100_007);
+    assert_eq!(group.leave(b.slot, b.generation, &env), Ok(true));
+    env.dead.set(Some(owner(2)));
+    assert_eq!(ack(&group, &env, a, Phase::Draining), Acked::InTime);
+    let draining = Phase::Draining as u8;
+    let expected = [
+        (Kind::Acknowledged, signaling, Some(a.slot), 0),
+        (Kind::Phase, draining | FORCED, None, 100_000),
+        (Kind::Acknowledged, signaling | LATE, Some(b.slot), 0),
+        (Kind::Left, 0, Some(b.slot), 0),
+        (Kind::Acknowledged, draining, Some(a.slot), 0),
+        (Kind::Died, 0, Some(c.slot), 0),
+        (Kind::Phase, Phase::Closing as u8, None, 7),
+    ];
+    assert_eq!(notes(&env), expected);
+    let own = &group.runners[a.slot].own;
+    let epoch = own.control().epoch();
+    assert!(own.initiate(ASK, 1_100_000).is_ok());
+    let say = |phase, tardy| {
+        let acked = group.acknowledge_own(a.slot, a.generation, epoch, phase, tardy, &env);
+        assert!(acked.is_ok());
+    };
+    say(Phase::Signaling, true);
+    env.now.set(1_800_000);
+    assert!(group.advance_own(a.slot, &env).is_ok());
+    let expected = [
+        (Kind::Acknowledged, OWN | LATE | signaling, Some(a.slot), 0),
+        (Kind::Phase, OWN | draining, Some(a.slot), 7),
+        (
+            Kind::Phase,
+            OWN | FORCED | Phase::Closing as u8,
+            Some(a.slot),
+            699_993,
+        ),
+    ];
+    assert_eq!(notes(&env), expected);
+}
