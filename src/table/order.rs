@@ -302,6 +302,7 @@ mod tests {
     fn an_order_is_known_when_it_was_taken_and_violates_nothing() {
         let order = Order::<Real>::default();
         assert!(!order.is_known(0, 1) && order.is_known(1, 1));
+        assert_eq!(order.culprit(0, 0), None, "an empty record is of no pair");
         assert_eq!(order.step(0, 1), Step::InOrder);
         assert!(order.is_known(0, 1) && !order.is_known(1, 0));
         // Both halves at the same instant: the one that is on record is told.

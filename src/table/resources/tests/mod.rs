@@ -86,6 +86,15 @@ fn records_are_claimed_in_order_of_what_they_are_worth() {
 }
 
 #[test]
+fn an_open_record_is_never_used_again_however_old() {
+    let table = Table::default();
+    let keys = [1, 2, 3].map(|process| active(&table, process, [0; 4]));
+    end(&table, keys[1], State::Closed);
+    let claimed = table.claim(4, 4, |_, _| true).unwrap();
+    assert_eq!((claimed.index, table.claim(4, 4, |_, _| true)), (1, None));
+}
+
+#[test]
 fn a_claim_finds_nothing_of_the_registration_before() {
     let table = Table::default();
     let key = active(&table, 1, IDENTITY);
