@@ -305,6 +305,8 @@ mod tests {
         table.go_live(N, 1);
         table.free(N);
         assert!(table.word(N).is_free() && table.word(N).raw() == 0);
+        table.go_live(0, 1);
+        assert_eq!(table.word(0).raw(), LIVE | 2 << KEEPER_SHIFT);
     }
 
     #[test]

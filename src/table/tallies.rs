@@ -103,12 +103,19 @@ mod tests {
     use crate::sync::Real;
     use core::sync::atomic::AtomicU64;
 
+    fn zeros<const N: usize>() -> [AtomicU64; N] {
+        core::array::from_fn(|_| AtomicU64::new(0))
+    }
+
+    fn histogram() -> Histogram<Real> {
+        let [sum] = zeros();
+        let buckets = zeros();
+        Histogram { buckets, sum }
+    }
+
     #[test]
     fn a_bound_is_within_its_bucket() {
-        let histogram = Histogram::<Real> {
-            buckets: core::array::from_fn(|_| AtomicU64::new(0)),
-            sum: AtomicU64::new(0),
-        };
+        let histogram = histogram();
         let first = TALLY_BOUNDS_MICROS[0];
         let last = TALLY_BOUNDS_MICROS[BUCKETS - 2];
         for micros in [0, first, first + 1, last, last + 1, u64::MAX / 2] {
@@ -118,5 +125,29 @@ mod tests {
         assert_eq!((buckets[0], buckets[1]), (2, 1));
         assert_eq!((buckets[BUCKETS - 2], buckets[BUCKETS - 1]), (1, 2));
         assert_eq!(sum, 2 * first + 1 + 2 * last + 1 + u64::MAX / 2);
+    }
+
+    #[test]
+    fn each_kind_and_each_lock_is_counted_for_itself() {
+        let [forced] = zeros();
+        let tallies = Tallies::<Real> {
+            counts: zeros(),
+            forced,
+            phases: [(); 3].map(|()| histogram()),
+            shutdowns: histogram(),
+            lock_waits: histogram(),
+            contended: zeros(),
+        };
+        for _ in 0..3 {
+            tallies.count(Kind::Died);
+            tallies.count_forced();
+            tallies.waited(MAX_LOCKS - 1, 7);
+        }
+        tallies.count(Kind::Renewed);
+        tallies.waited(MAX_LOCKS, 100);
+        let counted = [Kind::Died, Kind::Renewed, Kind::Joined].map(|kind| tallies.counted(kind));
+        assert_eq!((counted, tallies.forced()), ([3, 1, 0], 3));
+        let contended = [0, MAX_LOCKS - 1, MAX_LOCKS].map(|lock| tallies.contended(lock));
+        assert_eq!((contended, tallies.lock_waits.read().1), ([0, 3, 0], 121));
     }
 }
