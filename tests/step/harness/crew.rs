@@ -12,8 +12,9 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::harness::arch::{Registers, SYSCALL_BYTES, change_entry};
+use crate::harness::arch::{Registers, SYSCALL_BYTES, break_at, change_entry};
 use crate::harness::area::Areas;
+use crate::harness::trace::Kind;
 
 /// Signals that may be under way to one thread.
 const SIGNALS: u32 = 4;
@@ -94,10 +95,15 @@ impl Crew {
             let id = task.file_name().to_string_lossy().parse();
             let id = Pid::from_raw(id.map_err(|_| Errno::EINVAL)?);
             if id != leader {
-                ptrace::attach(id)?;
-                crew.wait_for(id)?;
-                ptrace::setoptions(id, options)?;
-                crew.add(id);
+                match ptrace::attach(id) {
+                    // It has ended since it was listed, or is about to.
+                    Err(Errno::ESRCH | Errno::EPERM) => continue,
+                    attached => attached?,
+                }
+                if let WaitStatus::Stopped(..) = crew.wait_for(id)? {
+                    ptrace::setoptions(id, options)?;
+                    crew.add(id);
+                }
             }
         }
         Ok(crew)
@@ -154,8 +160,7 @@ impl Crew {
         match at {
             At::Touching => {
                 self.give_back(turn)?;
-                ptrace::step(id, None)?;
-                self.wait_for(id)?;
+                self.step(id)?;
                 self.take_away(turn)?;
                 ptrace::syscall(id, None)?;
             }
@@ -180,6 +185,18 @@ impl Crew {
             let _ = sched_yield();
         }
         Ok(true)
+    }
+
+    /// Executes one instruction, or what is run as one.
+    fn step(&self, id: Pid) -> nix::Result<()> {
+        let Kind::Whole(ends) = Kind::of(id, Registers::read(id)?.pc()) else {
+            ptrace::step(id, None)?;
+            return self.wait_for(id).map(drop);
+        };
+        break_at(id, Some(ends))?;
+        ptrace::cont(id, None)?;
+        self.wait_for(id)?;
+        break_at(id, None)
     }
 
     fn has_stopped(&self, index: usize) -> nix::Result<bool> {
@@ -322,7 +339,7 @@ impl Crew {
             return Ok(());
         }
         let id = self.threads[index].id;
-        let saved = Registers::read(id)?;
+        let mut saved = Registers::read(id)?;
         for arguments in self.areas.protections(taken) {
             saved
                 .calling(at, libc::SYS_mprotect.cast_unsigned(), arguments)
@@ -336,8 +353,9 @@ impl Crew {
                     break;
                 }
             }
-            let answer = Registers::read(id)?.answer();
-            assert_eq!(answer, 0, "mprotect in the victim: {seen:?}");
+            let after = Registers::read(id)?;
+            assert_eq!(after.answer(), 0, "mprotect in the victim: {seen:?}");
+            saved = saved.corrected(&after);
         }
         saved.write(id)?;
         self.is_taken = taken;

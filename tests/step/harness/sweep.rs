@@ -218,7 +218,6 @@ impl Sweep {
 
     fn kill_once(&mut self, point: Point) -> u64 {
         match self.try_kill(point) {
-            Ok(Point::MISSED) => Point::MISSED,
             Ok(at) => at,
             Err(violation) => {
                 let at = Point {
@@ -319,10 +318,14 @@ impl Sweep {
         if !tracee.break_at(Some(run.address)) {
             return Ok(Some(0));
         }
-        for _ in 0..run.stops {
-            let seen = self.awake(tracee, tracee.run())?;
-            match seen {
-                Seen::Stepped => self.tally.stops += 1,
+        let mut left = run.stops;
+        while left > 0 {
+            let seen = tracee.run(&mut self.code);
+            match self.awake(tracee, seen)? {
+                Seen::Stepped => {
+                    self.tally.stops += 1;
+                    left -= u64::from(tracee.pc() == run.address);
+                }
                 Seen::Marked => return Ok(None),
                 other => return Err(Violation::of(format!("it stops by {other:?}"))),
             }

@@ -1,5 +1,6 @@
 //! One thread under ptrace: stepping it, and noticing that it sleeps in a system call.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::harness::arch::{Registers, break_at, is_syscall, repeated};
+use crate::harness::arch::{Ends, Registers, STOPS_AGAIN, break_at, is_syscall, whole};
 
 /// Longer than any system call of a victim takes on a machine that works.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,6 +52,8 @@ pub enum Seen {
 pub struct Tracee {
     pid: Pid,
     state: String,
+    /// Where [`Self::run`] stops.
+    target: Cell<Option<u64>>,
 }
 
 /// What there is to know of the instructions at the addresses met so far: victims are forks
@@ -63,8 +66,24 @@ pub enum Kind {
     Plain,
     /// Calls the system, where it may sleep.
     Calls,
-    /// Stops once for each repetition. It counts as one; its length.
-    Repeats(u64),
+    /// Begins what is run as one, and counts as one: it would stop often, or be undone by a
+    /// stop in its middle. Where that ends.
+    Whole(Ends),
+}
+
+impl Kind {
+    /// Of the instruction at an address.
+    pub fn of(thread: Pid, pc: u64) -> Self {
+        let code = |at: u64| {
+            let word = ptrace::read(thread, at as ptrace::AddressType).ok()?;
+            Some(word.cast_unsigned())
+        };
+        match whole(pc, code) {
+            Some(ends) => Self::Whole(ends),
+            None if code(pc).is_some_and(is_syscall) => Self::Calls,
+            None => Self::Plain,
+        }
+    }
 }
 
 impl Tracee {
@@ -72,6 +91,7 @@ impl Tracee {
         Self {
             pid,
             state: format!("/proc/{pid}/syscall"),
+            target: Cell::new(None),
         }
     }
 
@@ -87,11 +107,11 @@ impl Tracee {
             return Seen::Ended;
         };
         let pc = registers.pc();
-        let kind = self.kind(pc, code);
-        if let Kind::Repeats(length) = kind
-            && break_at(self.pid, Some(pc + length)).is_ok()
+        let kind = *code.entry(pc).or_insert_with(|| Kind::of(self.pid, pc));
+        if let Kind::Whole(ends) = kind
+            && break_at(self.pid, Some(ends)).is_ok()
         {
-            let seen = self.run();
+            let seen = self.go_on();
             let _ = break_at(self.pid, None);
             return seen;
         }
@@ -110,33 +130,34 @@ impl Tracee {
         }
     }
 
-    fn kind(&self, pc: u64, code: &mut Code) -> Kind {
-        *code.entry(pc).or_insert_with(|| {
-            let Ok(word) = ptrace::read(self.pid, pc as ptrace::AddressType) else {
-                return Kind::Plain;
-            };
-            let bytes = word.cast_unsigned();
-            match repeated(bytes) {
-                Some(length) => Kind::Repeats(length),
-                None if is_syscall(bytes) => Kind::Calls,
-                None => Kind::Plain,
-            }
-        })
-    }
-
     /// Address of the next instruction; 0 when it has ended.
     pub fn pc(&self) -> u64 {
         Registers::read(self.pid).map_or(0, |registers| registers.pc())
     }
 
-    /// Runs at full speed until it stands before the instruction at an address, or whatever
-    /// comes first. `false` where the processor cannot do that.
+    /// From now on [`Self::run`] stops before the instruction at an address. `false` where
+    /// the processor cannot do that.
     pub fn break_at(&self, address: Option<u64>) -> bool {
-        break_at(self.pid, address).is_ok()
+        self.target.set(address);
+        break_at(self.pid, address.map(|address| [address; 2])).is_ok()
     }
 
-    /// Runs on until the next stop or sleep.
-    pub fn run(&self) -> Seen {
+    /// Runs at full speed until the next stop or sleep, be it at the breakpoint or not.
+    pub fn run(&self, code: &mut Code) -> Seen {
+        if STOPS_AGAIN && let Some(target) = self.target.get() {
+            if target == self.pc() {
+                let _ = break_at(self.pid, None);
+                let seen = self.step(code);
+                if seen != Seen::Stepped || target == self.pc() {
+                    return seen;
+                }
+            }
+            let _ = break_at(self.pid, Some([target; 2]));
+        }
+        self.go_on()
+    }
+
+    fn go_on(&self) -> Seen {
         if ptrace::cont(self.pid, None).is_err() {
             return Seen::Ended;
         }

@@ -1,4 +1,4 @@
-//! What differs between processors: registers, and how a system call looks.
+//! What differs between processors: registers, breakpoints, and how code looks.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -6,6 +6,13 @@ mod aarch64;
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
-pub use aarch64::{Registers, SYSCALL_BYTES, break_at, change_entry, is_syscall, repeated};
+use aarch64 as native;
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{Registers, SYSCALL_BYTES, break_at, change_entry, is_syscall, repeated};
+use x86_64 as native;
+
+pub use native::{
+    Registers, STOPS_AGAIN, SYSCALL_BYTES, break_at, change_entry, is_syscall, whole,
+};
+
+/// Where code that is run as one ends: the next instruction is at one of these addresses.
+pub type Ends = [u64; 2];

@@ -5,6 +5,8 @@ use std::mem::offset_of;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
+use super::Ends;
+
 /// Length of the instruction that calls the system.
 pub const SYSCALL_BYTES: u64 = 2;
 
@@ -13,16 +15,20 @@ pub fn is_syscall(code: u64) -> bool {
     code & 0xffff == 0x050f
 }
 
-/// Length of the string instruction with a repeat prefix that the code begins with: it stops
-/// once for each repetition when stepped.
-pub fn repeated(code: u64) -> Option<u64> {
-    let [prefix, second, third, ..] = code.to_le_bytes();
+/// Whether a thread that stands at a breakpoint is stopped by it again instead of going on.
+pub const STOPS_AGAIN: bool = false;
+
+/// What begins at an address and is to be run as one: a string instruction with a repeat
+/// prefix stops once for each repetition when stepped.
+pub fn whole(at: u64, code: impl Fn(u64) -> Option<u64>) -> Option<Ends> {
+    let [prefix, second, third, ..] = code(at)?.to_le_bytes();
     let is_string = |opcode| matches!(opcode, 0xa4..=0xa7 | 0xaa..=0xaf);
-    match (prefix, second) {
-        (0xf2 | 0xf3, opcode) if is_string(opcode) => Some(2),
-        (0xf2 | 0xf3, 0x40..=0x4f) if is_string(third) => Some(3),
-        _ => None,
-    }
+    let length = match (prefix, second) {
+        (0xf2 | 0xf3, opcode) if is_string(opcode) => 2,
+        (0xf2 | 0xf3, 0x40..=0x4f) if is_string(third) => 3,
+        _ => return None,
+    };
+    Some([at + length; 2])
 }
 
 /// The general registers of a stopped thread.
@@ -67,6 +73,12 @@ impl Registers {
         self
     }
 
+    /// Corrects what a stop at a system call shows otherwise than it is, by what a later stop
+    /// showed: nothing here.
+    pub fn corrected(self, _later: &Self) -> Self {
+        self
+    }
+
     /// These of a stop at the entry of a system call, about to execute it once more.
     pub fn again(mut self) -> Self {
         self.0.rip -= SYSCALL_BYTES;
@@ -87,19 +99,20 @@ pub fn change_entry(
     entry.write(thread)
 }
 
-/// Stops the thread, and no other one, before it executes the instruction at an address;
-/// `None`: no more. An error where there is no such means.
-pub fn break_at(thread: Pid, address: Option<u64>) -> nix::Result<()> {
+/// Stops the thread, and no other one, before it executes an instruction at one of two
+/// addresses; `None`: no more. An error where there is no such means.
+pub fn break_at(thread: Pid, addresses: Option<Ends>) -> nix::Result<()> {
     const REGISTERS: usize = offset_of!(libc::user, u_debugreg);
     const CONTROL: usize = REGISTERS + 7 * size_of::<u64>();
     let set = |offset: usize, value: u64| {
         ptrace::write_user(thread, offset as ptrace::AddressType, value.cast_signed())
     };
-    // Bit 0: the first register counts for this thread, as an address of code.
     set(CONTROL, 0)?;
-    if let Some(address) = address {
-        set(REGISTERS, address)?;
-        set(CONTROL, 1)?;
+    if let Some([one, other]) = addresses {
+        set(REGISTERS, one)?;
+        set(REGISTERS + size_of::<u64>(), other)?;
+        // Bits 0 and 2: these registers count for this thread, as addresses of code.
+        set(CONTROL, 0b101)?;
     }
     Ok(())
 }
