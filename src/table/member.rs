@@ -204,7 +204,9 @@ mod tests {
         let live = claimed.with_state(State::Live);
         let done = live.with_acked(EPOCH_MASK, Phase::Closing, true);
         assert_eq!((done.epoch(), live.epoch()), (EPOCH_MASK, 0));
-        assert_eq!(live.with_acked(5, Phase::Draining, false).epoch(), 5);
+        let again = done.with_acked(5, Phase::Draining, false);
+        assert_eq!((again.epoch(), again.is_late(5)), (5, false));
+        assert_eq!(again.acked(5), Phase::Draining);
         for good in [
             Member::from_raw(0),
             claimed,

@@ -153,6 +153,12 @@ fn a_mark_of_a_wait_that_is_over_is_not_made() {
     waits.0[2].word.fetch_or(VICTIM, Ordering::Relaxed);
     let two = waiter(&waits, &locks, &env, 2, 0);
     two.is_published.set(true);
-    assert!(two.before_sleep().is_ok());
+    let (_, asleep_on) = two.before_sleep().ok().flatten().unwrap();
+    assert_eq!(
+        u64::from(asleep_on) | 7 << GENERATION_SHIFT,
+        waits.0[2].word.load(Ordering::Relaxed)
+    );
+    assert_eq!(VICTIM & (LOCK | SEQUENCE | u64::MAX << GENERATION_SHIFT), 0);
+    assert!(VICTIM.is_power_of_two());
     assert_eq!(waits.0[2].word.load(Ordering::Relaxed) & VICTIM, 0);
 }

@@ -1,5 +1,6 @@
 //! For each invariant: the bytes that break it, and exactly that finding.
 
+mod edges;
 mod group;
 mod rest;
 
