@@ -79,6 +79,8 @@ fn a_new_holder_finds_nothing_of_the_old_one() {
     assert_eq!(runner.own.control().phase(), Ok(Phase::Running));
     assert_eq!(runner.own.control().epoch(), own + 1);
     assert_eq!(runner.verdict(claim.generation), Verdict::None);
+    runner.judge(claim.generation, Verdict::Forced);
+    assert_eq!(runner.verdict(claim.generation), Verdict::Forced);
     assert_eq!((runner.gate.count(), group.joined(claim.slot)), (0, 2));
     for word in [
         &runner.progress,
