@@ -224,8 +224,11 @@ mod tests {
     /// The look, and how many signals and life words there are to sleep on.
     fn poll(semaphore: &Three, env: &Known, slot: u16) -> (Polled, usize, usize) {
         let (mut signals, mut lives) = (0, 0);
-        let count = |on: Watched<'_, Real>, _| match on {
-            Watched::Signal(_) => signals += 1,
+        let count = |on: Watched<'_, Real>, value| match on {
+            Watched::Signal(_) => {
+                signals += 1;
+                assert_eq!(value, signal(semaphore), "it would not sleep");
+            }
             Watched::Life(_) => lives += 1,
         };
         let polled = semaphore.poll(owner(slot), env, count).unwrap();
@@ -316,5 +319,33 @@ mod tests {
             Polled::Again,
             "it was marked just now"
         );
+    }
+
+    /// The real clock, and how often it was asked: once before each sleep.
+    #[derive(Default)]
+    struct Asked(core::cell::Cell<usize>);
+
+    impl Env<Real> for Asked {
+        fn now(&self) -> u64 {
+            self.0.set(self.0.get() + 1);
+            crate::os::clock::now()
+        }
+        fn process_pulse(&self, _process: usize) -> Pulse<'_, Real> {
+            Pulse::Alive(None)
+        }
+        fn thread_pulse(&self, _owner: Owner) -> Pulse<'_, Real> {
+            Pulse::Alive(None)
+        }
+    }
+
+    #[test]
+    fn one_that_waits_sleeps_between_its_looks() {
+        let (semaphore, env) = (of(1), Asked::default());
+        semaphore.signal.store(3 * MOVE, Ordering::Relaxed);
+        assert_eq!(semaphore.acquire(owner(1), &env, 0), Ok(Some(0)));
+        let until = env.now() + 20_000;
+        assert_eq!(semaphore.acquire(owner(2), &env, until), Ok(None));
+        // 5 ms, then 10 at a time; a sleep may end early for a signal to the process.
+        assert!(env.0.get() < 50, "{} looks", env.0.get());
     }
 }
