@@ -1,71 +1,113 @@
 #!/usr/bin/env bash
 # Changes the code of src/sync, src/table and src/graph one place at a time, and shows which
 # changes no test notices: a survivor is a test that is missing, or a change that means the same.
-# Usage: ci/mutants.sh [--survivors] [-f 'src/graph/**'] [--shard 0/8] [any option of cargo mutants]
+# Usage: ci/mutants.sh [units|models|checker|whole] [-f 'src/graph/**'] [--shard 0/8] [any option of cargo mutants]
 #
-# First pass: each mutant meets the unit tests and the models with at most one preemption, and is
-# done with at its first failure. What is compiled is the crate without src/api, so that a mutant
-# costs a build of seconds. The twins and the longest models are left out (.config/nextest.toml).
-# `--survivors`: what the first pass left over meets everything in the whole crate that is a unit
-# test: src/api, the kill sweeps, the checker's tests, the models at their own bounds.
-# docs/mutants.md has the figures. Results: target/mutants/{first,second}/mutants.out, and all
-# first passes' survivors in target/mutants/missed.txt (remove it to begin anew).
+#   units    meets the unit tests, in the crate without src/api: some 2 s for each mutant.
+#   models   what units left over meets the models as well, with at most one preemption and
+#            without the longest (.config/nextest.toml).
+#   checker  src/table/check, of which units knows little: its own tests, in the whole crate.
+#   whole    what is left over meets everything in the whole crate that is a unit test: src/api,
+#            the kill sweeps, the models at their own bounds. A minute for each mutant.
+# Without a word: the first three. What is left over is kept in target/mutants/missed.txt (remove
+# it to begin anew), the tool's own results beside it. docs/mutants.md has the figures.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$PWD/target/mutants
+missed=$work/missed.txt
 cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
 cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
-export CARGO_TERM_COLOR=never EBBTIDE_KILLS=5 CARGO_PROFILE_TEST_OPT_LEVEL=1 CARGO_PROFILE_TEST_LTO=off
+export CARGO_TERM_COLOR=never CARGO_PROFILE_TEST_LTO=off EBBTIDE_KILLS=5
 mkdir -p "$work"
+touch "$missed"
+case "${1-}" in
+units | models | checker | whole) passes=("$1"); shift ;;
+*) passes=(units models checker) ;;
+esac
 
 quoted() { sed 's/[][\\.*^$+?(){}|]/\\&/g' <<<"$1"; }
 
-if [[ ${1-} == --survivors ]]; then
-    shift
-    # As regular expressions, each the name of one mutant; lines may have moved since.
-    names=()
+# What is left over, as regular expressions, each the name of one mutant; lines may have moved
+# since. (Deleted fields the tool takes whatever is named, so they are met by the first pass alone.)
+left_over() {
+    names=(-E 'delete field')
     while IFS=: read -r file _ _ what; do
         names+=(-F "^$(quoted "$file"):[0-9]+:[0-9]+:$(quoted "$what")\$")
-    done <"$work/missed.txt"
-    [[ ${#names[@]} -gt 0 ]] || exit 0
-    CARGO_TARGET_DIR=$work/whole exec cargo mutants --test-tool nextest --features loom \
-        -f 'src/sync/**' -f 'src/table/**' -f 'src/graph/**' "${names[@]}" --output "$work/second" --timeout 900 --build-timeout 900 "$@" -- --lib
-fi
-
-case " $* " in
-*" -f "* | *" --file "*) files=() ;;
-*) files=(-f 'src/sync/**' -f 'src/table/**' -f 'src/graph/**') ;;
-esac
+    done <"$missed"
+    [[ ${#names[@]} -gt 2 ]]
+}
 
 # The crate without src/api and what is made of it.
-core=$work/core
-rm -rf "$core"
-mkdir -p "$core"
-cp -r src loom_tests Cargo.lock .cargo .config "$core"
-rm -r "$core/src/api" "$core/src/bin"
-sed -i -e '1i #![allow(dead_code, unused)]' -e '/^\/\/[\/!]/d' -e '/^#!\[warn/d' -e '/^mod api;/d' \
-    -e '/^pub use api/d' -e '/^#\[cfg(test)\]$/,/^mod kill;/d' -e '/^#\[cfg(doctest)\]/,/^mod /d' \
-    "$core/src/lib.rs"
-# These need a segment that src/api made.
-sed -i '/^#\[cfg(test)\]$/{N;/mod tests;/d}' "$core/src/table/check/mod.rs"
-{
-    printf '[package]\nname = "ebbtide-core"\nversion = "0.0.0"\nedition = "2024"\n[workspace]\n'
-    printf '[features]\ndefault = ["loom"]\nserde = []\nloom = ["dep:loom"]\n[dependencies]\n'
-    sed -n '/^\[dependencies\]/,/^\[dev-dependencies\]/p' Cargo.toml |
-        grep -E '^(nix|libc|memmap2|crossbeam-utils|thiserror|getrandom|bytemuck|loom) '
-    printf '[dev-dependencies]\n'
-    grep -E '^(tempfile|proptest) ' Cargo.toml
-    # Without link-time work between its parts, a change compiles its own part only.
-    printf '[profile.test]\nopt-level = 1\nlto = "off"\ndebug = false\nincremental = true\n'
-    printf '[profile.test.package."*"]\nopt-level = 3\n'
-} >"$core/Cargo.toml"
+core() {
+    local core=$work/core
+    rm -rf "$core"
+    mkdir -p "$core"
+    cp -r src loom_tests Cargo.lock .cargo .config "$core"
+    rm -r "$core/src/api" "$core/src/bin"
+    sed -i -e '1i #![allow(dead_code, unused)]' -e '/^\/\/[\/!]/d' -e '/^#!\[warn/d' -e '/^mod api;/d' \
+        -e '/^pub use api/d' -e '/^#\[cfg(test)\]$/,/^mod kill;/d' -e '/^#\[cfg(doctest)\]/,/^mod /d' \
+        "$core/src/lib.rs"
+    # These need a segment that src/api made.
+    sed -i '/^#\[cfg(test)\]$/{N;/mod tests;/d}' "$core/src/table/check/mod.rs"
+    {
+        printf '[package]\nname = "ebbtide-core"\nversion = "0.0.0"\nedition = "2024"\n[workspace]\n'
+        printf '[features]\nserde = []\nloom = ["dep:loom"]\n[dependencies]\n'
+        sed -n '/^\[dependencies\]/,/^\[dev-dependencies\]/p' Cargo.toml |
+            grep -E '^(nix|libc|memmap2|crossbeam-utils|thiserror|getrandom|bytemuck|loom) '
+        printf '[dev-dependencies]\n'
+        grep -E '^(tempfile|proptest) ' Cargo.toml
+        # Without link-time work between its parts, a change compiles its own part only.
+        printf '[profile.test]\nlto = "off"\ndebug = false\nincremental = true\n'
+        printf '[profile.test.package."*"]\nopt-level = 3\n'
+    } >"$core/Cargo.toml"
+    cd "$core"
+}
 
-export EBBTIDE_MODEL_BOUND=1 NEXTEST_PROFILE=mutants CARGO_TARGET_DIR=$work/build
-cd "$core"
+# Keeps what a pass (its results, and whether it replaces what was left over) has missed.
+keep() {
+    local found=$1/mutants.out/missed.txt
+    [[ -e $found ]] || return 0
+    if [[ $2 = all ]]; then sort -u -o "$missed" "$found"; else sort -u -o "$missed" "$missed" "$found"; fi
+}
+
 status=0
-cargo mutants --in-place --test-tool nextest "${files[@]}" --output "$work/first" \
-    --timeout 60 --build-timeout 600 "$@" -- --lib || status=$?
-touch "$work/missed.txt"
-[[ ! -e $work/first/mutants.out/missed.txt ]] ||
-    sort -u -o "$work/missed.txt" "$work/missed.txt" "$work/first/mutants.out/missed.txt"
+for pass in "${passes[@]}"; do
+    out=$work/$pass
+    export CARGO_TARGET_DIR=$work/build-$pass
+    case "$pass" in
+    units)
+        case " $* " in
+        *" -f "* | *" --file "*) files=() ;;
+        *) files=(-f 'src/sync/**' -f 'src/table/*.rs' -f 'src/table/resources/**' -f 'src/graph/**') ;;
+        esac
+        (core; CARGO_PROFILE_TEST_OPT_LEVEL=0 cargo mutants --in-place --no-default-features "${files[@]}" --output "$out" \
+            --timeout 20 --build-timeout 600 "$@" -- --lib) || status=$?
+        keep "$out" added
+        ;;
+    models)
+        left_over || continue
+        (core; EBBTIDE_MODEL_BOUND=1 NEXTEST_PROFILE=mutants CARGO_PROFILE_TEST_OPT_LEVEL=1 \
+            cargo mutants --in-place --test-tool nextest --features loom -f 'src/sync/**' -f 'src/table/**' -f 'src/graph/**' \
+            "${names[@]}" --output "$out" --timeout 120 --build-timeout 600 -- --lib) || status=$?
+        keep "$out" all
+        ;;
+    checker)
+        copy=$work/crate
+        rm -rf "$copy"
+        mkdir -p "$copy"
+        git ls-files -z | tar --create --null --files-from=- | tar --extract --directory "$copy"
+        # A circle of dependencies is waited for long enough to be sure of it.
+        sed -i '/^const CIRCLE_PAUSE/s/from_secs(2)/from_millis(30)/' "$copy/src/api/check.rs"
+        (cd "$copy"; RUST_TEST_THREADS=8 CARGO_PROFILE_TEST_OPT_LEVEL=0 cargo mutants --in-place --no-default-features \
+            -f 'src/table/check/**' --output "$out" --timeout 60 --build-timeout 600 -- --lib -- table::check) || status=$?
+        keep "$out" added
+        ;;
+    whole)
+        left_over || continue
+        cargo mutants --test-tool nextest --features loom -f 'src/sync/**' -f 'src/table/**' -f 'src/graph/**' \
+            "${names[@]}" --output "$out" --timeout 900 --build-timeout 900 "$@" -- --lib || status=$?
+        keep "$out" all
+        ;;
+    esac
+done
 exit $status

@@ -8,8 +8,8 @@ use super::entry::{ABORTED, Exact, Front, Meta, Nothing};
 use super::key::{BYTES_PER_WORD, Key};
 use super::known::{Known, owner};
 use super::store::{Found, Mark, Moved, Store, Watched};
+use crate::sync::Real;
 use crate::sync::mem::{Mem, Woken};
-use crate::sync::{Real, Word};
 
 const WORDS: usize = 32;
 const NEVER: u64 = u64::MAX;

@@ -13,7 +13,7 @@ use super::sweep::sweep;
 use super::threads::Threads;
 use crate::note::{FORCED, Kind, LATE, OWN};
 use crate::phase::{Mode, Phase, ReasonCode};
-use crate::sync::{Real, Word};
+use crate::sync::Real;
 
 const N: usize = 4;
 

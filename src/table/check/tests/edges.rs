@@ -4,10 +4,27 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::super::{Gravity, Invariant, MOST};
 use super::{Lived, breaks, broken};
-use crate::limits::{EVENT_PAYLOAD_BYTES, EVENT_RING, MAX_PERMITS, MAX_RUNNERS, MAX_THREADS};
-use crate::sync::Word;
+use crate::api::core::Tables;
+use crate::limits::{
+    EVENT_PAYLOAD_BYTES, EVENT_RING, MAX_PARTIES, MAX_PERMITS, MAX_PLACES, MAX_RESOURCES,
+    MAX_RUNNERS, MAX_THREADS,
+};
+use crate::phase::Phase;
+use crate::sync::{Owner, Word};
+use crate::table::barrier_word::place;
 use crate::table::control::EPOCH_MASK;
-use crate::{CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore};
+use crate::table::resources::State;
+use crate::{
+    CrossProcessBarrier, CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore, Scope,
+    ShutdownCoordinator, ShutdownRequest,
+};
+
+/// A lock that is held until its thread, this one, ends.
+fn hold(lived: &Lived, tables: &Tables) -> Owner {
+    let lock = CrossProcessLock::open(&lived.segment, "first").unwrap();
+    std::mem::forget(lock.lock().unwrap());
+    tables.locks[0].owner().unwrap()
+}
 
 #[test]
 fn full_tables_and_the_longest_payload_are_sound() {
@@ -15,6 +32,8 @@ fn full_tables_and_the_longest_payload_are_sound() {
         Word::store(&tables.threads.high_water, MAX_THREADS as u64, Relaxed);
         Word::store(&tables.group.high_water, MAX_RUNNERS as u32, Relaxed);
         Word::store(&tables.semaphores[0].permits, MAX_PERMITS as u32, Relaxed);
+        Word::store(&tables.barriers[0].parties, MAX_PARTIES as u64, Relaxed);
+        Word::store(&tables.resources.high_water, MAX_RESOURCES as u32, Relaxed);
         let entry = &tables.events[0].entries[1];
         Word::store(&entry.length, EVENT_PAYLOAD_BYTES as u64, Relaxed);
     });
@@ -22,17 +41,15 @@ fn full_tables_and_the_longest_payload_are_sound() {
 
 #[test]
 fn a_lock_that_a_living_thread_holds_is_sound() {
-    breaks(&[], |lived, _| {
-        let lock = CrossProcessLock::open(&lived.segment, "first").unwrap();
-        // Held until its thread ends.
-        std::mem::forget(lock.lock().unwrap());
+    breaks(&[], |lived, tables| {
+        hold(lived, tables);
     });
 }
 
 #[test]
 fn a_generation_begins_with_an_epoch_that_has_begun() {
     let begin = |word: u64| {
-        move |_: &Lived, tables: &crate::api::core::Tables| {
+        move |_: &Lived, tables: &Tables| {
             tables.group.generation.0.store(1 << 32 | word, Relaxed);
         }
     };
@@ -72,6 +89,13 @@ fn a_finding_names_its_place() {
         panic!("{report:#?}")
     };
     assert_eq!(one.place, format!("permit {} \"others\"", MAX_PERMITS + 2));
+    lived.tables().semaphores[1].held[2].write_raw(0);
+    CrossProcessBarrier::open(&lived.segment, "gates", 3).unwrap();
+    let of_nobody = &lived.tables().barriers[1].places[2].word;
+    Word::store(of_nobody, 1 << 32, Relaxed);
+    let report = lived.segment.check().unwrap();
+    let place = format!("place {} \"gates\"", MAX_PLACES + 2);
+    assert_eq!(report.findings[0].place, place);
     let names = [Gravity::Left, Gravity::Broken].map(Gravity::name);
     assert_eq!(names, ["left", "broken"]);
 }
@@ -87,4 +111,80 @@ fn of_one_invariant_so_many_findings_are_told() {
     let report = lived.segment.check().unwrap();
     let of_threads = |one: &&crate::Finding| one.invariant == Invariant::Thread;
     assert_eq!(report.findings.iter().filter(of_threads).count(), MOST);
+}
+
+#[test]
+fn one_that_waits_at_a_barrier_is_counted_and_has_a_place() {
+    breaks(&[], |lived, tables| {
+        let me = hold(lived, tables);
+        let barrier = &tables.barriers[0];
+        Word::store(&barrier.places[4].word, place(me, 0), Relaxed);
+        Word::store(&barrier.control, 1 << 3, Relaxed);
+        assert!(barrier.holders().eq([me]));
+    });
+}
+
+#[test]
+fn verdicts_have_the_numbers_that_there_are() {
+    for word in [1, 1 << 32 | 1, 2 << 32 | 1] {
+        breaks(&[], |_, tables| {
+            tables.group.runners[0].verdict.store(word, Relaxed);
+        });
+    }
+    for word in [3 << 32 | 1, 1 << 32 | 1 << 16 | 1, 1 << 31 | 1] {
+        broken(Invariant::Record, |_, tables| {
+            tables.group.runners[0].verdict.store(word, Relaxed);
+        });
+    }
+}
+
+#[test]
+fn an_own_acknowledgement_is_of_the_holder_and_nothing_else() {
+    // Of a process, in a state, of another generation.
+    for other in [1 << 48, 1, 1 << 33] {
+        broken(Invariant::Record, |_, tables| {
+            let word = &tables.group.runners[0].own_acked;
+            word.store(word.load(Relaxed) ^ other, Relaxed);
+        });
+    }
+}
+
+#[test]
+fn nothing_was_in_the_future() {
+    broken(Invariant::Record, |lived, tables| {
+        lived.runner.leave();
+        tables.group.runners[0].ended.write_raw(1 << 48 | 1 << 47);
+    });
+    broken(Invariant::Resource, |_, tables| {
+        let entered = tables.resources.records[0].stamp(State::Active);
+        entered.unwrap().write_raw(1 << 48 | 1 << 47);
+    });
+}
+
+#[test]
+fn a_claim_that_is_being_filled_in_is_sound() {
+    breaks(&[], |_, tables| {
+        Word::store(&tables.group.high_water, 2, Relaxed);
+        let claimed = tables.group.member(1).claimed(0);
+        tables.group.members[1].store(claimed.raw(), Relaxed);
+        tables.group.runners[1].process_generation.store(9, Relaxed);
+    });
+}
+
+#[test]
+fn the_phase_that_is_on_may_be_done() {
+    breaks(&[], |lived, tables| {
+        let request = ShutdownRequest::new().timeout(std::time::Duration::from_secs(3600));
+        let coordinator = ShutdownCoordinator::new(&lived.segment);
+        coordinator
+            .initiate_shutdown(&Scope::All, &request)
+            .unwrap();
+        let member = tables
+            .group
+            .member(0)
+            .with_acked(0, Phase::Signaling, false);
+        tables.group.members[0].store(member.raw(), Relaxed);
+        let entered = tables.group.scope.entered(Phase::Signaling, 0).unwrap();
+        tables.group.runners[0].group_times.acked[0].set_once(0, entered);
+    });
 }
