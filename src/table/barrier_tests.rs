@@ -6,7 +6,7 @@ use super::barrier::{Barrier, Passed};
 use super::barrier_wait::{Polled, Stay, Watched};
 use super::barrier_word::{Broken, Cause, Control};
 use super::known::{Known, owner};
-use crate::sync::{Real, Word};
+use crate::sync::Real;
 
 type Gate = Barrier<Real, 4>;
 

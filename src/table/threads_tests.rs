@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use super::threads::{LifeSign, ThreadWord, Threads};
 use crate::sync::life::{OWNER_DIED, WAITERS};
-use crate::sync::{LifeArea, Owner, Pulse, Real, Word};
+use crate::sync::{LifeArea, Owner, Pulse, Real};
 
 const N: usize = 4;
 
