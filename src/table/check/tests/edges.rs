@@ -6,8 +6,8 @@ use super::super::{Gravity, Invariant, MOST};
 use super::{Lived, breaks, broken};
 use crate::api::core::Tables;
 use crate::limits::{
-    EVENT_PAYLOAD_BYTES, EVENT_RING, MAX_PARTIES, MAX_PERMITS, MAX_PLACES, MAX_RESOURCES,
-    MAX_RUNNERS, MAX_THREADS,
+    EVENT_PAYLOAD_BYTES, EVENT_RING, MAX_LOCKS, MAX_PARTIES, MAX_PERMITS, MAX_PLACES,
+    MAX_RESOURCES, MAX_RUNNERS, MAX_THREADS,
 };
 use crate::phase::Phase;
 use crate::sync::{Owner, Word};
@@ -187,4 +187,77 @@ fn the_phase_that_is_on_may_be_done() {
         let entered = tables.group.scope.entered(Phase::Signaling, 0).unwrap();
         tables.group.runners[0].group_times.acked[0].set_once(0, entered);
     });
+}
+
+/// The wait of this thread, or of an earlier holder of its slot, for the last lock.
+fn wait(lived: &Lived, tables: &Tables, later: u16) -> Owner {
+    let me = hold(lived, tables);
+    let generation = u64::from(me.generation + later);
+    let word = &tables.waits.0[usize::from(me.slot)].word;
+    Word::store(word, generation << 48 | MAX_LOCKS as u64, Relaxed);
+    me
+}
+
+#[test]
+fn a_wait_is_of_the_thread_that_has_the_slot_now() {
+    breaks(&[], |lived, tables| {
+        wait(lived, tables, 0);
+    });
+    let left = [(Invariant::Wait, Gravity::Left)];
+    breaks(&left, |lived, tables| {
+        wait(lived, tables, 1);
+    });
+    for (later, is_clear) in [(0, false), (1, true)] {
+        let lived = Lived::new();
+        let me = wait(&lived, lived.tables(), later);
+        assert!(lived.segment.repair().unwrap().is_sound());
+        let slot = usize::from(me.slot);
+        assert_eq!(lived.tables().waits.is_clear(slot), is_clear);
+    }
+}
+
+#[test]
+fn a_dependency_is_on_a_record_that_there_is_and_has_been() {
+    let depend = |on: u64| {
+        move |_: &Lived, tables: &Tables| {
+            let word = &tables.resources.records[1].depends_on[0];
+            Word::store(word, on, Relaxed);
+        }
+    };
+    // One too far on to be told from one of long ago.
+    breaks(&[], depend(1 << 16 | 0x101));
+    broken(Invariant::Dependency, depend(1 << 16 | 0x100));
+    broken(
+        Invariant::Dependency,
+        depend((MAX_RESOURCES as u64 + 1) << 16),
+    );
+    broken(Invariant::Resource, |_, tables| {
+        let about = &tables.resources.records[1].about;
+        Word::store(about, Word::load(about, Relaxed) | 1 << 24, Relaxed);
+    });
+}
+
+/// The queue has failed, and this stands in its word of reclaiming; from the generation of
+/// this process.
+fn reclaim(word: impl Fn(u64) -> u64) -> impl Fn(&Lived, &Tables) {
+    move |_, tables| {
+        let record = &tables.resources.records[0];
+        let failed = Word::load(&record.word, Relaxed) & !0xf | State::Failed as u64;
+        Word::store(&record.word, failed, Relaxed);
+        let entered = record.stamp(State::Active).unwrap().raw();
+        record.stamp(State::Failed).unwrap().write_raw(entered);
+        let mine = u64::from(tables.processes.word(0).generation());
+        Word::store(&record.reclaim, word(mine), Relaxed);
+    }
+}
+
+#[test]
+fn who_reclaims_is_a_process_that_lives() {
+    let claimed =
+        |process: u64, generation: u64| 2 | 1 << 2 | (process + 1) << 18 | generation << 34;
+    let left = [(Invariant::Reclaim, Gravity::Left)];
+    breaks(&left, reclaim(|_| 1 | 1 << 2));
+    breaks(&[], reclaim(|mine| claimed(0, mine)));
+    breaks(&left, reclaim(|mine| claimed(0, mine + 1)));
+    broken(Invariant::Reclaim, reclaim(|_| claimed(5000, 0)));
 }
