@@ -69,13 +69,14 @@ fn three_threads_share_two_permits() {
         });
 }
 
-#[test]
-fn a_holders_death_wakes_who_waits_without_any_time() {
-    Model::new("semaphore, 2 permits, a holder dies")
-        .bound(1)
+/// All permits are taken by who dies, unless the survivor was there first. To sleep it must
+/// come after all of them and before the first death: as many preemptions as there are.
+fn holders_die<const N: usize>(bound: usize) {
+    Model::new("semaphore, all holders die")
+        .bound(bound)
         .check(|world| {
-            let room = room::<2>();
-            for _ in 0..2 {
+            let room = room::<N>();
+            for _ in 0..N {
                 let room = Rc::clone(&room);
                 world.spawn(move |actor| {
                     let taken = room.semaphore.try_acquire(actor.me(), actor.env());
@@ -91,6 +92,16 @@ fn a_holders_death_wakes_who_waits_without_any_time() {
             });
             world.finish();
         });
+}
+
+#[test]
+fn a_holders_death_wakes_who_waits_without_any_time() {
+    holders_die::<1>(1);
+}
+
+#[test]
+fn the_death_of_any_holder_wakes_who_waits_without_any_time() {
+    holders_die::<2>(2);
 }
 
 #[test]
