@@ -14,7 +14,8 @@ const A_MINUTE: u64 = 60_000_000;
 /// A number that is no thread's here.
 const HOLDER: u32 = 1;
 
-fn until_asleep(thread: i32) {
+/// Returns once a thread of this process sleeps.
+pub(crate) fn until_asleep(thread: i32) {
     let path = format!("/proc/self/task/{thread}/stat");
     loop {
         let stat = std::fs::read_to_string(&path).unwrap();

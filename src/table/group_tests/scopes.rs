@@ -155,3 +155,27 @@ fn who_asks_while_it_is_on_makes_it_harder_and_never_longer() {
         "it has moved"
     );
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_sleeps_in_a_shutdown_of_its_own_is_told_that_the_groups_has_moved() {
+    use crate::os::clock;
+    use crate::sync::Mem;
+    use crate::sync::life_tests::until_asleep;
+
+    let (group, _env, [a, ..]) = three();
+    let own = &group.runners[a.slot].own;
+    assert!(own.initiate(ASK, 1_000_000).is_ok());
+    let asleep_on = own.control().futex_half();
+    let until = clock::now() + 60_000_000;
+    std::thread::scope(|scope| {
+        let (tell, told) = std::sync::mpsc::channel();
+        scope.spawn(move || {
+            tell.send(nix::unistd::gettid().as_raw()).unwrap();
+            let _ = Real::wait(own.cell(), asleep_on, until);
+            assert!(clock::now() < until, "nobody woke it");
+        });
+        until_asleep(told.recv().unwrap());
+        group.wake_own();
+    });
+}
