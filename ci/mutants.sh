@@ -9,7 +9,7 @@
 #   checker  src/table/check, of which units knows little: its own tests, in the whole crate.
 #   whole    what is left over meets everything in the whole crate that is a unit test: src/api,
 #            the kill sweeps, the models at their own bounds. A minute for each mutant.
-# Without a word: the first three. What is left over is kept in target/mutants/missed.txt (remove
+# Without a word: the first three, of named files the first two. What is left over is kept in target/mutants/missed.txt (remove
 # it to begin anew), the tool's own results beside it. docs/mutants.md has the figures.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,7 +22,13 @@ mkdir -p "$work"
 touch "$missed"
 case "${1-}" in
 units | models | checker | whole) passes=("$1"); shift ;;
-*) passes=(units models checker) ;;
+*)
+    # Of named files the checker knows nothing.
+    case " $* " in
+    *" -f "* | *" --file "*) passes=(units models) ;;
+    *) passes=(units models checker) ;;
+    esac
+    ;;
 esac
 
 quoted() { sed 's/[][\\.*^$+?(){}|]/\\&/g' <<<"$1"; }
@@ -63,16 +69,17 @@ core() {
     cd "$core"
 }
 
-# Keeps what a pass (its results, and whether it replaces what was left over) has missed.
+# Keeps what a pass (its results, and whether it replaces what was left over) has missed; nothing
+# of one that did not come to its end (2: some were missed; 3: some hung).
 keep() {
     local found=$1/mutants.out/missed.txt
-    [[ -e $found ]] || return 0
+    [[ $ended = [023] && -e $found ]] || return 0
     if [[ $2 = all ]]; then sort -u -o "$missed" "$found"; else sort -u -o "$missed" "$missed" "$found"; fi
 }
 
 status=0
 for pass in "${passes[@]}"; do
-    out=$work/$pass
+    out=$work/$pass ended=0
     export CARGO_TARGET_DIR=$work/build-$pass
     case "$pass" in
     units)
@@ -81,14 +88,14 @@ for pass in "${passes[@]}"; do
         *) files=(-f 'src/sync/**' -f 'src/table/*.rs' -f 'src/table/resources/**' -f 'src/graph/**') ;;
         esac
         (core; CARGO_PROFILE_TEST_OPT_LEVEL=0 cargo mutants --in-place --no-default-features "${files[@]}" --output "$out" \
-            --timeout 20 --build-timeout 600 "$@" -- --lib) || status=$?
+            --timeout 20 --build-timeout 600 "$@" -- --lib) || ended=$?
         keep "$out" added
         ;;
     models)
         left_over || continue
         (core; EBBTIDE_MODEL_BOUND=1 NEXTEST_PROFILE=mutants CARGO_PROFILE_TEST_OPT_LEVEL=1 \
             cargo mutants --in-place --test-tool nextest --features loom -f 'src/sync/**' -f 'src/table/**' -f 'src/graph/**' \
-            "${names[@]}" --output "$out" --timeout 120 --build-timeout 600 -- --lib) || status=$?
+            "${names[@]}" --output "$out" --timeout 120 --build-timeout 600 -- --lib) || ended=$?
         keep "$out" all
         ;;
     checker)
@@ -99,15 +106,16 @@ for pass in "${passes[@]}"; do
         # A circle of dependencies is waited for long enough to be sure of it.
         sed -i '/^const CIRCLE_PAUSE/s/from_secs(2)/from_millis(30)/' "$copy/src/api/check.rs"
         (cd "$copy"; RUST_TEST_THREADS=8 CARGO_PROFILE_TEST_OPT_LEVEL=0 cargo mutants --in-place --no-default-features \
-            -f 'src/table/check/**' --output "$out" --timeout 60 --build-timeout 600 -- --lib -- table::check) || status=$?
+            -f 'src/table/check/**' --output "$out" --timeout 60 --build-timeout 600 -- --lib -- table::check) || ended=$?
         keep "$out" added
         ;;
     whole)
         left_over || continue
         cargo mutants --test-tool nextest --features loom -f 'src/sync/**' -f 'src/table/**' -f 'src/graph/**' \
-            "${names[@]}" --output "$out" --timeout 900 --build-timeout 900 "$@" -- --lib || status=$?
+            "${names[@]}" --output "$out" --timeout 900 --build-timeout 900 "$@" -- --lib || ended=$?
         keep "$out" all
         ;;
     esac
+    [[ $ended = 0 ]] || status=$ended
 done
 exit $status

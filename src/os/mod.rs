@@ -1,5 +1,7 @@
 //! The only system calls of the crate.
 
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod asleep;
 pub(crate) mod clock;
 pub(crate) mod file;
 pub(crate) mod fork;

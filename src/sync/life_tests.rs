@@ -6,6 +6,7 @@ use std::thread;
 
 use super::life::{self, OWNER_DIED, RealLife, WAITERS};
 use super::{LifeArea, Mem, Real};
+use crate::os::asleep::until_asleep;
 use crate::os::clock;
 
 /// Long enough that nobody's deadline ends a test that passes.
@@ -13,20 +14,6 @@ const A_MINUTE: u64 = 60_000_000;
 
 /// A number that is no thread's here.
 const HOLDER: u32 = 1;
-
-/// Returns once a thread of this process sleeps.
-pub(crate) fn until_asleep(thread: i32) {
-    let path = format!("/proc/self/task/{thread}/stat");
-    loop {
-        let stat = std::fs::read_to_string(&path).unwrap();
-        // Behind the name, which may hold anything but a parenthesis after its own.
-        let (_, rest) = stat.rsplit_once(") ").unwrap();
-        if rest.starts_with('S') {
-            return;
-        }
-        thread::yield_now();
-    }
-}
 
 /// Two threads fall asleep on the word, `wake` runs, and both must go on before their
 /// deadline of a minute.
@@ -38,7 +25,7 @@ fn wakes_both(word: &AtomicU32, wake: impl FnOnce()) {
         for _ in 0..2 {
             let tell = tell.clone();
             scope.spawn(move || {
-                tell.send(nix::unistd::gettid().as_raw()).unwrap();
+                tell.send(nix::unistd::gettid()).unwrap();
                 // A wake-up may be for nothing.
                 while word.load(Ordering::Acquire) == asleep_on {
                     Real::wait(Real::cell(word), asleep_on, until);

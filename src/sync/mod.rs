@@ -9,7 +9,7 @@ pub(crate) mod latch;
 #[allow(unsafe_code)]
 pub(crate) mod life;
 #[cfg(all(test, target_os = "linux"))]
-pub(crate) mod life_tests;
+mod life_tests;
 mod lock_look;
 mod lock_word;
 pub(crate) mod mem;

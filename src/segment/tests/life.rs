@@ -62,11 +62,7 @@ fn a_read_only_mapping_can_be_waited_on() {
             }
         });
         // Asleep, so that only the wake can end it.
-        let stat = format!("/proc/self/task/{}/stat", tid.recv().unwrap());
-        let is_asleep = |stat: String| stat.rsplit(')').next().unwrap().starts_with(" S");
-        while !is_asleep(std::fs::read_to_string(&stat).unwrap()) {
-            thread::yield_now();
-        }
+        crate::os::asleep::until_asleep(tid.recv().unwrap());
         opened.body().first.store(1, Ordering::Release);
         crate::os::futex::wake(Cell::low_half_of(&opened.body().first), 1);
     });

@@ -82,30 +82,28 @@ fn an_acknowledgement_is_of_one_runner_one_shutdown_and_a_phase_that_is_on() {
             .unwrap()
     };
     let Claim { slot, generation } = a;
-    assert_eq!(
-        say(slot, generation + 1, epoch, Phase::Signaling),
-        Acked::NotLive
-    );
-    assert_eq!(
-        say(slot, generation, epoch + 1, Phase::Signaling),
-        Acked::OutOfOrder
-    );
-    assert_eq!(
-        say(slot, generation, epoch, Phase::Draining),
-        Acked::OutOfOrder
-    );
-    assert_eq!(
-        say(slot, generation, epoch, Phase::Running),
-        Acked::OutOfOrder
-    );
-    assert_eq!(
-        say(N, generation, epoch, Phase::Signaling),
-        Acked::OutOfOrder
-    );
-    assert_eq!(
-        say(slot, generation, epoch, Phase::Signaling),
-        Acked::InTime
-    );
+    for (slot, generation, epoch, phase, expected) in [
+        (
+            slot,
+            generation + 1,
+            epoch,
+            Phase::Signaling,
+            Acked::NotLive,
+        ),
+        (
+            slot,
+            generation,
+            epoch + 1,
+            Phase::Signaling,
+            Acked::OutOfOrder,
+        ),
+        (slot, generation, epoch, Phase::Draining, Acked::OutOfOrder),
+        (slot, generation, epoch, Phase::Running, Acked::OutOfOrder),
+        (N, generation, epoch, Phase::Signaling, Acked::OutOfOrder),
+        (slot, generation, epoch, Phase::Signaling, Acked::InTime),
+    ] {
+        assert_eq!(say(slot, generation, epoch, phase), expected);
+    }
     assert_eq!(group.scope.cancel(), Ok(Cancelled::Done));
     assert_eq!(
         say(slot, generation, epoch, Phase::Signaling),

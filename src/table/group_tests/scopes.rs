@@ -159,9 +159,8 @@ fn who_asks_while_it_is_on_makes_it_harder_and_never_longer() {
 #[cfg(target_os = "linux")]
 #[test]
 fn who_sleeps_in_a_shutdown_of_its_own_is_told_that_the_groups_has_moved() {
-    use crate::os::clock;
+    use crate::os::{asleep::until_asleep, clock};
     use crate::sync::Mem;
-    use crate::sync::life_tests::until_asleep;
 
     let (group, _env, [a, ..]) = three();
     let own = &group.runners[a.slot].own;
@@ -171,7 +170,7 @@ fn who_sleeps_in_a_shutdown_of_its_own_is_told_that_the_groups_has_moved() {
     std::thread::scope(|scope| {
         let (tell, told) = std::sync::mpsc::channel();
         scope.spawn(move || {
-            tell.send(nix::unistd::gettid().as_raw()).unwrap();
+            tell.send(nix::unistd::gettid()).unwrap();
             let _ = Real::wait(own.cell(), asleep_on, until);
             assert!(clock::now() < until, "nobody woke it");
         });
