@@ -1,11 +1,10 @@
 //! Every command on a segment that was written over: an exit code of the contract.
 
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use crate::hostile::bytes::{Body, Random};
 use crate::hostile::calls::Lived;
-use crate::support::{HANG, Place, both};
+use crate::support::{HANG, Place, both, end_of, killer};
 
 /// Runs a command to its end; its exit code. One that hangs or crashes is a failure.
 pub fn run(place: &Place, args: &[&str]) -> i32 {
@@ -18,19 +17,8 @@ pub fn run(place: &Place, args: &[&str]) -> i32 {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let begun = Instant::now();
-    let status = loop {
-        // A child's end has no futex; this is the test's own bookkeeping.
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if begun.elapsed() > HANG {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("{args:?} hangs");
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    };
+    let kill = killer(&child);
+    let status = end_of(&mut child, HANG, kill).unwrap_or_else(|| panic!("{args:?} hangs"));
     status
         .code()
         .unwrap_or_else(|| panic!("{args:?}: {status}"))

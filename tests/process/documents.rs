@@ -141,10 +141,12 @@ mod guide {
     use super::{Path, blocks, read};
     use std::os::unix::process::{CommandExt, ExitStatusExt};
     use std::process::{Command, Output, Stdio};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use nix::sys::signal::{Signal, killpg};
     use nix::unistd::Pid;
+
+    use crate::support::end_of;
 
     /// A command that finds the built `ebbtide` first, in a private place.
     fn command(program: &str, home: &Path) -> Command {
@@ -174,13 +176,9 @@ mod guide {
             .spawn()
             .unwrap();
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap());
-        let until = Instant::now() + Duration::from_secs(90);
-        while child.try_wait().unwrap().is_none() {
-            if Instant::now() > until {
-                let _ = killpg(group, Signal::SIGKILL);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        end_of(&mut child, Duration::from_secs(90), || {
+            let _ = killpg(group, Signal::SIGKILL);
+        });
         // What it left in the background keeps the pipes open.
         let _ = killpg(group, Signal::SIGKILL);
         child.wait_with_output().unwrap()

@@ -196,7 +196,15 @@ fn a_page_keeps_to_the_format_and_counts_what_happened() {
         );
         b.signal(nix::sys::signal::Signal::SIGKILL);
         place.run(&["wait", "job"]).code(5);
-        let after = parse(&place.run(&["metrics", "job"]).code(0).out);
+        // Whoever does a step counts it after all can see it.
+        let after = crate::support::until("the death and the end are counted", || {
+            let now = parse(&place.run(&["metrics", "job"]).code(0).out);
+            let names = ["deaths_total", "shutdown_duration_seconds_count"];
+            names
+                .iter()
+                .all(|name| value(&now, name, &[]) >= 1.0)
+                .then_some(now)
+        });
         assert_eq!(value(&after, "deaths_total", &[]), 1.0);
         assert_eq!(value(&after, "shutdowns_total", &[]), 1.0);
         assert_eq!(value(&after, "shutdown_duration_seconds_count", &[]), 1.0);

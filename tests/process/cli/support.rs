@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::support::{end_of, killer};
+
 /// How long anything is waited for before it counts as hung. No test is about speed.
 const HANG: Duration = Duration::from_secs(60);
 
@@ -194,17 +196,14 @@ impl Running {
     /// The next line of standard output; empty at its end.
     pub fn line(&mut self) -> String {
         let mut out = self.out.take().unwrap();
-        let reader = thread::spawn(move || {
+        let (tell, told) = std::sync::mpsc::channel();
+        thread::spawn(move || {
             let mut line = String::new();
             let _ = out.read_line(&mut line);
-            (out, line)
+            let _ = tell.send((out, line));
         });
-        let until = Instant::now() + HANG;
-        while !reader.is_finished() {
-            assert!(Instant::now() < until, "no line within {HANG:?}");
-            thread::sleep(Duration::from_millis(1));
-        }
-        let (out, line) = reader.join().unwrap();
+        let read = told.recv_timeout(HANG);
+        let (out, line) = read.unwrap_or_else(|_| panic!("no line within {HANG:?}"));
         self.out = Some(out);
         line
     }
@@ -233,17 +232,9 @@ impl Running {
 
     /// Waits for the end of the process, though its pipes may be open elsewhere.
     pub fn status(&mut self) -> ExitStatus {
-        let until = Instant::now() + HANG;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            if Instant::now() >= until {
-                let _ = self.child.kill();
-                panic!("hung for {HANG:?}");
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
+        let kill = killer(&self.child);
+        let status = end_of(&mut self.child, HANG, kill);
+        status.unwrap_or_else(|| panic!("hung for {HANG:?}"))
     }
 }
 

@@ -14,6 +14,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::child::{DIRECTORY, LIVENESS, MARK, PARENT, ROLE};
+use super::ending::{end_of, killer};
 use super::{HANG, Place};
 
 /// A child process. Killed and waited for when it is dropped.
@@ -209,14 +210,9 @@ impl Agent {
     /// Waits for its end.
     #[track_caller]
     pub fn ended(&mut self) -> ExitStatus {
-        let end = Instant::now() + HANG;
-        loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < end, "{} does not end", self.role);
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
+        let kill = killer(&self.process);
+        let status = end_of(&mut self.process, HANG, kill);
+        status.unwrap_or_else(|| panic!("{} does not end", self.role))
     }
 
     /// Lets it leave and detach in order, and checks that it does.

@@ -12,6 +12,7 @@
 mod agent;
 mod blocking;
 mod child;
+mod ending;
 mod orders;
 mod place;
 mod rendezvous;
@@ -26,6 +27,7 @@ use ebbtide::Liveness;
 
 pub use agent::Agent;
 pub use child::{Child, answer, die, event, reply, summary};
+pub use ending::{end_of, killer};
 // For the storm and the strange surroundings, which are binaries of their own.
 pub use place::{Place, Shutdown, outcome};
 pub use tasks::{is_readable, on_each_runtime, poll_once, until_readable};
