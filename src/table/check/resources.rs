@@ -1,6 +1,7 @@
 //! Registered resources.
 
 use core::sync::atomic::Ordering;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::graph::order::{Node, find_cycle};
 use crate::sync::{Mem, Word};
@@ -159,7 +160,7 @@ fn dependencies<M: Mem, W, const N: usize>(
         if raw == 0 {
             continue;
         }
-        let Some(on) = unpack(raw).filter(|on| on.index < N && on.index != index) else {
+        let Some(on) = unpack(raw).filter(|on| on.index < N) else {
             let words = [word.raw(), raw];
             look.broken(
                 Invariant::Dependency,
@@ -227,12 +228,11 @@ fn reclaim<M: Mem, W: Witness<M>, const P: usize>(
 
 /// One that closes a circle takes its edge back before its call returns.
 fn circle<M: Mem, W, const N: usize>(look: &mut Look<'_, W>, resources: &Resources<M, N>) {
+    // All on a circle are depended on, so all of them are open.
     let is_open = |on: &Key| resources.find(*on).is_some_and(|word| word.is_open());
     let nodes: Vec<Node> = (0..resources.used())
         .map(|index| {
-            let own = is_open(&resources.key(index));
-            let on = resources.dependencies(index);
-            let on = on.filter(|on| own && on.index != index && is_open(on));
+            let on = resources.dependencies(index).filter(is_open);
             Node {
                 depends_on: on.map(|on| on.index).collect(),
                 ..Node::default()
@@ -242,12 +242,11 @@ fn circle<M: Mem, W, const N: usize>(look: &mut Look<'_, W>, resources: &Resourc
     if let Some(cycle) = find_cycle(&nodes) {
         let members = cycle.0;
         let first = members.first().copied().unwrap_or(0);
-        let words = members
-            .iter()
-            .fold([members.len() as u64, 0], |[n, sum], at| {
-                let raw = resources.word(*at).raw();
-                [n, sum.rotate_left(7) ^ raw ^ *at as u64]
-            });
+        let mut registrations = DefaultHasher::new();
+        for member in &members {
+            (member, resources.word(*member).raw()).hash(&mut registrations);
+        }
+        let words = [members.len() as u64, registrations.finish()];
         let what = "depends on itself in a circle";
         look.broken(Invariant::Dependency, At("resource", first), what, &words);
     }

@@ -135,3 +135,25 @@ pub(super) fn passed_by<M: Mem>(scope: &Scope<M>, control: Control, acked: Phase
             went_on.is_some_and(|went_on| went_on < due)
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sixteenth_of_all_epochs_is_after_another() {
+        let last = EPOCH_MASK / 16 - 1;
+        for (epoch, than, is) in [
+            (0, 0, false),
+            (1, 0, true),
+            (last, 0, true),
+            (last + 1, 0, false),
+            (EPOCH_MASK, 0, false),
+            (0, EPOCH_MASK, true),
+            (last - 1, EPOCH_MASK, true),
+            (last, EPOCH_MASK, false),
+        ] {
+            assert_eq!(is_after(epoch, than), is, "{epoch} after {than}");
+        }
+    }
+}

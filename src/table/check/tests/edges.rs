@@ -3,11 +3,12 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::super::{Gravity, Invariant, MOST};
-use super::{Lived, breaks, broken};
+use super::group::begin;
+use super::{Lived, breaks, broken, set};
 use crate::api::core::Tables;
 use crate::limits::{
     EVENT_PAYLOAD_BYTES, EVENT_RING, MAX_LOCKS, MAX_PARTIES, MAX_PERMITS, MAX_PLACES,
-    MAX_RESOURCES, MAX_RUNNERS, MAX_THREADS,
+    MAX_PROCESSES, MAX_RESOURCES, MAX_RUNNERS, MAX_THREADS,
 };
 use crate::phase::Phase;
 use crate::sync::{Owner, Word};
@@ -174,11 +175,7 @@ fn a_claim_that_is_being_filled_in_is_sound() {
 #[test]
 fn the_phase_that_is_on_may_be_done() {
     breaks(&[], |lived, tables| {
-        let request = ShutdownRequest::new().timeout(std::time::Duration::from_secs(3600));
-        let coordinator = ShutdownCoordinator::new(&lived.segment);
-        coordinator
-            .initiate_shutdown(&Scope::All, &request)
-            .unwrap();
+        begin(lived);
         let member = tables
             .group
             .member(0)
@@ -237,17 +234,22 @@ fn a_dependency_is_on_a_record_that_there_is_and_has_been() {
     });
 }
 
+/// The queue has failed.
+fn fail(tables: &Tables) {
+    let record = &tables.resources.records[0];
+    let failed = Word::load(&record.word, Relaxed) & !0xf | State::Failed as u64;
+    Word::store(&record.word, failed, Relaxed);
+    let entered = record.stamp(State::Active).unwrap().raw();
+    record.stamp(State::Failed).unwrap().write_raw(entered);
+}
+
 /// The queue has failed, and this stands in its word of reclaiming; from the generation of
 /// this process.
 fn reclaim(word: impl Fn(u64) -> u64) -> impl Fn(&Lived, &Tables) {
     move |_, tables| {
-        let record = &tables.resources.records[0];
-        let failed = Word::load(&record.word, Relaxed) & !0xf | State::Failed as u64;
-        Word::store(&record.word, failed, Relaxed);
-        let entered = record.stamp(State::Active).unwrap().raw();
-        record.stamp(State::Failed).unwrap().write_raw(entered);
+        fail(tables);
         let mine = u64::from(tables.processes.word(0).generation());
-        Word::store(&record.reclaim, word(mine), Relaxed);
+        Word::store(&tables.resources.records[0].reclaim, word(mine), Relaxed);
     }
 }
 
@@ -260,4 +262,103 @@ fn who_reclaims_is_a_process_that_lives() {
     breaks(&[], reclaim(|mine| claimed(0, mine)));
     breaks(&left, reclaim(|mine| claimed(0, mine + 1)));
     broken(Invariant::Reclaim, reclaim(|_| claimed(5000, 0)));
+}
+
+#[test]
+fn a_circle_is_of_open_ones() {
+    breaks(&[], |_, tables| {
+        fail(tables);
+        let [queue, file] = [0, 1].map(|index| &tables.resources.records[index]);
+        // Of what depends on the queue, which has failed.
+        set(&queue.depends_on[0], |_| 2 << 16 | 1);
+        assert_eq!(Word::load(&file.depends_on[0], Relaxed), 1 << 16 | 1);
+    });
+}
+
+#[test]
+fn only_a_group_is_renewed() {
+    breaks(&[], |_, tables| {
+        set(&*tables.group.scope.control, |word| word & !7 | 5);
+    });
+}
+
+#[test]
+fn a_request_is_of_an_epoch_and_a_process_that_there_are() {
+    let request = |epoch: u64, process: usize| {
+        move |_: &Lived, tables: &Tables| {
+            let tag = (process as u64) << 48 | 1 << 32 | epoch;
+            tables.group.scope.request.tag.store(tag, Relaxed);
+        }
+    };
+    let last = u64::from(EPOCH_MASK);
+    breaks(&[], request(last, MAX_PROCESSES));
+    broken(Invariant::Request, request(last + 1, MAX_PROCESSES));
+    broken(Invariant::Request, request(last, MAX_PROCESSES + 1));
+}
+
+#[test]
+fn a_phase_may_go_on_without_one_when_its_share_is_over() {
+    const MILLIS: u64 = 100;
+    let passed = |early: u64| {
+        move |lived: &Lived, tables: &Tables| {
+            let budget = std::time::Duration::from_millis(MILLIS);
+            let request = ShutdownRequest::new().timeout(budget);
+            ShutdownCoordinator::new(&lived.segment)
+                .initiate_shutdown(&Scope::All, &request)
+                .unwrap();
+            lived.runner.acknowledge(Phase::Signaling).unwrap();
+            let scope = &tables.group.scope;
+            let start = scope.entered(Phase::Signaling, 0).unwrap();
+            let [signaling, draining, _] = scope.request.terms(0).shares;
+            let due = start + MILLIS * u64::from(signaling + draining) - early;
+            scope.entered[1].write_raw(start);
+            scope.entered[2].write_raw(due);
+            set(&*scope.control, |word| word & !7 | Phase::Closing as u64);
+        }
+    };
+    breaks(&[], passed(0));
+    broken(Invariant::Passing, passed(1));
+}
+
+#[test]
+fn an_acknowledgement_has_a_time_and_one_that_is_late_what_it_missed() {
+    let acked = |late: bool, missed: Option<u64>| {
+        move |lived: &Lived, tables: &Tables| {
+            begin(lived);
+            let times = &tables.group.runners[0].group_times;
+            times.acked[0].write_raw(1);
+            if let Some(missed) = missed {
+                times.missed.write_raw(missed);
+            }
+            let member = tables.group.member(0);
+            let member = member.with_acked(0, Phase::Signaling, late);
+            tables.group.members[0].store(member.raw(), Relaxed);
+        }
+    };
+    breaks(&[], acked(false, None));
+    breaks(&[], acked(true, Some(1)));
+    breaks(&[], acked(true, Some(Phase::Closing as u64)));
+    broken(Invariant::Acknowledgement, acked(true, None));
+    broken(
+        Invariant::Acknowledgement,
+        acked(true, Some(Phase::Closing as u64 + 1)),
+    );
+}
+
+/// Half of all tags are newer than a time, which then tells nothing.
+#[test]
+fn times_of_half_of_all_tags_ago_are_not_asked_for() {
+    let acked = |epoch: u32| {
+        move |lived: &Lived, tables: &Tables| {
+            begin(lived);
+            set(&*tables.group.scope.control, |word| {
+                word | u64::from(epoch) << 8
+            });
+            let member = tables.group.member(0);
+            let member = member.with_acked(epoch, Phase::Signaling, false);
+            tables.group.members[0].store(member.raw(), Relaxed);
+        }
+    };
+    breaks(&[], acked(0x8000));
+    broken(Invariant::Acknowledgement, acked(0x7fff));
 }

@@ -3,18 +3,12 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::super::{Gravity, Invariant};
-use super::{Lived, breaks, broken};
+use super::{Lived, breaks, broken, set};
 use crate::api::core::Tables;
 use crate::phase::Phase;
 use crate::sync::Real;
-use crate::sync::Word;
 use crate::table::stamp::Stamp;
 use crate::{Scope, ShutdownCoordinator, ShutdownRequest};
-
-fn set(word: &impl Word<Value = u64>, change: impl FnOnce(u64) -> u64) {
-    let before = word.load(Relaxed);
-    word.store(change(before), Relaxed);
-}
 
 fn stamp(stamp: &Stamp<Real>, tag: u64, micros: u64) {
     stamp.write_raw(tag << 48 | micros);
@@ -25,7 +19,7 @@ fn member(tables: &Tables, change: impl FnOnce(u64) -> u64) {
 }
 
 /// Begins a shutdown that waits for the runner.
-fn begin(lived: &Lived) {
+pub(super) fn begin(lived: &Lived) {
     let coordinator = ShutdownCoordinator::new(&lived.segment);
     let request = ShutdownRequest::new().timeout(std::time::Duration::from_secs(3600));
     coordinator

@@ -3,13 +3,16 @@
 mod edges;
 mod group;
 mod rest;
+mod store;
 
+use core::sync::atomic::Ordering::Relaxed;
 use std::collections::BTreeSet;
 
 use tempfile::TempDir;
 
 use super::{Gravity, Invariant};
 use crate::api::core::Tables;
+use crate::sync::Word;
 use crate::{
     CheckReport, CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
     CrossProcessSemaphore, ResourceManager, ResourceOptions, ResourceType, Runner, Segment,
@@ -116,6 +119,19 @@ fn breaks(expected: &[(Invariant, Gravity)], write: impl FnOnce(&Lived, &Tables)
 #[track_caller]
 fn broken(invariant: Invariant, write: impl FnOnce(&Lived, &Tables)) {
     breaks(&[(invariant, Gravity::Broken)], write);
+}
+
+/// What is told of what is written.
+fn told(write: impl FnOnce(&Lived, &Tables)) -> Vec<String> {
+    let lived = Lived::new();
+    write(&lived, lived.tables());
+    let found = lived.segment.check().unwrap().findings;
+    found.into_iter().map(|one| one.what).collect()
+}
+
+fn set<W: Word>(word: &W, change: impl FnOnce(W::Value) -> W::Value) {
+    let before = word.load(Relaxed);
+    word.store(change(before), Relaxed);
 }
 
 #[test]

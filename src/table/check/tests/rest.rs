@@ -1,26 +1,13 @@
-//! Locks, rendezvous, shared state, resources.
+//! Locks, rendezvous, resources.
 
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::super::{Gravity, Invariant};
-use super::{Lived, breaks, broken, kinds};
+use super::{Lived, breaks, broken, kinds, set};
 use crate::api::core::Tables;
 use crate::limits::EVENT_RING;
-use crate::sync::{Owner, Word};
-use crate::table::entry::ABORTED;
-use crate::table::key::Key;
+use crate::sync::Owner;
 use crate::table::order::Culprit;
-
-fn set<W: Word>(word: &W, change: impl FnOnce(W::Value) -> W::Value) {
-    let before = word.load(Relaxed);
-    word.store(change(before), Relaxed);
-}
-
-/// The slot of the one key that there is.
-fn slot(tables: &Tables) -> usize {
-    let is_used = |tag: &_| Word::load(tag, Relaxed) != 0;
-    tables.store.tags.iter().position(is_used).unwrap()
-}
 
 #[test]
 fn text() {
@@ -158,75 +145,6 @@ fn semaphore_and_barrier() {
     });
     broken(Invariant::Counted, |_, tables| {
         set(&tables.barriers[0].control, |_| 2 << 3);
-    });
-}
-
-#[test]
-fn commit() {
-    broken(Invariant::Commit, |_, tables| {
-        tables.store.entries[slot(tables)].stamp(1, 99);
-    });
-    broken(Invariant::Commit, |_, tables| {
-        tables.store.entries[slot(tables)].stamp(1, 3);
-    });
-    broken(Invariant::Commit, |_, tables| {
-        let entry = &tables.store.entries[slot(tables)];
-        entry.stamp(0, ABORTED);
-        entry.stamp(1, ABORTED);
-    });
-    broken(Invariant::Commit, |_, tables| {
-        let entry = &tables.store.entries[slot(tables)];
-        entry.stamp(0, 2);
-        entry.stamp(1, 2);
-    });
-    // As a writer leaves it that dies in the middle.
-    let begun = |tables: &Tables| {
-        tables.store.writing().write_raw(1 << 30);
-        tables.store.entries[slot(tables)].stamp(1, 3);
-    };
-    breaks(&[(Invariant::Commit, Gravity::Left)], |_, tables| {
-        begun(tables)
-    });
-    let lived = Lived::new();
-    begun(lived.tables());
-    assert!(lived.segment.repair().unwrap().is_sound());
-    let state = crate::SharedStateManager::open(&lived.segment).unwrap();
-    assert_eq!(
-        state.get("key").unwrap().as_deref(),
-        Some(&b"other value"[..])
-    );
-}
-
-#[test]
-fn version_and_path() {
-    for meta in [
-        1,
-        65 << 1 | 1,
-        3 << 1 | 2000 << 9 | 1,
-        3 << 1,
-        3 << 1 | 1 | 1 << 60,
-    ] {
-        // The one that is not current: the path of a key that is none is another matter.
-        broken(Invariant::Version, |_, tables| {
-            set(&tables.store.entries[slot(tables)].versions[0].meta, |_| {
-                meta
-            });
-        });
-    }
-    broken(Invariant::Path, |_, tables| {
-        set(&tables.store.tags[slot(tables)], |tag| tag ^ 2);
-    });
-    broken(Invariant::Path, |_, tables| {
-        set(&tables.store.tags[slot(tables)], |_| 0);
-    });
-    broken(Invariant::Path, |_, tables| {
-        // The same key once more, in the next slot.
-        let key = Key::new(b"key").unwrap();
-        let (at, next) = (slot(tables), (slot(tables) + 1) % crate::limits::MAX_KEYS);
-        let tag = tables.store.tags[at].load(Relaxed);
-        tables.store.tags[next].store(tag, Relaxed);
-        tables.store.entries[next].stamp(1, 1);
-        tables.store.entries[next].fill(1, &key, Some(b"value"));
     });
 }
 
