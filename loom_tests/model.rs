@@ -25,6 +25,7 @@ pub(crate) struct Model {
     name: String,
     bound: Option<usize>,
     portable: bool,
+    deaf: bool,
     quiet: bool,
 }
 
@@ -35,6 +36,7 @@ impl Model {
             name: name.into(),
             bound: None,
             portable: false,
+            deaf: false,
             quiet: false,
         }
     }
@@ -48,6 +50,13 @@ impl Model {
     /// Without life words to sleep on: deaths are only seen by looking. Default: with.
     pub(crate) fn portable(mut self) -> Self {
         self.portable = true;
+        self
+    }
+
+    /// Nobody hears a wake, so who sleeps sleeps to its bound. A wake of the model takes a
+    /// lock, which orders what the code must order by itself. Default: they are heard.
+    pub(crate) fn deaf(mut self) -> Self {
+        self.deaf = true;
         self
     }
 
@@ -76,15 +85,15 @@ impl Model {
         let died = Arc::new(AtomicBool::new(false));
         let begin = Instant::now();
         {
-            let (executions, died, portable) =
-                (Arc::clone(&executions), Arc::clone(&died), self.portable);
+            let (executions, died) = (Arc::clone(&executions), Arc::clone(&died));
+            let (portable, deaf) = (self.portable, self.deaf);
             builder.check(move || {
                 let number = executions.fetch_add(1, Ordering::Relaxed);
                 assert!(
                     number < MAX_EXECUTIONS,
                     "capped after {MAX_EXECUTIONS} executions"
                 );
-                let world = World::begin(portable, kill_at, Arc::clone(&died));
+                let world = World::begin(portable, deaf, kill_at, Arc::clone(&died));
                 body(&world);
                 world.end();
             });

@@ -136,18 +136,28 @@ fn register_against_close(world: &Rc<World>, looks_first: bool) {
             "closed before its dependent"
         );
     });
-    world.finish();
 }
 
 #[test]
 fn a_registration_is_refused_or_awaited() {
+    Model::new("resource, register against close, deaf")
+        .bound(2)
+        .deaf()
+        .check(|world| {
+            register_against_close(world, false);
+            world.finish_in_time();
+        });
     Model::new("resource, register against close")
         .bound(2)
-        .check(|world| register_against_close(world, false));
+        .check(|world| {
+            register_against_close(world, false);
+            world.finish();
+        });
     must_fail("resource, looks before it publishes", || {
-        Model::new("resource, looks first")
-            .bound(3)
-            .check(|world| register_against_close(world, true));
+        Model::new("resource, looks first").bound(3).check(|world| {
+            register_against_close(world, true);
+            world.finish();
+        });
     });
 }
 

@@ -112,10 +112,15 @@ impl Actor {
 
 impl World {
     /// Begins an execution: `kill_at` is for the victim, `died` tells of its death.
-    pub(super) fn begin(portable: bool, kill_at: Option<u32>, died: Arc<AtomicBool>) -> Rc<Self> {
+    pub(super) fn begin(
+        portable: bool,
+        deaf: bool,
+        kill_at: Option<u32>,
+        died: Arc<AtomicBool>,
+    ) -> Rc<Self> {
         VICTIM.set(None);
         let world = Rc::new(Self {
-            kernel: Kernel::new(),
+            kernel: Kernel::new(deaf),
             lives: Default::default(),
             clock: AtomicU64::new(0),
             portable,

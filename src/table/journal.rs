@@ -100,21 +100,26 @@ impl<M: Mem, const N: usize, const W: usize> Journal<M, N, W> {
         let head = self.head();
         let oldest = |head: u64| head.saturating_sub(N as u64 - 1).max(1);
         let first = oldest(head).max(after.saturating_add(1));
-        let mut records: Vec<_> = (first..=head).map(|s| self.read(s)).collect();
-        // What was replaced while we read is no hole, it is old.
-        let gone = oldest(self.head()).saturating_sub(first);
-        let gone = usize::try_from(gone).unwrap_or(usize::MAX);
-        let holes = records.iter().take(gone).take_while(|r| r.is_none());
-        let gone = holes.count();
-        records.drain(..gone);
-        Found {
-            first: first + gone as u64,
-            records,
-        }
+        let records = (first..=head).map(|s| self.read(s)).collect();
+        Found { first, records }.since(oldest(self.head()))
     }
 
     fn record(&self, sequence: u64) -> Option<&Record<M, W>> {
         self.records.get((sequence % N as u64) as usize)
+    }
+}
+
+impl<const W: usize> Found<W> {
+    /// Without the holes before `oldest`: what was replaced while it was read is no hole,
+    /// it is old.
+    fn since(mut self, oldest: u64) -> Self {
+        let gone = oldest.saturating_sub(self.first);
+        let gone = usize::try_from(gone).unwrap_or(usize::MAX);
+        let holes = self.records.iter().take(gone);
+        let gone = holes.take_while(|record| record.is_none()).count();
+        self.records.drain(..gone);
+        self.first += gone as u64;
+        self
     }
 }
 
@@ -198,6 +203,22 @@ mod tests {
         assert_eq!(journal.read_after(9).records, [Some([10; WORDS])]);
         assert_eq!(journal.read_after(10).records, []);
         assert_eq!(journal.read_after(u64::MAX).records, []);
+    }
+
+    #[test]
+    fn what_is_replaced_while_it_is_read_is_no_hole() {
+        let (none, some) = (None, Some([1; WORDS]));
+        for (records, oldest, first, left) in [
+            (&[none, none, some][..], 7, 7, &[some][..]),
+            (&[none, none, some], 6, 6, &[none, some]),
+            (&[some, none, some], 8, 5, &[some, none, some]),
+            (&[none, some], 1, 5, &[none, some]),
+            (&[none], u64::MAX, 6, &[]),
+        ] {
+            let records = records.to_vec();
+            let found = Found { first: 5, records }.since(oldest);
+            assert_eq!((found.first, &found.records[..]), (first, left));
+        }
     }
 
     #[test]

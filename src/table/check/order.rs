@@ -154,14 +154,13 @@ mod tests {
         ];
         let order = order(&taken, &[]);
         let ways = Ways::of(&order.taken);
-        for from in 0..MAX_LOCKS {
-            for to in 0..MAX_LOCKS {
-                let first = order.taken.all().filter(|pair| pair.0 == from);
-                let is_way = first
-                    .into_iter()
-                    .any(|(_, next)| order.way(next, to).is_some());
-                assert_eq!(ways.has((from, to)), is_way, "{from} to {to}");
-            }
+        let near = [
+            0, 3, 5, 7, 8, 9, 62, 63, 64, 65, 66, 70, 71, 128, 130, 200, 255,
+        ];
+        for (from, to) in near.into_iter().flat_map(|from| near.map(|to| (from, to))) {
+            let mut first = order.taken.all().filter(|pair| pair.0 == from);
+            let is_way = first.any(|(_, next)| order.way(next, to).is_some());
+            assert_eq!(ways.has((from, to)), is_way, "{from} to {to}");
         }
     }
 

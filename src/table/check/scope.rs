@@ -139,6 +139,9 @@ pub(super) fn passed_by<M: Mem>(scope: &Scope<M>, control: Control, acked: Phase
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::phase::{Mode, ReasonCode};
+    use crate::sync::Real;
+    use crate::table::control::Ask;
 
     #[test]
     fn a_sixteenth_of_all_epochs_is_after_another() {
@@ -154,6 +157,35 @@ mod tests {
             (last, EPOCH_MASK, false),
         ] {
             assert_eq!(is_after(epoch, than), is, "{epoch} after {than}");
+        }
+    }
+
+    #[test]
+    fn a_phase_may_go_on_without_one_when_its_share_is_over() {
+        let ask = Ask {
+            mode: Mode::Graceful,
+            code: ReasonCode::Requested,
+            budget_millis: 7000,
+        };
+        let closing = Control::from_raw(0).initiated(ask).in_phase(Phase::Closing);
+        assert_eq!(closing.phase(), Ok(Phase::Closing));
+        let [signaling, draining, _] = DEFAULT_SHARES.map(u64::from);
+        let [signaled, drained] = [7000 * signaling, 7000 * (signaling + draining)];
+        for (early, acked, is_passed) in [
+            ([0, 0], Phase::Running, false),
+            ([1, 0], Phase::Running, true),
+            ([0, 1], Phase::Running, true),
+            ([1, 0], Phase::Signaling, false),
+            ([0, 1], Phase::Signaling, true),
+            ([1, 1], Phase::Draining, false),
+        ] {
+            let scope = Scope::<Real>::default();
+            let entered = [0, signaled - early[0], drained - early[1]];
+            for (stamp, after) in scope.entered.iter().zip(entered) {
+                stamp.set_once(0, 50 + after);
+            }
+            let case = format!("{early:?} {acked:?}");
+            assert_eq!(passed_by(&scope, closing, acked), is_passed, "{case}");
         }
     }
 }

@@ -15,10 +15,7 @@ use crate::sync::{Owner, Word};
 use crate::table::barrier_word::place;
 use crate::table::control::EPOCH_MASK;
 use crate::table::resources::State;
-use crate::{
-    CrossProcessBarrier, CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore, Scope,
-    ShutdownCoordinator, ShutdownRequest,
-};
+use crate::{CrossProcessBarrier, CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore};
 
 /// A lock that is held until its thread, this one, ends.
 fn hold(lived: &Lived, tables: &Tables) -> Owner {
@@ -294,30 +291,6 @@ fn a_request_is_of_an_epoch_and_a_process_that_there_are() {
     breaks(&[], request(last, MAX_PROCESSES));
     broken(Invariant::Request, request(last + 1, MAX_PROCESSES));
     broken(Invariant::Request, request(last, MAX_PROCESSES + 1));
-}
-
-#[test]
-fn a_phase_may_go_on_without_one_when_its_share_is_over() {
-    const MILLIS: u64 = 100;
-    let passed = |early: u64| {
-        move |lived: &Lived, tables: &Tables| {
-            let budget = std::time::Duration::from_millis(MILLIS);
-            let request = ShutdownRequest::new().timeout(budget);
-            ShutdownCoordinator::new(&lived.segment)
-                .initiate_shutdown(&Scope::All, &request)
-                .unwrap();
-            lived.runner.acknowledge(Phase::Signaling).unwrap();
-            let scope = &tables.group.scope;
-            let start = scope.entered(Phase::Signaling, 0).unwrap();
-            let [signaling, draining, _] = scope.request.terms(0).shares;
-            let due = start + MILLIS * u64::from(signaling + draining) - early;
-            scope.entered[1].write_raw(start);
-            scope.entered[2].write_raw(due);
-            set(&*scope.control, |word| word & !7 | Phase::Closing as u64);
-        }
-    };
-    breaks(&[], passed(0));
-    broken(Invariant::Passing, passed(1));
 }
 
 #[test]

@@ -111,7 +111,8 @@ fn a_key_comes_after_others_on_its_path_and_after_no_gap() {
         let [from, to] = [home, next].map(|slot| &tables.store.entries[slot]);
         to.stamp(1, 1);
         to.fill(1, &Key::new(b"key").unwrap(), Some(b"value"));
-        [0, 1].map(|index| from.stamp(index, 0));
+        from.stamp(0, 0);
+        from.stamp(1, 0);
         let tag = Word::load(&tables.store.tags[home], Relaxed);
         set(&tables.store.tags[next], |_| tag);
         set(&tables.store.tags[home], |_| 0);
@@ -141,7 +142,8 @@ fn one_version_is_committed() {
     for stamps in [[ABORTED, 3], [3, ABORTED], [3, 4], [ABORTED, ABORTED]] {
         let what = told(|_, tables| {
             let entry = &tables.store.entries[slot(tables)];
-            [0, 1].map(|index| entry.stamp(index, stamps[index]));
+            entry.stamp(0, stamps[0]);
+            entry.stamp(1, stamps[1]);
         });
         assert_eq!(what, ["has no version that is committed"], "{stamps:?}");
     }

@@ -301,3 +301,15 @@ fn a_note_of_a_state_names_the_registration_and_its_runner() {
     let note = table.became(Key { index, generation }, State::Dropped);
     assert_eq!((note.argument, note.runner), (5 << 32 | 2, None));
 }
+
+#[test]
+fn an_orphan_is_noted_once() {
+    let (table, env) = (Table::default(), Known::default());
+    let key = active(&table, 1, [0; 4]);
+    for _ in 0..2 {
+        table.orphan(key, &env);
+        assert_eq!(state(&table, key), State::Orphaned);
+        let notes = env.notes.borrow();
+        assert_eq!(notes[..], [(0, table.became(key, State::Orphaned))]);
+    }
+}
