@@ -35,7 +35,7 @@ pub(super) fn rival() -> Key {
         .unwrap()
 }
 
-fn write(store: &Small, actor: &Actor, keys: &[Key], value: Option<u64>) {
+pub(super) fn write(store: &Small, actor: &Actor, keys: &[Key], value: Option<u64>) {
     store.lock(actor.me(), actor.env(), NEVER).unwrap();
     fill(store, keys, value);
     store.unlock(actor.me());

@@ -5,8 +5,8 @@ use core::sync::atomic::Ordering;
 use std::rc::Rc;
 
 use super::memory::{Loom, U64};
-use super::model::{Model, must_fail};
-use super::store::{Small, fill, pair, rival};
+use super::model::{Model, kill_sweep, must_fail};
+use super::store::{Small, fill, pair, rival, write};
 use crate::sync::mem::{Mem, Word};
 use crate::table::key::Key;
 use crate::table::place::Place;
@@ -93,6 +93,40 @@ fn a_known_slot_that_is_used_again_answers_for_its_key_only() {
             });
             world.finish();
         });
+}
+
+/// What a dead writer left is never read, and the stamp that its successor uses again is
+/// not taken for another.
+#[test]
+fn a_known_place_beside_a_killed_writer_and_its_successor() {
+    kill_sweep(
+        Model::new("store, known place, writer killed, next writer").bound(1),
+        |_, world| {
+            let store = Rc::new(Small::default());
+            let [key, _] = pair();
+            fill(&store, &[key], Some(1));
+            let place = found(&store, &key);
+            let (dying, reader) = (Rc::clone(&store), Rc::clone(&store));
+            world.spawn_victim(move |actor| write(&dying, actor, &[key], Some(2)));
+            world.spawn(move |actor| write(&store, actor, &[key], Some(7)));
+            world.spawn(move |_| {
+                let first = seen(&reader, place, &key);
+                assert!(
+                    [None, Some(1)].contains(&first),
+                    "{first:?} is not what was seen"
+                );
+                if let Some((value, place)) = there(&reader, place, &key) {
+                    assert!([1, 2, 7].contains(&value), "{value} was never published");
+                    let again = seen(&reader, place, &key);
+                    assert!(
+                        again.is_none_or(|again| again == value),
+                        "{again:?} is another"
+                    );
+                }
+            });
+            world.finish_in_time();
+        },
+    );
 }
 
 fn found_or_nowhere(store: &Small, key: &Key) -> Place {
