@@ -8,8 +8,12 @@ mod args;
 mod duration;
 #[path = "../../src/bin/ebbtide/event_args.rs"]
 mod event_args;
+#[path = "../../src/bin/ebbtide/seeing_args.rs"]
+mod seeing_args;
 #[path = "../../src/bin/ebbtide/signal.rs"]
 mod signal;
+#[path = "../../src/bin/ebbtide/status_args.rs"]
+mod status_args;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,5 +1,6 @@
 //! Every command, in this process, on a segment that was written over: it has an exit
-//! code. (`demo` and `exec` start processes; `tests/process/cli_bytes.rs` has `exec`.)
+//! code. (`demo` and `exec` start processes, `status --watch` wants a terminal and `metrics
+//! --listen` serves for ever; `tests/process/cli_bytes.rs` has what can be bounded of them.)
 #![no_main]
 #![allow(dead_code)]
 
@@ -9,6 +10,8 @@ mod args;
 mod commands;
 #[path = "../../src/bin/ebbtide/demo/mod.rs"]
 mod demo;
+#[path = "../../src/bin/ebbtide/doors.rs"]
+mod doors;
 #[path = "../../src/bin/ebbtide/duration.rs"]
 mod duration;
 #[path = "../../src/bin/ebbtide/event_args.rs"]
@@ -17,13 +20,19 @@ mod event_args;
 mod exit;
 #[path = "../../tests/process/hostile/mod.rs"]
 mod hostile;
+#[path = "../../src/bin/ebbtide/http.rs"]
+mod http;
 #[path = "../../src/bin/ebbtide/output.rs"]
 mod output;
 mod place;
 #[path = "../../src/bin/ebbtide/render/mod.rs"]
 mod render;
+#[path = "../../src/bin/ebbtide/seeing_args.rs"]
+mod seeing_args;
 #[path = "../../src/bin/ebbtide/signal.rs"]
 mod signal;
+#[path = "../../src/bin/ebbtide/status_args.rs"]
+mod status_args;
 
 use clap::Parser;
 use hostile::bytes::Body;
@@ -36,6 +45,14 @@ const COMMANDS: &[&[&str]] = &[
     &["ls"],
     &["status", NAME],
     &["status", NAME, "--json"],
+    &["status", NAME, "--ready"],
+    &["why", NAME],
+    &["why", NAME, "a", "--json"],
+    &["timeline", NAME],
+    &["timeline", NAME, "--format", "json"],
+    &["timeline", NAME, "--format", "trace"],
+    &["timeline", NAME, "--format", "svg"],
+    &["metrics", NAME],
     &["locks", NAME],
     &["locks", NAME, "--dot"],
     &["locks", NAME, "--json"],
@@ -54,6 +71,8 @@ const COMMANDS: &[&[&str]] = &[
     &["shutdown", NAME, "--timeout", "5ms", "--json"],
     &["shutdown", NAME, "--runner", "a", "--timeout", "5ms"],
     &["cancel", NAME],
+    &["timeline", NAME, "--runner", "a"],
+    &["begin", NAME],
     &["reap", NAME],
     &["check", "--repair", NAME],
     &["rm", NAME, "--force"],
