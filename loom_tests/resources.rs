@@ -153,11 +153,78 @@ fn a_registration_is_refused_or_awaited() {
             register_against_close(world, false);
             world.finish();
         });
+    must_fail("resource, closes without a fence", || {
+        Model::new("resource, no fence")
+            .bound(2)
+            .deaf()
+            .check(register_against_a_close_without_a_fence);
+    });
     must_fail("resource, looks before it publishes", || {
         Model::new("resource, looks first").bound(3).check(|world| {
             register_against_close(world, true);
             world.finish();
         });
+    });
+}
+
+/// The same, by one that goes to Closing at once, where there is no fence.
+fn register_against_a_close_without_a_fence(world: &Rc<World>) {
+    let table = Table::default();
+    let queue = register(&table, 1, None);
+    let admitted = Rc::new(Cell::new(false));
+    let (shared, told) = (Rc::clone(&table), Rc::clone(&admitted));
+    world.spawn(move |_| {
+        register(&shared, 0, Some(queue));
+        told.set(state(&shared, queue) == State::Active);
+    });
+    let closed = Rc::new(Cell::new(false));
+    let told = Rc::clone(&closed);
+    world.spawn(move |actor| {
+        let moved = table.move_to(queue, &[State::Active], State::Closing, 1);
+        assert_eq!(moved, Moved::Done);
+        told.set(table.blocker(queue, actor.env()).is_none());
+    });
+    world.finish();
+    assert!(!admitted.get() || !closed.get(), "neither sees the other");
+}
+
+/// Two make their resources depend on each other at once, and each looks whether its edge
+/// closes a circle: not both edges stand, for whoever looks at any time. `looks_first` is the
+/// broken order.
+fn close_a_circle(world: &Rc<World>, looks_first: bool) {
+    let table = Table::default();
+    let keys = [0, 1].map(|process| register(&table, process, None));
+    for (own, other) in [(keys[0], keys[1]), (keys[1], keys[0])] {
+        let table = Rc::clone(&table);
+        world.spawn(move |_| {
+            let closes = || table.dependencies(other.index).any(|on| on == own);
+            let before = closes();
+            assert!(table.try_dependency(own, other));
+            let is_refused = if looks_first { before } else { closes() };
+            table.end_try(own, other, !is_refused);
+        });
+    }
+    let shared = Rc::clone(&table);
+    world.spawn(move |_| assert!(!stand(&shared), "both stand, for one who looks on"));
+    world.finish();
+    assert!(!stand(&table), "both stand");
+}
+
+/// Whether the first edges of both stand.
+fn stand(table: &Table) -> bool {
+    [0, 1].iter().all(|index| table.has_standing(*index))
+}
+
+#[test]
+fn of_two_edges_that_close_a_circle_at_once_not_both_stand() {
+    Model::new("resource, two edges of a circle, deaf")
+        .bound(2)
+        .deaf()
+        .check(|world| close_a_circle(world, false));
+    must_fail("resource, looks before it tries", || {
+        Model::new("resource, edge, looks first")
+            .bound(2)
+            .check(|world| close_a_circle(world, true));
     });
 }
 

@@ -18,9 +18,6 @@ use crate::table::slots::Gone;
 /// Pauses between the looks: what stands unmoved in all of them is told.
 const PAUSES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(20)];
 
-/// A dependency that closes a circle stands until its call takes it back: that much longer.
-const CIRCLE_PAUSE: Duration = Duration::from_secs(2);
-
 /// One thing that is wrong with a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -184,9 +181,8 @@ fn torn(fault: &SegmentError) -> CheckReport {
 /// What stands unmoved in several looks.
 pub(crate) fn suspicions<M: Mem, W: Witness<M>>(tables: &Layout<M>, witness: &W) -> Vec<Suspicion> {
     let mut standing = look(tables, witness);
-    let pauses = PAUSES.into_iter().chain([CIRCLE_PAUSE]);
-    for pause in pauses {
-        if standing.is_empty() || pause == CIRCLE_PAUSE && !is_circle_alone(&standing) {
+    for pause in PAUSES {
+        if standing.is_empty() {
             break;
         }
         std::thread::sleep(pause);
@@ -197,16 +193,6 @@ pub(crate) fn suspicions<M: Mem, W: Witness<M>>(tables: &Layout<M>, witness: &W)
     standing
 }
 
-/// Whether a circle of dependencies is all that is broken. If it is not, it need not be
-/// known so exactly.
-fn is_circle_alone(standing: &[Suspicion]) -> bool {
-    let mut broken = standing
-        .iter()
-        .filter(|s| s.gravity == Gravity::Broken)
-        .peekable();
-    broken.peek().is_some() && broken.all(|s| s.invariant == Invariant::Dependency)
-}
-
 fn look<M: Mem, W: Witness<M>>(tables: &Layout<M>, witness: &W) -> Vec<Suspicion> {
     let mut look = Look::new(witness);
     let Layout {
@@ -215,7 +201,6 @@ fn look<M: Mem, W: Witness<M>>(tables: &Layout<M>, witness: &W) -> Vec<Suspicion
     let roll = Roll {
         group: &tables.group,
         texts: &tables.texts,
-        reason: &tables.reason,
         processes,
     };
     check::processes(&mut look, processes);

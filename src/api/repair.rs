@@ -62,7 +62,16 @@ fn settle(core: &Core, me: Owner) {
     for owner in dead {
         core.hand_over_locks(owner);
     }
-    tables.order.tell_circles();
+    let lives = |process| !matches!(core.process_pulse(process), Pulse::Dead);
+    if tables
+        .processes
+        .occupied()
+        .filter(|process| lives(*process))
+        .count()
+        <= 1
+    {
+        tables.order.tell_circles();
+    }
     let until = core.now().saturating_add(WRITER_MICROS);
     // Taking the lock over is what rolls back, and only then.
     if tables.store.lock(me, core, until).is_ok() {

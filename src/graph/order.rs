@@ -58,7 +58,7 @@ pub(crate) fn close_order(nodes: &[Node]) -> Result<Vec<usize>, Cycle> {
 }
 
 /// A cycle of dependencies, if there is any.
-pub(crate) fn find_cycle(nodes: &[Node]) -> Option<Cycle> {
+fn find_cycle(nodes: &[Node]) -> Option<Cycle> {
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum Seen {
         No,

@@ -8,7 +8,7 @@ use crate::api::resource::manager::ResourceHandle;
 use crate::api::resource::options::{Dependency, ResourceOptions};
 use crate::api::resource::report::ResourceType;
 use crate::error::{CoordinationError, Holder, ResourceError, SegmentError};
-use crate::graph::order::find_cycle;
+use crate::graph::cycle::way;
 use crate::limits::{MAX_DEPENDENCIES, MAX_RESOURCES};
 use crate::table::resources::{About, Identity, Key, Moved, State};
 
@@ -216,18 +216,25 @@ impl Shared {
                 dependency: full.into(),
             });
         }
-        if !table.add_dependency(key, on_key) {
+        if !table.try_dependency(key, on_key) {
             return Err(ResourceError::TooManyDependencies {
                 name: full.into(),
                 limit: MAX_DEPENDENCIES,
             });
         }
-        // The edge stands: of two processes that close a loop at once one sees it, or both.
+        // The edge is there: of two processes that close a loop at once one sees it, or both.
+        // Only a circle that it closes matters: what others are trying is theirs to take back.
         let (keys, nodes) = graph(self.core());
-        let refused = if let Some(cycle) = find_cycle(&nodes) {
+        let at = |key| keys.iter().position(|known| *known == key);
+        let back = at(on_key).zip(at(key)).and_then(|(from, to)| {
+            let next = |node: usize| nodes[node].depends_on.iter().copied();
+            way(nodes.len(), from, to, next)
+        });
+        let refused = if let Some(back) = back {
+            let circle = back.last().into_iter().chain(&back);
             let name = |at: &usize| self.view().full_name(keys[*at]);
             Err(ResourceError::Cycle {
-                cycle: cycle.0.iter().map(name).collect(),
+                cycle: circle.map(name).collect(),
             })
         } else if !self.is_active(on_key) {
             Err(ResourceError::DependencyClosing {
@@ -237,9 +244,7 @@ impl Shared {
         } else {
             Ok(())
         };
-        if refused.is_err() {
-            table.remove_dependency(key, on_key);
-        }
+        table.end_try(key, on_key, refused.is_ok());
         refused
     }
 }

@@ -4,7 +4,6 @@ use core::sync::atomic::Ordering;
 use std::collections::HashMap;
 
 use crate::phase::Phase;
-use crate::sync::latch::Text;
 use crate::sync::{Mem, Word};
 use crate::table::control::{EPOCH_MASK, Stage};
 use crate::table::group::Group;
@@ -22,7 +21,6 @@ use super::{At, Invariant, Look, Standing, Witness, standing};
 pub(crate) struct Roll<'a, M: Mem, const R: usize, const P: usize> {
     pub(crate) group: &'a Group<M, R>,
     pub(crate) texts: &'a [Texts<M>; R],
-    pub(crate) reason: &'a Text<M, 16>,
     pub(crate) processes: &'a Processes<M, P>,
 }
 
@@ -33,7 +31,6 @@ pub(crate) fn group<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
     let Roll { group, texts, .. } = roll;
     let at = At("group", 0);
     scope(look, at, &group.scope, true);
-    look.fault(Invariant::Text, at, roll.reason.fault(), &[0]);
     generation(look, at, group);
     let high = group.high_water.load(Ordering::Acquire);
     if high as usize > R {
@@ -62,7 +59,6 @@ pub(crate) fn group<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
             texts[slot].activity.fault(),
             texts[slot].last_words.fault(),
             texts[slot].cause.fault(),
-            texts[slot].reason.fault(),
         ];
         for (index, fault) in faults.into_iter().enumerate() {
             look.fault(Invariant::Text, at, fault, &[index as u64]);

@@ -99,7 +99,9 @@ pub(crate) fn order<M: Mem, W: Witness<M>>(look: &mut Look<'_, W>, order: &Order
         }
     }
     // Whoever lives may be about to tell it.
-    if let Some((held, wanted)) = untold(order, &ways).filter(|_| look.is_deserted) {
+    if look.is_deserted
+        && let Some((held, wanted)) = untold(order, &ways)
+    {
         let at = At("lock order", held);
         let what = "closes a circle that nobody told";
         look.left(Invariant::Order, at, what, &[held as u64, wanted as u64]);
@@ -108,13 +110,15 @@ pub(crate) fn order<M: Mem, W: Witness<M>>(look: &mut Look<'_, W>, order: &Order
 
 impl<M: Mem> Order<M> {
     /// Marks what closes a circle that nobody told, as whoever set both halves at one
-    /// instant with another and died before it could.
+    /// instant with another and died before it could. To be called when nobody else lives:
+    /// who is told of as the first to close a circle also says so.
     pub(crate) fn tell_circles(&self) {
-        // Ends: each round adds a pair, of finitely many.
-        while let Some(pair) = untold(self, &Ways::of(&self.taken)) {
-            if !self.violated.add(pair) {
+        // Each round tells a knot, and there are fewer of them than locks.
+        for _ in 0..MAX_LOCKS {
+            let Some(pair) = untold(self, &Ways::of(&self.taken)) else {
                 return;
-            }
+            };
+            self.violated.add(pair);
         }
     }
 }

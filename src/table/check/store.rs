@@ -46,7 +46,9 @@ fn stamps<M: Mem, W, const N: usize, const WORDS: usize>(
     if commit != again {
         return;
     }
-    let words = [commit, a, b, u64::from(lock.word)];
+    // They grow, so the same two are of the same time, and whoever commits meanwhile, every
+    // look is whole by itself.
+    let words = [a, b];
     let above = |stamp: u64| stamp > commit && stamp != ABORTED;
     if a > commit && b > commit || a != 0 && a == b {
         look.broken(
@@ -117,7 +119,8 @@ fn key<M: Mem, W, const N: usize, const WORDS: usize>(
             .any(|on| store.tags[on].load(Ordering::Acquire) == 0);
         (key.hash(), gap)
     });
-    // Read while it was written over: nothing of it is told twice, so it need not be once.
+    // Read while it was written over. (A slot that went to another key since is told once at
+    // most: who sees its new tag sees the commit that deleted this one.)
     if !entry.stands(current) {
         return;
     }

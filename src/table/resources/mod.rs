@@ -256,32 +256,52 @@ impl<M: Mem, const N: usize> Resources<M, N> {
             .filter(|key| key.index < N)
     }
 
-    /// Adds a dependency, by the owner, one thread at a time. False if there is no room.
+    /// Makes a claimed record depend on another, by the owner, one thread at a time. False if
+    /// there is no room.
     pub(crate) fn add_dependency(&self, key: Key, on: Key) -> bool {
-        let Some(record) = self.records.get(key.index) else {
-            return false;
-        };
-        let words = &record.depends_on;
-        let free = words.iter().find(|word| word.load(Ordering::Acquire) == 0);
-        if let Some(free) = free {
-            free.store(pack(on), Ordering::Release);
-        }
+        self.put_edge(key, pack(on))
+    }
+
+    /// Tries to make a registration depend on another. The edge binds like any other from now
+    /// on; the owner looks whether it may stand, and [ends the try](Self::end_try).
+    pub(crate) fn try_dependency(&self, key: Key, on: Key) -> bool {
+        let has_room = self.put_edge(key, pack(on) | TRIED);
         // SYNC POINT dependency: the other words are looked at after this.
         M::fence(Ordering::SeqCst);
+        has_room
+    }
+
+    /// The edge that is tried stands from now on, or is taken back.
+    pub(crate) fn end_try(&self, key: Key, on: Key, stands: bool) {
+        let tried = self
+            .edges(key)
+            .find(|word| word.load(Ordering::Acquire) == pack(on) | TRIED);
+        if let Some(word) = tried {
+            let edge = if stands { pack(on) } else { 0 };
+            word.store(edge, Ordering::Release);
+        }
+    }
+
+    /// Whether the first edge of a record stands.
+    #[cfg(all(test, feature = "loom"))]
+    pub(crate) fn has_standing(&self, index: usize) -> bool {
+        let edge = self.records[index].depends_on[0].load(Ordering::Acquire);
+        edge != 0 && edge & TRIED == 0
+    }
+
+    fn put_edge(&self, key: Key, edge: u64) -> bool {
+        let free = self
+            .edges(key)
+            .find(|word| word.load(Ordering::Acquire) == 0);
+        if let Some(free) = free {
+            free.store(edge, Ordering::Release);
+        }
         free.is_some()
     }
 
-    /// Takes the one added last back.
-    pub(crate) fn remove_dependency(&self, key: Key, on: Key) {
-        let words = self.records.get(key.index).map(|record| &record.depends_on);
-        let last = words
-            .into_iter()
-            .flatten()
-            .rev()
-            .find(|word| word.load(Ordering::Acquire) == pack(on));
-        if let Some(word) = last {
-            word.store(0, Ordering::Release);
-        }
+    fn edges(&self, key: Key) -> impl Iterator<Item = &M::U64> {
+        let record = self.records.get(key.index);
+        record.into_iter().flat_map(|record| &record.depends_on)
     }
 }
 
@@ -326,12 +346,16 @@ impl<M: Mem> Resource<M> {
     }
 }
 
+/// Of an edge whose owner has not found out yet whether it closes a circle.
+pub(crate) const TRIED: u64 = 1 << 63;
+
 fn pack(key: Key) -> u64 {
     u64::from(key.generation) | (key.index as u64 + 1) << 16
 }
 
+/// What an edge leads to, tried or not.
 pub(super) fn unpack(raw: u64) -> Option<Key> {
-    let index = usize::try_from(raw >> 16).ok()?.checked_sub(1)?;
+    let index = usize::try_from((raw & !TRIED) >> 16).ok()?.checked_sub(1)?;
     Some(Key {
         index,
         generation: raw as u16,

@@ -57,8 +57,8 @@ pub fn run() -> ExitCode {
     println!("step: {:?}, EBBTIDE_SEED={}", settings.form, settings.seed);
     let bad = match settings.form {
         Form::Peers => peers(&settings),
-        Form::Full => operations(&settings),
-        Form::Short if settings.only.is_some() => operations(&settings),
+        _ if settings.only.is_some() => operations(&settings),
+        Form::Full => operations(&settings) + twins(),
         Form::Short => operations(&settings) + twins() + peers(&settings),
     };
     ExitCode::from(u8::from(bad > 0))

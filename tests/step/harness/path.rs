@@ -74,6 +74,12 @@ impl Path {
         path
     }
 
+    /// Where it stands when so many instructions are done, as far as that is known.
+    pub fn address(&self, done: u64) -> Option<u64> {
+        let step = self.steps.get(usize::try_from(done).ok()?)?;
+        Some(step.address)
+    }
+
     pub fn len(&self) -> u64 {
         self.steps.len() as u64
     }

@@ -36,6 +36,8 @@ pub struct Peer {
     helper: Option<JoinHandle<()>>,
     /// Gives back what this thread holds.
     held: Option<Box<dyn FnOnce()>>,
+    /// Victims that are gone.
+    pub kills: u64,
     /// The longest that anything took since it was last asked.
     pub longest: Duration,
     /// Locks taken over with the word that their owner died.
@@ -63,6 +65,7 @@ impl Peer {
             barrier: CrossProcessBarrier::open(&segment, BARRIER, 2).expect("a barrier"),
             helper: None,
             held: None,
+            kills: 0,
             longest: Duration::ZERO,
             told: 0,
             segment,

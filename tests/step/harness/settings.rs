@@ -53,9 +53,10 @@ impl Settings {
         }
     }
 
-    /// Whether an operation is to be swept.
+    /// Whether an operation is to be swept; by its name, or as the table has it.
     pub fn has(&self, name: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| only == name)
+        let only = self.only.as_deref();
+        only.is_none_or(|only| only.strip_suffix(" (points)").unwrap_or(only) == name)
     }
 
     /// Random numbers; the same for the same seed.

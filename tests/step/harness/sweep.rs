@@ -394,6 +394,12 @@ impl Sweep {
         }
         if let Some(path) = path {
             self.path = path;
+            return Ok(done);
+        }
+        // With a turn of a loop more or less on the way it stands elsewhere.
+        let is_there = self.path.address(point.after);
+        if done == point.after && is_there.is_some_and(|address| address != tracee.pc()) {
+            return Ok(Point::MISSED);
         }
         Ok(done)
     }

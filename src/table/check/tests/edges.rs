@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::super::{Gravity, Invariant, MOST};
 use super::group::begin;
-use super::{Lived, breaks, broken, set};
+use super::{Lived, breaks, broken, set, told};
 use crate::api::core::Tables;
 use crate::limits::{
     EVENT_PAYLOAD_BYTES, EVENT_RING, MAX_LOCKS, MAX_PARTIES, MAX_PERMITS, MAX_PLACES,
@@ -14,7 +14,7 @@ use crate::phase::Phase;
 use crate::sync::{Owner, Word};
 use crate::table::barrier_word::place;
 use crate::table::control::EPOCH_MASK;
-use crate::table::resources::State;
+use crate::table::resources::{State, TRIED};
 use crate::{CrossProcessBarrier, CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore};
 
 /// A lock that is held until its thread, this one, ends.
@@ -261,15 +261,43 @@ fn who_reclaims_is_a_process_that_lives() {
     broken(Invariant::Reclaim, reclaim(|_| claimed(5000, 0)));
 }
 
+/// The file depends on the queue, and now the queue on the file.
+fn close_the_circle(tables: &Tables, tried: u64) {
+    let [queue, file] = [0, 1].map(|index| &tables.resources.records[index]);
+    assert_eq!(Word::load(&file.depends_on[0], Relaxed), 1 << 16 | 1);
+    set(&queue.depends_on[0], |_| 2 << 16 | 1 | tried);
+}
+
 #[test]
-fn a_circle_is_of_open_ones() {
+fn a_circle_is_of_open_ones_of_the_living_and_stands() {
     breaks(&[], |_, tables| {
         fail(tables);
-        let [queue, file] = [0, 1].map(|index| &tables.resources.records[index]);
-        // Of what depends on the queue, which has failed.
-        set(&queue.depends_on[0], |_| 2 << 16 | 1);
-        assert_eq!(Word::load(&file.depends_on[0], Relaxed), 1 << 16 | 1);
+        close_the_circle(tables, 0);
     });
+    breaks(&[], |_, tables| close_the_circle(tables, TRIED));
+    // Another registration than the one that is there.
+    breaks(&[], |_, tables| {
+        close_the_circle(tables, 0);
+        set(&tables.resources.records[0].depends_on[0], |on| on - 1);
+    });
+    let left = [
+        (Invariant::Swept, Gravity::Left),
+        (Invariant::CountedOut, Gravity::Left),
+    ];
+    breaks(&left, |_, tables| {
+        close_the_circle(tables, 0);
+        let dead = &tables.processes.get(900).unwrap().word;
+        dead.store(1 << 48 | 1 << 2 | 2, Relaxed);
+        set(&tables.resources.records[0].word, |word| {
+            word & !(0xffff << 48) | 901 << 48
+        });
+    });
+    let circle = told(|_, tables| close_the_circle(tables, 0));
+    assert_eq!(circle, ["depends on itself in a circle"; 2]);
+    let own = told(|_, tables| {
+        set(&tables.resources.records[1].depends_on[0], |_| 2 << 16 | 1);
+    });
+    assert_eq!(own, ["depends on itself in a circle"]);
 }
 
 #[test]
@@ -334,4 +362,21 @@ fn times_of_half_of_all_tags_ago_are_not_asked_for() {
     };
     breaks(&[], acked(0x8000));
     broken(Invariant::Acknowledgement, acked(0x7fff));
+}
+
+#[test]
+fn a_record_of_orders_is_of_two_locks_that_there_can_be() {
+    let record = |held: usize, wanted: usize| {
+        move |_: &Lived, tables: &Tables| {
+            let word = 1 << 63 | (held as u64) << 16 | wanted as u64;
+            set(&tables.order.records[0].word, |_| word);
+            set(&tables.order.begun, |_| 1);
+        }
+    };
+    let last = MAX_LOCKS - 1;
+    breaks(&[], record(last, 0));
+    breaks(&[], record(0, last));
+    broken(Invariant::Order, record(MAX_LOCKS, 0));
+    broken(Invariant::Order, record(0, MAX_LOCKS));
+    broken(Invariant::Order, record(last, last));
 }

@@ -147,5 +147,6 @@ fn numbers_and_names_are_unique_and_in_order() {
     for one in Invariant::ALL {
         let row = format!("| {} | `{}` |", one.number(), one.name());
         assert!(design.contains(&row), "docs/design.md has no row {row:?}");
+        assert_eq!(one.to_string(), one.name());
     }
 }

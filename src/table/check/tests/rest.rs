@@ -11,7 +11,8 @@ use crate::table::order::Culprit;
 
 #[test]
 fn text() {
-    broken(Invariant::Text, |_, tables| tables.reason.write_raw(&[500]));
+    // An initiator that was stopped over it may write it at any time.
+    breaks(&[], |_, tables| tables.reason.write_raw(&[500]));
     broken(Invariant::Text, |_, tables| {
         tables.texts[0].activity.write_raw(&[1, 0xff]);
     });
@@ -245,18 +246,16 @@ fn dependency() {
 
 #[test]
 fn reclaim() {
-    for word in [
-        0,
-        2 | 1 << 2,
-        1 | 1 << 2,
-        3 | 1 << 2 | 3 << 50,
-        1 << 18 | 1 << 2,
-    ] {
+    for word in [0, 2 | 1 << 2, 3 | 1 << 2 | 3 << 50, 1 << 18 | 1 << 2] {
         broken(Invariant::Reclaim, |_, tables| {
             set(&tables.resources.records[0].reclaim, |_| word);
         });
     }
     broken(Invariant::Reclaim, |_, tables| {
         set(&tables.resources.records[0].seal, |word| word ^ 1);
+    });
+    // As a sweeper has it that was stopped between its mark and its next step.
+    breaks(&[(Invariant::Reclaim, Gravity::Left)], |_, tables| {
+        set(&tables.resources.records[0].reclaim, |_| 1 | 1 << 2);
     });
 }

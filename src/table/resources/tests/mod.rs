@@ -206,7 +206,7 @@ fn a_registration_is_moved_from_the_states_meant_and_by_its_own_key() {
 }
 
 #[test]
-fn dependencies_have_an_end_and_the_last_is_taken_back() {
+fn dependencies_have_an_end() {
     let table = Table::default();
     let key = active(&table, 1, [0; 4]);
     let on = |generation| Key {
@@ -217,19 +217,45 @@ fn dependencies_have_an_end_and_the_last_is_taken_back() {
         assert!(table.add_dependency(key, on(generation % 2)));
     }
     assert!(!table.add_dependency(key, on(0)));
-    table.remove_dependency(key, on(5));
+    // None of them is tried.
+    table.end_try(key, on(0), false);
     assert_eq!(table.dependencies(0).count(), MAX_DEPENDENCIES);
-    table.remove_dependency(key, on(0));
-    let left: Vec<u16> = table.dependencies(0).map(|key| key.generation).collect();
-    assert_eq!(left, [0, 1, 0, 1, 0, 1, 1]);
     let beyond = Key { index: N, ..key };
     assert!(!table.add_dependency(beyond, on(0)));
     assert_eq!(table.dependencies(N).count(), 0);
-    // From bytes that another process wrote.
-    assert!(table.add_dependency(key, beyond));
-    assert_eq!(table.dependencies(0).count(), MAX_DEPENDENCIES - 1);
     assert_eq!(unpack(pack(on(0xffff))), Some(on(0xffff)));
     assert_eq!((unpack(0), unpack(0xffff)), (None, None));
+}
+
+#[test]
+fn an_edge_that_is_tried_binds_and_stands_or_is_taken_back() {
+    let table = Table::default();
+    let key = active(&table, 1, [0; 4]);
+    let on = |generation| Key {
+        index: 2,
+        generation,
+    };
+    let edge = |at: usize| table.records[0].depends_on[at].load(Ordering::Relaxed);
+    for (at, generation) in [(0, 7), (1, 8)] {
+        assert!(table.try_dependency(key, on(generation)));
+        assert_eq!(edge(at), pack(on(generation)) | TRIED);
+        assert!(table.dependencies(0).any(|key| key == on(generation)));
+        table.end_try(key, on(generation), true);
+        assert_eq!(edge(at), pack(on(generation)));
+    }
+    // The same once more: what is taken back is the one that is tried.
+    assert!(table.try_dependency(key, on(7)));
+    table.end_try(key, on(8), false);
+    table.end_try(key, on(7), false);
+    assert_eq!([0, 1, 2].map(edge), [pack(on(7)), pack(on(8)), 0]);
+    for _ in 2..MAX_DEPENDENCIES {
+        assert!(table.try_dependency(key, on(7)));
+    }
+    assert!(!table.try_dependency(key, on(7)), "there is no room");
+    // From bytes that another process wrote.
+    let beyond = Key { index: N, ..key };
+    table.records[0].depends_on[0].store(pack(beyond), Ordering::Relaxed);
+    assert_eq!(table.dependencies(0).count(), MAX_DEPENDENCIES - 1);
 }
 
 #[test]

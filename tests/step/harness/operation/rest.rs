@@ -65,6 +65,28 @@ pub const RESOURCES: &[Operation] = &[
         ..ALONE
     },
     Operation {
+        name: "resource depend",
+        scene: |stage| {
+            let manager = leak(ResourceManager::new(stage.join()));
+            let [queue, file, log] = ["queue", "file", "log"].map(|name| {
+                let options = match name {
+                    "file" => options(stage),
+                    _ => ResourceOptions::new(),
+                };
+                leak(register(manager, name, options))
+            });
+            manager.add_dependency(file, queue).expect("no circle");
+            Box::new(move || {
+                // It closes a circle and is taken back; the other stands.
+                let refused = manager.add_dependency(queue, file);
+                assert!(refused.is_err());
+                manager.add_dependency(queue, log).expect("no circle");
+                nothing()
+            })
+        },
+        ..ALONE
+    },
+    Operation {
         name: "resource close",
         scene: |stage| {
             let manager = leak(ResourceManager::new(stage.join()));
