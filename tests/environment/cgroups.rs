@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::support::untested;
 use crate::support::{self, Agent, Child, HANG, Role, Shutdown, both_with, event, outcome, reply};
-use crate::untested::untested;
 use ebbtide::{CrossProcessLock, Outcome, Phase, Runner, ShutdownCoordinator, ShutdownOutcome};
 
 const ROLES: [(&str, Role); 1] = [("glutton", glutton)];

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::hands::hands;
 use crate::launch::{Inmate, Launch, refusal};
+use crate::support::untested;
 use crate::support::{
     self, Child, HANG, Place, Role, Shutdown, both_with, event, once_with, reply,
 };
-use crate::untested::untested;
 use ebbtide::{
     CrossProcessLock, LockError, Phase, Runner, Segment, SegmentError, ShutdownCoordinator,
 };

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::launch::{Launch, mount, refusal};
+use crate::support::untested;
 use crate::support::{self, Agent, Child, HANG, Role, once_with, reply};
-use crate::untested::untested;
 use ebbtide::{
     CrossProcessEvent, CrossProcessLock, EventKind, Liveness, Runner, Scope, SegmentError,
     SegmentOptions, SharedStateManager, ShutdownCoordinator, ShutdownRequest,

@@ -1,10 +1,11 @@
 //! Large things: a process with a gigabyte, and a thousand runners.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::support::untested;
 use crate::support::{self, Agent, Child, HANG, Role, Shutdown, both_with, event, reply};
-use crate::untested::{measured, untested};
 use ebbtide::{CrossProcessLock, ProcessHandle, Runner, ShutdownCoordinator, ShutdownOutcome};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -29,6 +30,11 @@ fn available() -> u64 {
         .find_map(|line| line.strip_prefix("MemAvailable:"));
     let words = line.unwrap_or_default().trim().trim_end_matches(" kB");
     words.parse::<u64>().unwrap_or_default() * 1024
+}
+
+/// Tells a measurement past the test runner. No test is about speed.
+fn measured(test: &str, what: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "measured {test}: {what}");
 }
 
 /// The kernel tells of the death before it takes the memory down, and of the end after.

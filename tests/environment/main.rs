@@ -24,4 +24,3 @@ mod namespaces;
 mod recycled;
 mod spawning;
 mod tables;
-mod untested;

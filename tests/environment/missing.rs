@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::hands::hands;
 use crate::launch::{Launch, refusal};
+use crate::support::untested;
 use crate::support::{self, Agent, Child, HANG, Shutdown, both_with, once_with, reply};
-use crate::untested::untested;
 use ebbtide::{
     CoordinationError, CrossProcessEvent, CrossProcessSemaphore, ProcessHandle, ResourceManager,
     ResourceOptions, ResourceType, Runner, ShutdownCoordinator, SystemResource,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::hands::hands;
 use crate::launch::{Launch, refusal};
+use crate::support::untested;
 use crate::support::{self, Agent, Place, Role, Shutdown, both_with};
-use crate::untested::untested;
 use ebbtide::{ShutdownCoordinator, ShutdownOutcome};
 
 const ROLES: [(&str, Role); 1] = [("hands", hands)];

@@ -3,8 +3,8 @@
 use std::process::{Child as Process, Command};
 
 use crate::launch::{Launch, refusal};
+use crate::support::untested;
 use crate::support::{self, Agent, Child, Role, once_with, reply};
-use crate::untested::untested;
 use ebbtide::{
     CoordinationError, ProcessHandle, Reclaim, ResourceManager, ResourceOptions, ResourceType,
     Runner, Segment, SegmentOptions, ShutdownCoordinator, SystemResource,

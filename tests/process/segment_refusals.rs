@@ -230,13 +230,13 @@ fn names_are_checked_before_anything_is_touched() {
 fn a_full_file_system_is_an_error_at_creation_and_not_a_crash_later() {
     once(here!(), |place| {
         if !geteuid().is_root() {
-            return println!("not tested: only root can mount a small tmpfs");
+            return support::untested(place.test(), "only root can mount a small tmpfs");
         }
         let root = place.scratch("small");
         fs::create_dir(&root).unwrap();
         let _mounted = match Mounted::tmpfs(&root, "size=256k,mode=700") {
             Some(mounted) => mounted,
-            None => return println!("not tested: mount is refused here"),
+            None => return support::untested(place.test(), "mount is refused here"),
         };
         let options = SegmentOptions::new()
             .directory(&root)
@@ -288,13 +288,13 @@ impl Drop for Mounted {
 fn a_read_only_file_system_is_a_refusal() {
     once(here!(), |place| {
         if !geteuid().is_root() {
-            return println!("not tested: only root can mount read-only");
+            return support::untested(place.test(), "only root can mount read-only");
         }
         let root = place.scratch("fixed");
         fs::create_dir(&root).unwrap();
         let _mounted = match Mounted::tmpfs(&root, "size=16m,mode=700") {
             Some(mounted) => mounted,
-            None => return println!("not tested: mount is refused here"),
+            None => return support::untested(place.test(), "mount is refused here"),
         };
         let options = SegmentOptions::new()
             .directory(&root)

@@ -23,7 +23,10 @@ fn intruder(child: &Child) {
 fn another_user_can_neither_open_nor_look_nor_remove() {
     both_with(here!(), &[("intruder", intruder)], |place| {
         if !geteuid().is_root() {
-            return println!("not tested: only root can start a process of another user");
+            return support::untested(
+                place.test(),
+                "only root can start a process of another user",
+            );
         }
         let segment = place.create();
         let mut runner = place.runner(&segment, "a");
@@ -60,7 +63,7 @@ fn another_user_can_neither_open_nor_look_nor_remove() {
 fn a_file_of_another_user_is_refused_and_kept() {
     once(here!(), |place| {
         if !geteuid().is_root() {
-            return println!("not tested: only root can give a file away");
+            return support::untested(place.test(), "only root can give a file away");
         }
         drop(place.create());
         chown(place.file(), Some(NOBODY), Some(NOBODY)).unwrap();
@@ -107,7 +110,10 @@ fn each_user_has_a_group_of_their_own_under_the_same_name() {
         })],
         |place| {
             if !geteuid().is_root() {
-                return println!("not tested: only root can start a process of another user");
+                return support::untested(
+                    place.test(),
+                    "only root can start a process of another user",
+                );
             }
             let segment = place.create();
             let mut ours = place.runner(&segment, "ours");

@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use super::support::Place;
+use crate::support::untested;
 
 /// A terminal with a shell in it. Its server ends with it.
 pub struct Tmux {
@@ -12,10 +13,10 @@ pub struct Tmux {
 }
 
 impl Tmux {
-    /// `None`, with the reason on standard output, where there is no tmux.
+    /// `None`, with the reason on standard error, where there is no tmux.
     pub fn start(place: &Place, width: u16, height: u16) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
-            println!("skipped: tmux is not installed");
+            untested("cli::watch", "tmux is not installed");
             return None;
         }
         let scratch = tempfile::tempdir().unwrap();

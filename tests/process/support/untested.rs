@@ -6,8 +6,3 @@ use std::io::Write;
 pub fn untested(test: &str, why: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "NOT TESTED {test}: {why}");
 }
-
-/// A measurement, likewise. No test is about speed.
-pub fn measured(test: &str, what: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "measured {test}: {what}");
-}
