@@ -96,14 +96,19 @@ fn after_any_storm_everything_works_and_nothing_is_left() {
     println!("{tally}");
     // A storm in a teacup shows nothing.
     assert!(tally.toll.killed >= kills * rounds);
-    for deed in [
-        Deed::Work,
-        Deed::Lock,
-        Deed::Commit,
-        Deed::Permit,
-        Deed::Shutdown,
-    ] {
-        assert!(tally.of(deed) > 0, "no {deed:?}: {tally}");
+    for deed in Deed::ALL {
+        // Seldom enough that a short storm on a slow machine may go without.
+        let is_rare = matches!(
+            deed,
+            Deed::Takeover
+                | Deed::Broken
+                | Deed::Cancel
+                | Deed::Escalate
+                | Deed::Extend
+                | Deed::Deadlock
+        );
+        let may_lack = is_rare && kills * rounds < 2000;
+        assert!(may_lack || tally.of(deed) > 0, "no {deed:?}: {tally}");
     }
     assert!(tally.sums.generations > rounds, "{tally}");
 }
