@@ -115,16 +115,22 @@ fn blocks(text: &str, info: &str) -> Vec<String> {
     found
 }
 
+/// Every document of the project, by its path.
+fn documents() -> Vec<String> {
+    let entries = fs::read_dir(root().join("docs")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut all: Vec<_> = names.filter(|name| name.ends_with(".md")).collect();
+    assert!(all.len() >= 6, "{all:?}");
+    all.iter_mut().for_each(|name| name.insert_str(0, "docs/"));
+    all.extend(["README.md", "CHANGELOG.md", "fuzz/README.md"].map(String::from));
+    all
+}
+
 #[test]
 fn links_between_the_documents_lead_somewhere() {
-    for document in [
-        "README.md",
-        "docs/guide.md",
-        "docs/faq.md",
-        "docs/design.md",
-    ] {
-        let text = read(document);
-        let folder = root().join(document).parent().unwrap().to_owned();
+    for document in documents() {
+        let text = read(&document);
+        let folder = root().join(&document).parent().unwrap().to_owned();
         for link in text.split("](").skip(1) {
             let target = link.split([')', '#']).next().unwrap();
             let is_local = !target.is_empty() && !target.contains("://");
@@ -134,6 +140,53 @@ fn links_between_the_documents_lead_somewhere() {
             );
         }
     }
+}
+
+/// The text of all sources below a folder.
+fn sources(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            into.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn files_and_tests_that_the_documents_name_are_there() {
+    let mut code = String::new();
+    for folder in ["src", "tests", "loom_tests", "fuzz/fuzz_targets"] {
+        sources(&root().join(folder), &mut code);
+    }
+    let (mut files, mut tests) = (0, 0);
+    for document in documents() {
+        let text = read(&document);
+        for name in text.split('`').skip(1).step_by(2) {
+            let word = name.split_whitespace().next().unwrap_or_default();
+            let is_file = [".rs", ".sh", ".toml"]
+                .iter()
+                .any(|end| word.ends_with(end));
+            if is_file && word.contains('/') && !word.contains(['*', '$', '{']) {
+                let places = [root(), root().join("src"), root().join("tests")];
+                let is_there = places.iter().any(|place| place.join(word).exists());
+                assert!(is_there, "{document}: {word}");
+                files += 1;
+            }
+            let test = name.rsplit("::").next().unwrap_or_default();
+            let test = test.trim_end_matches('…');
+            let is_test = test.matches('_').count() >= 4
+                && test
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            if is_test {
+                assert!(code.contains(&format!("fn {test}")), "{document}: {name}");
+                tests += 1;
+            }
+        }
+    }
+    assert!(files > 50 && tests > 20, "{files} files, {tests} tests");
 }
 
 #[cfg(feature = "cli")]
