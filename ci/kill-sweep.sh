@@ -4,6 +4,7 @@
 # Usage: ci/kill-sweep.sh                     every operation (about an hour on one quiet processor)
 #        ci/kill-sweep.sh peers               raw_sync, a robust pthread mutex, Python, in the same way
 #        ci/kill-sweep.sh OPERATION...        some of them, by the names in the table
+# EBBTIDE_LIVENESS=portable sweeps the other back end;
 # EBBTIDE_STEP_EVERY=16 kills only after every 16th instruction; EBBTIDE_STEP_JSON=1 prints lines of JSON instead of the table.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -7,6 +7,7 @@
 # one is built from the toolchain's own sources (`rustup component add rust-src`).
 #
 # What is left out, and why:
+# - address, the tests that limit the address space: the sanitizer's own shadow needs terabytes of it.
 # - thread, `kill::` and `loom_tests`: the victims are killed, the models are single-threaded.
 # - thread, `fork`: the sanitizer does not support new threads in a forked child.
 # - thread, `cli::` and `signals`: it delivers a signal only at calls that it intercepts, and
@@ -28,7 +29,8 @@ if [ "$which" != thread ]; then
     echo "== AddressSanitizer"
     # What a process that is killed or exits in the middle leaves is no leak.
     ASAN_OPTIONS=detect_leaks=0 RUSTFLAGS="-Zsanitizer=address" \
-        cargo test --target "$target" --target-dir target/asan --lib --test process -- "$@"
+        cargo test --target "$target" --target-dir target/asan --lib --test process --test storm --test environment -- \
+        --skip without_address_space --skip first_attachment_that_fails_for_want_of_a_thread "$@"
 fi
 
 if [ "$which" != address ]; then

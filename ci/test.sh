@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test
 EBBTIDE_LIVENESS=portable cargo test --test process --features tracing
+EBBTIDE_LIVENESS=portable cargo test --test step
 cargo test --features loom --lib loom_tests -- --nocapture
 for example in quick_start two_processes coordination; do
     cargo run --quiet --example "$example"

@@ -1,4 +1,4 @@
-//! Every command, in this process, on a segment that was written over: it has an exit
+//! Every command that ends by itself, in this process, on a segment that was written over: it has an exit
 //! code. (`demo` and `exec` start processes, `status --watch` wants a terminal and `metrics
 //! --listen` serves for ever; `tests/process/cli_bytes.rs` has what can be bounded of them.)
 #![no_main]
