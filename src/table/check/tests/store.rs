@@ -147,4 +147,13 @@ fn one_version_is_committed() {
         });
         assert_eq!(what, ["has no version that is committed"], "{stamps:?}");
     }
+    for stamps in [[2, 3], [3, 2], [1, 3], [3, 1]] {
+        let what = told(|_, tables| {
+            tables.store.writing().write_raw(1 << 30);
+            let entry = &tables.store.entries[slot(tables)];
+            entry.stamp(0, stamps[0]);
+            entry.stamp(1, stamps[1]);
+        });
+        assert_eq!(what, ["was begun by a dead writer"], "{stamps:?}");
+    }
 }
