@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use ebbtide::Liveness;
 use ebbtide::limits::MAX_THREADS;
 
 pub const HEADER: usize = 4096;
@@ -65,13 +66,22 @@ impl Body {
         }
     }
 
-    /// Of a segment that this process made and nobody has written to yet.
+    /// Of a segment that this process made with life words and nobody has written to yet.
     pub fn of_ours(path: &Path) -> Self {
         let mut body = Self::of_nobody(path);
         // Forced on all: then there are no life words to be spared.
         let is_portable = std::env::var_os("EBBTIDE_LIVENESS").is_some_and(|how| how == "portable");
         body.first_life = (!is_portable).then(|| body.find_first_life());
         body
+    }
+
+    /// The same of a segment that is used on this back end: the portable one has no life
+    /// words to be spared.
+    pub fn of_users(path: &Path, liveness: Liveness) -> Self {
+        match liveness {
+            Liveness::Portable => Self::of_nobody(path),
+            _ => Self::of_ours(path),
+        }
     }
 
     /// The same segment, opened by another process that was told [`Self::first_life`].
