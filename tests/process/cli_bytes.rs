@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::hostile::bytes::{Body, Random};
 use crate::hostile::calls::Lived;
 use crate::hostile_bytes::seed;
-use crate::support::{HANG, Place, both, end_of, killer};
+use crate::support::{HANG, Place, both, end_of, killer, once};
 use ebbtide::Liveness;
 
 /// The command itself, on the segments and the back end of a place.
@@ -88,20 +88,96 @@ pub const COMMANDS: &[&[&str]] = &[
     &["wait", "group", "--runner", "a", "--timeout", "2ms", "--json"],
     &["shutdown", "group", "--no-wait", "--reason", "why not"],
     &["cancel", "group"],
-    &["shutdown", "group", "--timeout", "5ms", "--json"],
+    &["shutdown", "group", "--wait", "--timeout", "5ms", "--json"],
     &["shutdown", "group", "--runner", "a", "--timeout", "5ms"],
     &["cancel", "group", "--runner", "a"],
     &["shutdown", "group", "--mode", "immediate", "--timeout", "5ms"],
     &["reap", "group"],
     &["begin", "group"],
     &["begin", "group", "--json"],
-    &["exec", "group", "--runner", "x", "--", "true"],
+    &["exec", "group", "--runner", "x", "--term-signal", "KILL", "--", "true"],
     &["exec", "group", "--runner", "y", "--notify", "--grace", "2ms", "--", "false"],
     &["check", "--repair", "group"],
     &["check", "--repair", "group", "--json"],
     &["reap"],
     &["rm", "group"],
 ];
+
+/// Run elsewhere: in `cli_bytes_living.rs`, and to clean up.
+const BESIDES: &[&[&str]] = &[
+    &["metrics", "group", "--listen", "127.0.0.1:0"],
+    &["status", "group", "--watch"],
+    &["rm", "group", "--force"],
+];
+
+/// What reads no segment that is there: commands, and options of any.
+const OF_NO_SEGMENT: &[&str] = &["demo", "completions", "man", "help"];
+const OF_NO_ACCOUNT: &[&str] = &["--dir", "--help", "--version", "--expose"];
+
+/// The commands and the options that `ebbtide … --help` tells of.
+fn offered(place: &Place, of: &[&str]) -> (Vec<String>, Vec<String>) {
+    let mut told = command(place, of);
+    let told = told.arg("--help").stdout(Stdio::piped()).output().unwrap();
+    let help = String::from_utf8(told.stdout).unwrap();
+    // Two spaces and the name; what is further in goes on about it.
+    let names = |line: &str| {
+        let name = line
+            .strip_prefix("  ")
+            .filter(|name| !name.starts_with(' '));
+        name.and_then(|name| name.split(' ').next()).map(Into::into)
+    };
+    let after = help
+        .split_once("\nCommands:\n")
+        .map_or("", |(_, rest)| rest);
+    let commands = after.lines().map_while(names).collect();
+    let (_, after) = help.split_once("\nOptions:\n").unwrap();
+    // Further in is what is said about them.
+    let is_option = |line: &&str| {
+        ["  -", "      --"]
+            .iter()
+            .any(|dash| line.starts_with(dash))
+    };
+    let words = after.lines().filter(is_option);
+    let long = words.filter_map(|line| line.split([' ', ',']).find(|word| word.starts_with("--")));
+    (commands, long.map(Into::into).collect())
+}
+
+/// Whoever adds a command or an option adds it above, too.
+#[test]
+fn no_command_and_no_option_is_left_out() {
+    once(here!(), |place| {
+        let (mut commands, _) = offered(place, &[]);
+        assert!(commands.len() > 20, "{commands:?}");
+        commands.retain(|name| !OF_NO_SEGMENT.contains(&name.as_str()));
+        let mut paths: Vec<Vec<String>> = commands.into_iter().map(|name| vec![name]).collect();
+        let (actions, _) = offered(place, &["event"]);
+        paths.retain(|path| path[0] != "event");
+        let actions = actions.into_iter().filter(|name| name != "help");
+        paths.extend(actions.map(|name| vec!["event".into(), name]));
+        let mut missing = Vec::new();
+        for path in paths {
+            let words: Vec<&str> = path.iter().map(String::as_str).collect();
+            let runs = || {
+                COMMANDS
+                    .iter()
+                    .chain(BESIDES)
+                    .filter(|args| args.starts_with(&words))
+            };
+            let (_, options) = offered(place, &words);
+            let is_run = |option: &str| runs().any(|args| args.contains(&option));
+            let options = options.into_iter().filter(|option| !is_run(option));
+            let options = options.filter(|option| !OF_NO_ACCOUNT.contains(&option.as_str()));
+            missing.extend(options.map(|option| format!("{} {option}", words.join(" "))));
+            if runs().next().is_none() {
+                missing.push(words.join(" "));
+            }
+        }
+        assert!(
+            missing.is_empty(),
+            "never run on hostile bytes: {missing:?}"
+        );
+    });
+}
 
 /// A segment in which something has happened, written over.
 pub fn scribbled(place: &Place, random: &mut Random) {

@@ -2,7 +2,7 @@
 //! service manager with.
 
 use std::os::unix::net::UnixDatagram;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::fork_rest::told;
 use crate::support::{Agent, Child, HANG, Shutdown, both_with, event, is_readable, reply, summary};
@@ -58,7 +58,10 @@ fn forker(child: &Child) {
     let guard = lock.lock().unwrap();
     let observer = child.options.observe("group").unwrap();
     let locks = DeadlockDetector::observing(child.options.observe("group").unwrap());
-    let mut other = Command::new("sleep").arg("600").spawn().unwrap();
+    // It ends with its standard input, whatever becomes of us.
+    let mut other = Command::new("cat");
+    let other = other.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut other = other.spawn().unwrap();
     let process = ProcessHandle::of_child(&other).unwrap();
     let itself = coordinator.process("parent").unwrap();
     let notifier = SystemdNotifier::start(&runner, Watchdog::WhileAlive).unwrap();
@@ -80,6 +83,18 @@ fn forker(child: &Child) {
             told("why", coordinator.why(None));
             told("why of one", coordinator.why(Some("parent")));
             told("process", coordinator.process("parent"));
+            told("laggards", coordinator.laggards(&all));
+            told("report", coordinator.report(&all));
+            told("extend", coordinator.extend(&all, HANG));
+            told("complete", coordinator.shutdown_complete(&all).map(drop));
+            told("gone", smol::future::block_on(coordinator.gone(1)));
+            let begun = runner.shutdown_begun();
+            told("begun", smol::future::block_on(begun));
+            let (phase, mode) = (Phase::Running, Mode::Graceful);
+            let changed = runner.phase_changed(phase, mode);
+            told("changed", smol::future::block_on(changed));
+            told("change", runner.wait_for_change(phase, mode, Some(HANG)));
+            told("shutdown", runner.shutdown_notifier());
             told("read", key.read(&mut [0; 16]).map(drop));
             told("get_into", key.get_into(&mut Vec::new()));
             told(

@@ -68,7 +68,19 @@ fn victim(child: &Child) {
         trying("remove");
         options.remove(Place::NAME, true).unwrap();
     }
-    reply(&format!("{opened} opened, {refused} refused"));
+    // Nothing is allocated by a length that was read.
+    let peak = peak_mebibytes();
+    assert!(peak < 512, "{peak} MiB");
+    reply(&format!("{opened} opened, {refused} refused, {peak} MiB"));
+}
+
+/// The most memory that this process ever had resident.
+fn peak_mebibytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mut lines = status.lines();
+    let peak = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kibibytes = peak.trim().strip_suffix("kB").unwrap().trim();
+    kibibytes.parse::<u64>().unwrap() / 1024
 }
 
 /// What a process does once: its signals and its instances are of the first segment, and

@@ -29,7 +29,7 @@ impl Lived {
         let changed = CrossProcessCondvar::open(&segment, "changed").unwrap();
         let flag = CrossProcessEvent::open(&segment, "flag").unwrap();
         runner.set_activity("living");
-        rest::try_resources(&runner);
+        rest::leave_resources(&runner);
         runner.set_last_words("none yet").unwrap();
         drop(lock.lock().unwrap());
         rest::leave_some(&segment);
@@ -66,6 +66,9 @@ impl Lived {
             changed,
             flag,
         } = self;
+        // In a later round it has left.
+        let again = Runner::join(segment, "a");
+        let runner = again.as_ref().unwrap_or(runner);
         let manager = tell_manager(runner);
         try_coordinator(&ShutdownCoordinator::new(segment));
         try_runner(runner);
