@@ -134,7 +134,10 @@ fn forker(child: &Child) {
         }
         ForkResult::Parent { child: forked } => match waitpid(forked, None).unwrap() {
             WaitStatus::Exited(_, 0) => {}
-            other => return reply(&format!("the forked child: {other:?}")),
+            end => {
+                reply(&format!("the forked child: {end:?}"));
+                let _ = other.kill();
+            }
         },
     }
     other.wait().unwrap();

@@ -12,7 +12,7 @@ use crate::hostile::bytes::{Body, Random};
 use crate::hostile::calls::{Lived, try_fresh};
 use crate::hostile::{SHORT, trying, watch_steps, watch_threads};
 use crate::support::{Agent, Child, HANG, Place, both, both_with, event, reply};
-use ebbtide::{Segment, ShutdownRequest, SignalPolicy};
+use ebbtide::{CrossProcessLock, Segment, ShutdownRequest, SignalPolicy};
 use nix::sys::signal::{Signal, raise};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -183,6 +183,46 @@ fn a_segment_overwritten_under_its_users_is_answered_for() {
 fn a_segment_overwritten_while_it_is_used_is_answered_for() {
     let roles: [(&str, crate::support::Role); 2] = [("victim", victim), ("disturber", disturber)];
     both_with(here!(), &roles, |place| run(place, "disturbed", 6));
+}
+
+/// The C library links what stands for a thread's life into a list of its own, so no other
+/// thread may make it anew.
+#[test]
+fn slots_that_look_free_are_not_taken_from_living_threads() {
+    both_with(here!(), &[("robbed", robbed)], |place| {
+        let mut child = Agent::spawn(place, "robbed", None);
+        assert_eq!(child.reply("the last round"), "ok");
+        assert!(child.ended().success());
+    });
+}
+
+fn robbed(child: &Child) {
+    watch_steps(HANG / 2, event);
+    for _ in 0..3 {
+        let segment = child.options.create(Place::NAME).unwrap();
+        let body = Body::of_users(segment.path(), child.liveness);
+        let lock = CrossProcessLock::open(&segment, "device").unwrap();
+        drop(lock.lock().unwrap());
+        // The keeper's slot and ours.
+        let lives = body.lives();
+        body.free_threads();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(lock.lock_timeout(SHORT)));
+        });
+        for _ in 0..3 {
+            if let Ok(again) = child.options.open(Place::NAME) {
+                let lock = CrossProcessLock::open(&again, "device");
+                let _ = lock.map(|lock| lock.lock_timeout(SHORT).map(drop));
+            }
+        }
+        assert!(
+            body.lives() == lives,
+            "another thread's mutex was made anew"
+        );
+        drop((lock, segment));
+        child.options.remove(Place::NAME, true).unwrap();
+    }
+    reply("ok");
 }
 
 /// A few words chosen by proptest, which shrinks them to those that matter.

@@ -126,6 +126,23 @@ impl Body {
         })
     }
 
+    /// What the C library keeps in the first two thread slots.
+    pub fn lives(&self) -> Option<[Vec<u8>; 2]> {
+        let bytes = self.read();
+        let life = |slot| self.first_life.map(|first| first + slot * THREAD_SLOT);
+        let of = |slot| life(slot).map(|at| bytes[at..at + LINE].to_vec());
+        Some([of(0)?, of(1)?])
+    }
+
+    /// Has all thread slots say that they are free, where it is known where they are.
+    pub fn free_threads(&self) {
+        let Some(first) = self.first_life else { return };
+        for slot in 0..MAX_THREADS {
+            let own = first + slot * THREAD_SLOT + LINE;
+            self.put((own - HEADER) / 8, 0);
+        }
+    }
+
     pub fn words(&self) -> usize {
         (self.length - HEADER) / 8
     }

@@ -117,7 +117,10 @@ pub fn try_resources(runner: &Runner) {
         ResourceOptions::new()
             .timeout(SHORT)
             .drain(|_| Ok::<_, String>(()))
-            .cleanup(|context| Ok::<_, String>(drop(format!("{context:?}"))))
+            .cleanup(|context| {
+                let _ = format!("{context:?}");
+                Ok::<_, String>(())
+            })
             .force(|_| Ok::<_, String>(()))
     };
     let queue = manager.register_resource("queue", ResourceType::Queue, closing());
