@@ -105,14 +105,11 @@ fn a_runner_of_the_demo_works_in_a_segment_that_was_written_over() {
                 "--workers",
                 "1",
             ];
-            let mut child = command(place, &args)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let mut line = String::new();
-            let output = child.stdout.take().unwrap();
-            BufReader::new(output).read_line(&mut line).unwrap();
+            let mut child = command(place, &args).stdin(Stdio::piped()).spawn().unwrap();
+            for look in [["status", "group"], ["why", "group"]] {
+                let code = crate::cli_bytes::run(place, &look);
+                assert!((0..=7).contains(&code), "{look:?}: {code}");
+            }
             // It ends with its supervisor.
             drop(child.stdin.take());
             let code = ended(&mut child, &args);
