@@ -33,6 +33,7 @@ impl ShutdownCoordinator {
     /// # Errors
     /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     pub fn laggards(&self, scope: &Scope) -> Result<Vec<Laggard>, CoordinationError> {
+        self.checked()?;
         let target = match self.target(scope)? {
             Aim::All => Target::All,
             Aim::Runner { slot, .. } => Target::Slot(slot),
@@ -45,6 +46,7 @@ impl ShutdownCoordinator {
     /// # Errors
     /// [`CoordinationError::NoSuchRunner`], [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`.
     pub fn report(&self, scope: &Scope) -> Result<ShutdownReport, CoordinationError> {
+        self.checked()?;
         let target = match self.target(scope)? {
             Aim::All => Target::All,
             Aim::Runner { slot, .. } => Target::Slot(slot),

@@ -23,7 +23,8 @@ use crate::segment::{Observed, Token};
 use crate::sync::{Env, Mem, Owner, Pulse, Real};
 
 /// A look from outside: attached to nothing, holding nothing, writing nothing. The
-/// mapping is read-only, so even a mistake could not disturb the runners.
+/// mapping is read-only, so even a mistake could not disturb the runners. As it holds
+/// nothing, a forked child may look through its parent's, unlike through any other handle.
 #[derive(Debug)]
 pub struct Observer {
     observed: Observed<Tables>,

@@ -14,7 +14,8 @@ use crate::os::process::{Pidfd, pid_namespace, start_time};
 /// A process by identity: unlike a pid it never comes to mean another process.
 ///
 /// The library sends no signal by itself; this is for supervisors who decide to. As it
-/// is a descriptor that becomes readable when the process is gone, it can be polled.
+/// is a descriptor that becomes readable when the process is gone, it can be polled. A
+/// forked child may use its parent's: it means the same process there.
 ///
 /// # Examples
 /// ```

@@ -6,6 +6,7 @@ use crate::api::core::{Core, holders};
 use crate::error::SegmentError;
 use crate::layout::Layout;
 use crate::limits::MAX_THREADS;
+use crate::os::process::may_have_thread;
 use crate::segment::Body;
 use crate::sync::mem::ALL;
 use crate::sync::{LifeArea, Mem, Owner, Real, Word};
@@ -31,7 +32,7 @@ where
         let owner = attach().or_else(|| {
             // Full: perhaps of the dead.
             core.reap();
-            attach()
+            attach().or_else(|| threads.attach_unless(core.process(), may_have_thread))
         });
         let Some(owner) = owner else {
             return Err(SegmentError::Full {

@@ -101,6 +101,12 @@ pub(crate) fn is_stopped(pid: u32, start_time: u64) -> bool {
         && matches!(self::start_time(pid), Ok(Some(known)) if known == start_time)
 }
 
+/// Whether there may be a thread of this id: true also where `/proc` cannot tell.
+pub(crate) fn may_have_thread(id: u32) -> bool {
+    let is_gone = std::fs::metadata(format!("/proc/{id}")).is_err_and(|error| is_gone(&error));
+    !is_gone || std::fs::metadata("/proc/self").is_err()
+}
+
 /// When this process started and the inode of its pid namespace, 0 for what cannot be
 /// known now. Neither changes, so both are read once by a process, and again by a forked child.
 pub(crate) fn own_identity() -> (u64, u64) {
@@ -255,6 +261,15 @@ mod tests {
             !shows_our_namespace("Pid:\t7\n"),
             "a kernel that does not say"
         );
+    }
+
+    #[test]
+    fn threads_are_known_by_their_ids() {
+        let own = nix::unistd::gettid().as_raw() as u32;
+        assert!(may_have_thread(own) && may_have_thread(std::process::id()));
+        let ended = std::thread::spawn(|| nix::unistd::gettid().as_raw() as u32);
+        let ended = ended.join().unwrap();
+        assert!(!may_have_thread(ended) && !may_have_thread(u32::MAX));
     }
 
     #[test]

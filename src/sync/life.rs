@@ -28,8 +28,9 @@
 //! - `set_robust_list` is never called: the libc owns the one list head per thread.
 //! - The area is never unmapped while a thread of this process holds it: the kernel
 //!   and the libc reach it by address, also through its neighbours on the list.
-//! - An area is held only by whom the protocol gave the slot; its dead holder's bytes
-//!   are written over, for the list they belonged to ended with that thread.
+//! - An area is held only by whom the protocol gave the slot, and the protocol gives none
+//!   whose word is held; its dead holder's bytes are written over, for the list they
+//!   belonged to ended with that thread.
 //! - It is the *calling thread* that is watched; release is by the same thread.
 //! - The child of a fork holds nothing: the kernel gives it an empty list, and the
 //!   word keeps naming the parent's thread.
@@ -71,6 +72,13 @@ pub(crate) enum Pulse<'a, M: Mem> {
 pub(crate) fn is_marked<M: Mem>(word: &M::U32) -> bool {
     // SYNC POINT life-mark (models: loom_tests/life.rs): pairs with the kernel's mark.
     word.load(Ordering::Acquire) & OWNER_DIED != 0
+}
+
+/// The id of the thread that holds the word, as that one sees itself; `None` if nobody does,
+/// or the kernel has marked it.
+pub(crate) fn holder<M: Mem>(word: &M::U32) -> Option<u32> {
+    let value = word.load(Ordering::Acquire);
+    (value & OWNER_DIED == 0 && value & TID != 0).then_some(value & TID)
 }
 
 /// Prepares to sleep on a life word: sets the waiters flag so that the kernel

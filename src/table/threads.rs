@@ -98,10 +98,24 @@ impl<M: Mem, const N: usize> Threads<M, N> {
 
     /// Claims a slot for a thread of `process` (whose byte lock is held). The caller
     /// then takes the life word and calls [`go_live`](Self::go_live).
+    ///
+    /// A slot whose life word is held is not free, whatever its own word says: bytes that
+    /// say so must not have a mutex made anew that is on a living thread's list.
     pub(crate) fn attach(&self, process: usize) -> Option<Owner> {
+        self.attach_unless(process, |_| true)
+    }
+
+    /// The same where there is no other slot: also one whose life word was held by a thread
+    /// that is no more, and bears no mark (one that called `exec`). `lives` is asked about
+    /// the holder's id.
+    pub(crate) fn attach_unless(
+        &self,
+        process: usize,
+        lives: impl Fn(u32) -> bool,
+    ) -> Option<Owner> {
         for (slot, thread) in self.slots.iter().enumerate() {
             let word = self.word(slot);
-            if !word.is_free() {
+            if !word.is_free() || life::holder::<M>(thread.life.word()).is_some_and(&lives) {
                 continue;
             }
             // Before the claim: a sweep must find the slot wherever its claimant dies.

@@ -227,3 +227,32 @@ fn words_that_no_release_writes_are_told() {
         assert!(fault(live | 1 << bit), "bit {bit}");
     }
 }
+
+#[test]
+fn a_slot_whose_life_word_is_held_is_not_given_away() {
+    let table = Table::default();
+    let first = live(&table, 1, BEATS);
+    // Bytes say that it is free.
+    table.free(usize::from(first.slot));
+    assert_eq!(table.attach(2).map(|owner| owner.slot), Some(1));
+    for slot in [2, 3] {
+        assert_eq!(table.attach(2).map(|owner| owner.slot), Some(slot));
+    }
+    assert_eq!(table.attach(2), None);
+    // Held by one who sleepers wait for, too; and then by one who is no more.
+    set_life(&table, 0, WAITERS | BEATS);
+    let asked = Cell::new(0);
+    let lives = |id| {
+        asked.set(id);
+        true
+    };
+    assert_eq!((table.attach_unless(2, lives), asked.get()), (None, BEATS));
+    assert_eq!(
+        table.attach_unless(2, |_| false).map(|owner| owner.slot),
+        Some(0)
+    );
+    // The kernel's mark needs no other word.
+    table.free(0);
+    set_life(&table, 0, OWNER_DIED | BEATS);
+    assert_eq!(table.attach(2).map(|owner| owner.slot), Some(0));
+}

@@ -107,7 +107,7 @@ fn forker(child: &Child) {
 }
 
 /// Ends the forked child with a word to the parent's parent unless it is told.
-fn told<T, E: Debug>(what: &str, result: Result<T, E>) {
+pub fn told<T, E: Debug>(what: &str, result: Result<T, E>) {
     let text = match &result {
         Err(error) => format!("{error:?}"),
         Ok(_) => "no error".into(),

@@ -17,6 +17,8 @@ mod checking;
 mod cli;
 #[cfg(feature = "cli")]
 mod cli_bytes;
+#[cfg(feature = "cli")]
+mod cli_bytes_living;
 mod close_is_a_value;
 mod condvar;
 mod coordinatorless;
@@ -28,6 +30,7 @@ mod draining;
 mod event_ring;
 mod events;
 mod fork;
+mod fork_looking;
 mod fork_rest;
 mod full_tables;
 mod generations;
@@ -35,6 +38,7 @@ mod handlers;
 mod held_locks;
 mod hostile;
 mod hostile_bytes;
+mod hostile_calls;
 mod hostile_files;
 mod instance;
 mod isolation;

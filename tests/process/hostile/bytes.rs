@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use ebbtide::Liveness;
 use ebbtide::limits::MAX_THREADS;
 
 pub const HEADER: usize = 4096;
@@ -65,13 +66,22 @@ impl Body {
         }
     }
 
-    /// Of a segment that this process made and nobody has written to yet.
+    /// Of a segment that this process made with life words and nobody has written to yet.
     pub fn of_ours(path: &Path) -> Self {
         let mut body = Self::of_nobody(path);
         // Forced on all: then there are no life words to be spared.
         let is_portable = std::env::var_os("EBBTIDE_LIVENESS").is_some_and(|how| how == "portable");
         body.first_life = (!is_portable).then(|| body.find_first_life());
         body
+    }
+
+    /// The same of a segment that is used on this back end: the portable one has no life
+    /// words to be spared.
+    pub fn of_users(path: &Path, liveness: Liveness) -> Self {
+        match liveness {
+            Liveness::Portable => Self::of_nobody(path),
+            _ => Self::of_ours(path),
+        }
     }
 
     /// The same segment, opened by another process that was told [`Self::first_life`].
@@ -114,6 +124,23 @@ impl Body {
             let behind = at.wrapping_sub(first);
             behind < MAX_THREADS * THREAD_SLOT && behind % THREAD_SLOT < LINE
         })
+    }
+
+    /// What the C library keeps in the first two thread slots.
+    pub fn lives(&self) -> Option<[Vec<u8>; 2]> {
+        let bytes = self.read();
+        let life = |slot| self.first_life.map(|first| first + slot * THREAD_SLOT);
+        let of = |slot| life(slot).map(|at| bytes[at..at + LINE].to_vec());
+        Some([of(0)?, of(1)?])
+    }
+
+    /// Has all thread slots say that they are free, where it is known where they are.
+    pub fn free_threads(&self) {
+        let Some(first) = self.first_life else { return };
+        for slot in 0..MAX_THREADS {
+            let own = first + slot * THREAD_SLOT + LINE;
+            self.put((own - HEADER) / 8, 0);
+        }
     }
 
     pub fn words(&self) -> usize {

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use ebbtide::{
-    CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, DeadlockDetector, Mode, Observer,
-    Phase, Runner, Scope, Segment, SegmentOptions, ShutdownCoordinator, ShutdownRequest,
+    CrossProcessCondvar, CrossProcessEvent, CrossProcessLock, DeadlockDetector, Runner, Scope,
+    Segment, SegmentOptions, ShutdownCoordinator, ShutdownRequest,
 };
 
-use super::{SHORT, rest, trying};
+use super::coordinating::{self, tell_manager, try_coordinator, try_runner};
+pub use super::looking::try_observer;
+use super::{SHORT, futures, looking, rest, trying};
 
 /// A group with something in every table.
 pub struct Lived {
@@ -27,7 +29,7 @@ impl Lived {
         let changed = CrossProcessCondvar::open(&segment, "changed").unwrap();
         let flag = CrossProcessEvent::open(&segment, "flag").unwrap();
         runner.set_activity("living");
-        rest::try_resources(&runner);
+        rest::leave_resources(&runner);
         runner.set_last_words("none yet").unwrap();
         drop(lock.lock().unwrap());
         rest::leave_some(&segment);
@@ -64,31 +66,20 @@ impl Lived {
             changed,
             flag,
         } = self;
+        // In a later round it has left.
+        let again = Runner::join(segment, "a");
+        let runner = again.as_ref().unwrap_or(runner);
+        let manager = tell_manager(runner);
         try_coordinator(&ShutdownCoordinator::new(segment));
-        trying("runner");
-        let _ = (
-            runner.is_shutting_down(),
-            runner.phase(),
-            runner.mode(),
-            runner.in_flight(),
-        );
-        let _ = runner.begin().map(drop);
-        runner.progress();
-        runner.set_activity("trying");
-        let _ = runner.set_last_words("still none");
-        let _ = runner.extend(SHORT);
-        trying("wait_for_shutdown");
-        let _ = runner.wait_for_shutdown(Some(SHORT));
-        trying("acknowledge");
-        for phase in Phase::ACKNOWLEDGED {
-            let _ = runner.acknowledge(phase);
-        }
+        try_runner(runner);
         trying("lock");
         let _ = lock.holder();
         let _ = lock.try_lock().map(drop);
         let _ = lock
             .lock_timeout(SHORT)
             .map(|guard| guard.mark_consistent());
+        let strict = lock.clone().deny_disorder();
+        let _ = (strict.name(), strict.lock_timeout(SHORT).map(drop));
         trying("condvar");
         if let Ok(guard) = lock.try_lock() {
             let _ = changed.notify_all();
@@ -96,83 +87,57 @@ impl Lived {
             drop(guard);
         }
         let _ = changed.notify_one();
-        trying("condvar wait");
-        if let Ok(guard) = lock.try_lock() {
-            let _ = guard.previous_owner_died();
-            if !is_disturbed {
-                // It takes the lock again, however long somebody holds it.
-                drop(changed.wait_timeout(guard, SHORT));
-            }
+        if !is_disturbed {
+            // It takes the lock again, however long somebody holds it.
+            self.wait_for_change();
         }
-        trying("event");
-        let _ = flag.wait(Some(SHORT));
-        let _ = (flag.set(), flag.is_set(), flag.clear());
-        trying("shared state");
+        rest::try_event(segment, flag);
         rest::try_state(segment);
-        let _ = flag.latest();
-        if let Ok(mut sets) = flag.subscribe() {
-            let _ = (sets.next(Some(SHORT)), sets.try_next());
-        }
-        rest::try_seeing(segment);
+        looking::try_seeing(segment);
         rest::try_rendezvous(segment);
         trying("open names");
         let _ = CrossProcessCondvar::open(segment, "changed-2");
         let _ = CrossProcessEvent::open(segment, "flag-2");
         let _ = CrossProcessLock::open(segment, "device-2")
             .map(|lock| lock.lock_timeout(SHORT).map(drop));
-        rest::try_detector(&DeadlockDetector::new(segment));
+        looking::try_detector(&DeadlockDetector::new(segment));
         rest::try_resources(runner);
-        rest::try_futures(runner, lock, flag);
+        rest::leave_file(segment, runner);
+        futures::try_futures(segment, runner, lock, changed, flag);
         trying("check");
         let _ = segment.check().map(|report| format!("{report:?}"));
         trying("reap");
         let _ = segment.reap();
+        trying("reclaim");
+        let _ = segment.reclaim().map(|reaped| format!("{reaped:?}"));
         trying("repair");
         let _ = segment.repair().map(|report| format!("{report:?}"));
-        trying("leave");
-        runner.leave();
+        coordinating::try_endings(segment, runner);
+        trying("drop a notifier");
+        drop(manager);
     }
-}
 
-pub fn try_coordinator(coordinator: &ShutdownCoordinator) {
-    trying("status");
-    let _ = coordinator.status().map(|status| format!("{status:?}"));
-    let request = ShutdownRequest::new().timeout(SHORT).mode(Mode::Fast);
-    for scope in [Scope::All, Scope::runner("a")] {
-        trying("report");
-        let _ = coordinator
-            .report(&scope)
-            .map(|report| format!("{report:?}"));
-        let _ = coordinator
-            .laggards(&scope)
-            .map(|laggards| format!("{laggards:?}"));
-        trying("initiate");
-        let _ = coordinator.initiate_shutdown(&scope, &request);
-        trying("wait");
-        let _ = coordinator
-            .wait_for_shutdown_complete(&scope, SHORT)
-            .map_err(|error| error.to_string());
-        trying("escalate");
-        let _ = coordinator.escalate(&scope, Mode::Immediate);
-        trying("cancel");
-        let _ = coordinator.cancel_shutdown(&scope);
+    /// Waits for the condition. That ends once the lock is free or its owner dead: with
+    /// bytes that name a living thread, when somebody writes others.
+    pub fn wait_for_change(&self) {
+        trying("condvar wait");
+        if let Ok(guard) = self.lock.try_lock() {
+            let _ = guard.previous_owner_died();
+            drop(self.changed.wait_timeout(guard, SHORT));
+        }
     }
-    trying("runner by id");
-    if let Ok(handle) = coordinator.runner("a") {
-        let _ = coordinator.check_shutdown_signal(handle);
-    }
-    let _ = coordinator.process("a").map(drop);
-    trying("generation");
-    let _ = coordinator.begin_generation();
-    let _ = coordinator.wait_gone(1, SHORT);
 }
 
 /// Opens what may have been overwritten, and tries everything. False: it was refused.
 pub fn try_fresh(options: &SegmentOptions, name: &str) -> bool {
     trying("observe");
     let observer = options.observe(name).unwrap();
+    let token = observer.token();
     try_observer(observer);
     trying("open");
+    let _ = options.list();
+    let _ = options.open_token(&token).map(drop);
+    let _ = options.open_or_create(name).map(drop);
     let Ok(segment) = options.open(name) else {
         return false;
     };
@@ -194,7 +159,7 @@ pub fn try_fresh(options: &SegmentOptions, name: &str) -> bool {
         lived.try_all(false);
     } else {
         rest::try_state(&segment);
-        rest::try_seeing(&segment);
+        looking::try_seeing(&segment);
         rest::try_rendezvous(&segment);
         trying("check");
         let _ = segment.check().map(|report| format!("{report:?}"));
@@ -202,14 +167,4 @@ pub fn try_fresh(options: &SegmentOptions, name: &str) -> bool {
         let _ = segment.repair();
     }
     true
-}
-
-pub fn try_observer(observer: Observer) {
-    trying("observer");
-    let _ = observer.status().map(|status| format!("{status:?}"));
-    let _ = observer.report().map(|report| format!("{report:?}"));
-    let _ = (observer.state_keys(), observer.events(), observer.age());
-    trying("observer's check");
-    let _ = observer.check().map(|report| format!("{report:?}"));
-    rest::try_detector(&DeadlockDetector::observing(observer));
 }

@@ -8,6 +8,9 @@
 
 pub mod bytes;
 pub mod calls;
+pub mod coordinating;
+pub mod futures;
+pub mod looking;
 pub mod rest;
 
 use std::sync::Mutex;
@@ -40,4 +43,22 @@ pub fn watch_steps(patience: Duration, tell: fn(&str)) {
             }
         }
     });
+}
+
+/// The library's own threads. (Handlers and cleanups have threads, too, whose panics are
+/// caught and told.)
+const THREADS: [&str; 3] = ["ebbtide-waiter", "ebbtide-keeper", "ebbtide-systemd"];
+
+/// Ends this process when a thread of the library panics: nobody would ever hear of it.
+pub fn watch_threads(tell: fn(&str)) {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        let thread = std::thread::current();
+        if let Some(name) = thread.name().filter(|name| THREADS.contains(name)) {
+            let what = *TRYING.lock().unwrap();
+            tell(&format!("{name} panics in {what}: {panic}"));
+            std::process::abort();
+        }
+    }));
 }

@@ -21,6 +21,7 @@ pub(super) const MARK: &str = "@@";
 pub struct Child {
     orders: Receiver<String>,
     pub options: SegmentOptions,
+    pub liveness: Liveness,
 }
 
 /// Plays the role that the environment names. False in a process that has none.
@@ -66,7 +67,11 @@ impl Child {
         let options = SegmentOptions::new()
             .directory(std::env::var_os(DIRECTORY).unwrap())
             .liveness(liveness);
-        Self { orders, options }
+        Self {
+            orders,
+            options,
+            liveness,
+        }
     }
 
     /// Attaches to the segment that the parent named.
