@@ -20,14 +20,14 @@ cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
 export CARGO_TERM_COLOR=never CARGO_PROFILE_TEST_LTO=off EBBTIDE_KILLS=5
 mkdir -p "$work"
 touch "$missed"
+named=no
+case " $* " in *" -f "* | *" --file "*) named=yes ;; esac
 case "${1-}" in
 units | models | checker | whole) passes=("$1"); shift ;;
 *)
     # Of named files the checker knows nothing.
-    case " $* " in
-    *" -f "* | *" --file "*) passes=(units models) ;;
-    *) passes=(units models checker) ;;
-    esac
+    passes=(units models)
+    [[ $named = yes ]] || passes+=(checker)
     ;;
 esac
 
@@ -79,14 +79,11 @@ keep() {
 
 status=0
 for pass in "${passes[@]}"; do
-    out=$work/$pass ended=0
+    out=$work/$pass ended=0 files=()
     export CARGO_TARGET_DIR=$work/build-$pass
     case "$pass" in
     units)
-        case " $* " in
-        *" -f "* | *" --file "*) files=() ;;
-        *) files=(-f 'src/sync/**' -f 'src/table/*.rs' -f 'src/table/resources/**' -f 'src/graph/**') ;;
-        esac
+        [[ $named = yes ]] || files=(-f 'src/sync/**' -f 'src/table/*.rs' -f 'src/table/resources/**' -f 'src/graph/**')
         (core; CARGO_PROFILE_TEST_OPT_LEVEL=0 cargo mutants --in-place --no-default-features "${files[@]}" --output "$out" \
             --timeout 20 --build-timeout 600 "$@" -- --lib) || ended=$?
         keep "$out" added
@@ -103,8 +100,9 @@ for pass in "${passes[@]}"; do
         rm -rf "$copy"
         mkdir -p "$copy"
         git ls-files -z | tar --create --null --files-from=- | tar --extract --directory "$copy"
+        [[ $named = yes ]] || files=(-f 'src/table/check/**')
         (cd "$copy"; RUST_TEST_THREADS=8 CARGO_PROFILE_TEST_OPT_LEVEL=0 cargo mutants --in-place --no-default-features \
-            -f 'src/table/check/**' --output "$out" --timeout 60 --build-timeout 600 -- --lib -- table::check) || ended=$?
+            "${files[@]}" --output "$out" --timeout 60 --build-timeout 600 "$@" -- --lib -- table::check) || ended=$?
         keep "$out" added
         ;;
     whole)
