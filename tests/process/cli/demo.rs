@@ -207,13 +207,15 @@ fn pids(status: &Value) -> Vec<i64> {
 }
 
 fn is_running(pid: i64) -> bool {
-    // A zombie has ended; who should wait for it is not our question.
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };
-    !stat
-        .rsplit_once(')')
-        .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let fields: Vec<_> = fields.split_whitespace().collect();
+    // A zombie has ended, if it is not the first of several threads; who should wait for it is
+    // not our question.
+    let [state, threads] = [0, 17].map(|at| fields.get(at).copied().unwrap_or_default());
+    state != "Z" || !["0", "1"].contains(&threads)
 }
 
 /// Starts a demo that lasts until something is done to it.

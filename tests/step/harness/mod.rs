@@ -19,6 +19,7 @@ mod survivor;
 mod sweep;
 mod tally;
 mod trace;
+mod walk;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 
 use crate::harness::board::Board;
-use crate::harness::crew::{Crew, Event};
+use crate::harness::crew::Crew;
 use crate::harness::fork;
 use crate::harness::operation::{self, Operation};
 use crate::harness::path::Path;
@@ -269,10 +269,13 @@ impl Sweep {
         self.survivor.ask(Order::Ready)?;
         let at = if self.operation.touches {
             let mut crew = Crew::new(victim.pid(), &self.place.text()).expect("to be traced");
-            let walked = self.walk(&mut crew, point.after);
+            let walked = crew.walk(point.after);
             victim.shoot();
             crew.end();
-            walked.map_err(|error| Violation::of(format!("tracing it: {error}")))?
+            let (done, stops) =
+                walked.map_err(|error| Violation::of(format!("tracing it: {error}")))?;
+            self.tally.stops += stops;
+            done
         } else {
             let at = self.step(&tracee, point)?;
             victim.shoot();
@@ -293,20 +296,6 @@ impl Sweep {
         );
         self.tally.killed([shot, gone]);
         Ok(at)
-    }
-
-    /// Brings all threads of the victim to an event, or to the operation's end.
-    fn walk(&mut self, crew: &mut Crew, events: u64) -> nix::Result<u64> {
-        let mut done = 0;
-        while crew.next()? != Event::Over {
-            self.tally.stops += 1;
-            if done == events {
-                break;
-            }
-            done += 1;
-        }
-        crew.release()?;
-        Ok(done)
     }
 
     /// Lets the victim run on its way to the point as far as that is the quicker way.
