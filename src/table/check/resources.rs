@@ -234,7 +234,7 @@ fn circles<M: Mem, W: Witness<M>, const N: usize, const P: usize>(
         owner.is_some_and(|owner| standing(processes, owner, witness) == Standing::Living)
     };
     let binding: Vec<bool> = words.iter().map(binds).collect();
-    let mut edges: Vec<Vec<usize>> = (0..words.len())
+    let edges: Vec<Vec<usize>> = (0..words.len())
         .map(|index| {
             let raws = resources.records[index].depends_on.iter();
             let edges = raws.map(|raw| raw.load(Ordering::Acquire));
@@ -253,15 +253,53 @@ fn circles<M: Mem, W: Witness<M>, const N: usize, const P: usize>(
     let stood: Vec<bool> = (0..words.len())
         .map(|index| resources.word(index) == words[index])
         .collect();
-    for (index, on) in edges.iter_mut().enumerate() {
-        on.retain(|on| stood[index] && stood[*on]);
+    for index in on_circles(&edges, &stood) {
+        let what = "depends on itself in a circle";
+        let at = At("resource", index);
+        look.broken(Invariant::Dependency, at, what, &[words[index].raw()]);
     }
-    let next = |index: usize| edges[index].iter().copied();
-    for (index, word) in words.iter().enumerate() {
-        if next(index).any(|on| way(words.len(), on, index, next).is_some()) {
-            let what = "depends on itself in a circle";
-            let at = At("resource", index);
-            look.broken(Invariant::Dependency, at, what, &[word.raw()]);
+}
+
+/// The nodes on a circle of edges between nodes that stood.
+fn on_circles(edges: &[Vec<usize>], stood: &[bool]) -> Vec<usize> {
+    let next = |index: usize| {
+        let on = edges[index].iter().copied();
+        on.filter(move |on| stood[index] && stood[*on])
+    };
+    let is_on_one =
+        |index: &usize| next(*index).any(|on| way(edges.len(), on, *index, next).is_some());
+    (0..edges.len()).filter(is_on_one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::on_circles;
+
+    #[test]
+    fn a_circle_is_of_nodes_that_stood() {
+        // 0 and 1, 2 alone, 3 before a circle, 4 after one; 5, 6, 7 once more.
+        let edges = [
+            vec![1],
+            vec![4, 0],
+            vec![2],
+            vec![0, 2],
+            vec![],
+            vec![6],
+            vec![7],
+            vec![4, 5],
+        ];
+        let mut stood = [true; 8];
+        assert_eq!(on_circles(&edges, &stood), [0, 1, 2, 5, 6, 7]);
+        for (moved, left) in [
+            (0, &[2, 5, 6, 7][..]),
+            (1, &[2, 5, 6, 7]),
+            (2, &[0, 1, 5, 6, 7]),
+            (4, &[0, 1, 2, 5, 6, 7]),
+            (6, &[0, 1, 2]),
+        ] {
+            stood[moved] = false;
+            assert_eq!(on_circles(&edges, &stood), left, "{moved} moved");
+            stood[moved] = true;
         }
     }
 }
