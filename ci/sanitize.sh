@@ -29,7 +29,7 @@ if [ "$which" != thread ]; then
     echo "== AddressSanitizer"
     # What a process that is killed or exits in the middle leaves is no leak.
     ASAN_OPTIONS=detect_leaks=0 RUSTFLAGS="-Zsanitizer=address" \
-        cargo test --target "$target" --target-dir target/asan --lib --test process --test storm --test environment -- \
+        cargo test --target "$target" --target-dir target/asan --lib --test process --test storm --test environment --no-fail-fast -- \
         --skip without_address_space --skip first_attachment_that_fails_for_want_of_a_thread "$@"
 fi
 

@@ -13,6 +13,7 @@ pub(crate) mod driver;
 pub(crate) mod event;
 mod event_async;
 pub(crate) mod event_kind;
+mod exiting;
 pub(crate) mod generations;
 mod glances;
 pub(crate) mod handlers;

@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::api::core::Core;
+use crate::api::exiting;
 use crate::api::handlers::Handlers;
 use crate::api::reactor::{Interest, Reactor};
 use crate::api::seat::Seat;
@@ -38,9 +39,18 @@ pub(crate) struct Session {
 struct Keeper {
     orders: Sender<Order>,
     stop: Arc<AtomicBool>,
+    /// It keeps its life word when it stops.
+    stays: Arc<AtomicBool>,
+    /// It does nothing any more.
+    halted: Arc<AtomicBool>,
     done: mpsc::Receiver<()>,
     thread: JoinHandle<()>,
 }
+
+/// How long the end of a process waits for what its keeper is at; some microseconds do.
+const LAST_STEP: Duration = Duration::from_secs(1);
+/// How often a keeper that is to stop is woken: it may have been about to sleep.
+const WAKE_AGAIN: Duration = Duration::from_millis(1);
 
 enum Order {
     /// The group, and the own scope of this runner slot.
@@ -53,9 +63,10 @@ impl Session {
         let (orders, inbox) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
         let (finished, done) = mpsc::channel();
-        let stop = Arc::new(AtomicBool::new(false));
+        let [stop, stays, halted] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
         let thread = {
             let (seated, stop) = (Arc::clone(&core), Arc::clone(&stop));
+            let (stays, halted) = (Arc::clone(&stays), Arc::clone(&halted));
             std::thread::Builder::new()
                 .name("ebbtide-keeper".into())
                 .spawn(move || {
@@ -67,6 +78,10 @@ impl Session {
                                 .go_live(seated.process(), usize::from(seat.owner.slot));
                             let _ = ready.send(Ok(()));
                             keep(&seated, &inbox, &stop);
+                            halted.store(true, Ordering::Release);
+                            while stays.load(Ordering::Acquire) {
+                                std::thread::park();
+                            }
                             drop(seat);
                         }
                         Err(error) => {
@@ -92,18 +107,54 @@ impl Session {
                 });
             }
         }
-        Ok(Arc::new(Self {
+        let session = Arc::new(Self {
             core,
             watched: AtomicUsize::new(usize::MAX),
             keeper: Mutex::new(Some(Keeper {
                 orders,
                 stop,
+                stays,
+                halted,
                 done,
                 thread,
             })),
             handlers: Handlers::default(),
             reactor: Reactor::default(),
-        }))
+        });
+        exiting::stands(&session);
+        Ok(session)
+    }
+
+    /// The process exits, and this attachment stands. Lets the keeper finish what it is at,
+    /// such as telling of a death that it has just counted out, and keeps it from more; it
+    /// holds its life word until the kernel marks it. Runs when thread-locals may be gone.
+    pub(super) fn rest(&self) {
+        if self.core.is_forked() {
+            return;
+        }
+        let Some(keeper) = self.keeper.try_lock().ok().and_then(|mut it| it.take()) else {
+            return;
+        };
+        if self.watched.load(Ordering::Acquire) != usize::MAX {
+            keeper.stays.store(true, Ordering::Release);
+            keeper.stop.store(true, Ordering::Release);
+            drop(keeper.orders);
+            let until = Instant::now() + LAST_STEP;
+            while !keeper.halted.load(Ordering::Acquire) && Instant::now() < until {
+                self.wake_keeper();
+                std::thread::sleep(WAKE_AGAIN);
+            }
+        }
+        std::mem::forget((keeper.done, keeper.thread));
+    }
+
+    /// Wakes the keeper from whatever it watches.
+    fn wake_keeper(&self) {
+        let group = &self.core.tables().group;
+        group.scope.wake_all();
+        if let Some(runner) = group.runners.get(self.watched.load(Ordering::Acquire)) {
+            runner.own.wake_all();
+        }
     }
 
     #[inline]
@@ -160,6 +211,7 @@ impl Drop for Session {
             stop,
             done,
             thread,
+            ..
         } = keeper;
         stop.store(true, Ordering::Release);
         drop(orders);
@@ -172,12 +224,8 @@ impl Drop for Session {
                 let _ = done.recv();
                 break;
             }
-            let group = &self.core.tables().group;
-            group.scope.wake_all();
-            if let Some(runner) = group.runners.get(self.watched.load(Ordering::Acquire)) {
-                runner.own.wake_all();
-            }
-            match done.recv_timeout(Duration::from_millis(1)) {
+            self.wake_keeper();
+            match done.recv_timeout(WAKE_AGAIN) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }

@@ -55,6 +55,14 @@ pub(crate) fn keeping_errno(body: impl FnOnce()) {
     Errno::set_raw(before);
 }
 
+/// Has a function run when the process exits in order (`exit`, or a return from `main`), on
+/// the thread that exits, after that one's thread-local values are gone. It must neither
+/// unwind nor exit itself. Answers whether the C library took it.
+pub(crate) fn at_exit(function: extern "C" fn()) -> bool {
+    // SAFETY: a plain function that lives for ever; what it may do is the caller's duty.
+    unsafe { libc::atexit(function) == 0 }
+}
+
 /// Registers fork handlers: `prepare` runs in the parent before each fork,
 /// `parent` and `child` after it on either side. They can never be taken back.
 ///
