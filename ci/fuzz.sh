@@ -13,8 +13,9 @@ command -v cargo-fuzz > /dev/null || cargo install cargo-fuzz --locked
 if [ ${#targets[@]} -eq 0 ]; then
     mapfile -t targets < <(cargo fuzz list)
 fi
-# A crash leaves its private directory behind.
-trap 'rm -rf /dev/shm/ebbtide-fuzz-*' EXIT
+# A crash leaves its private directory behind; those of another run are not ours.
+export EBBTIDE_FUZZ_PREFIX="ebbtide-fuzz-$$-"
+trap 'rm -rf "/dev/shm/$EBBTIDE_FUZZ_PREFIX"*' EXIT
 # Threads of an attachment that outlive an input, and what the test's own statics hold,
 # are no leaks; a call that takes a minute is a hang.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}"

@@ -23,7 +23,10 @@ use clap::Parser;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let words = data.split(|byte| *byte == 0).take(64).map(OsStr::from_bytes);
+    let words = data
+        .split(|byte| *byte == 0)
+        .take(64)
+        .map(OsStr::from_bytes);
     let all = [OsStr::new("ebbtide")].into_iter().chain(words);
     if let Ok(cli) = args::Cli::try_parse_from(all) {
         let _ = cli.command.wants_json();

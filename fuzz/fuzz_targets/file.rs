@@ -56,7 +56,11 @@ fuzz_target!(|data: &[u8]| {
     if how & 0x80 != 0 {
         let _ = file.write_all_at(data, 4096);
     }
-    let mode = if how & 0x40 == 0 { 0o600 } else { u32::from(*how) };
+    let mode = if how & 0x40 == 0 {
+        0o600
+    } else {
+        u32::from(*how)
+    };
     fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
     if let Ok(observer) = options.observe(NAME) {
         try_observer(observer);

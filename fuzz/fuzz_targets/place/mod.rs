@@ -22,7 +22,14 @@ fn root() -> &'static TempDir {
         watch_steps(PATIENCE, |_| ());
         // A crash leaves it behind: `ci/fuzz.sh` removes what bears this name.
         let mut builder = tempfile::Builder::new();
-        builder.prefix("ebbtide-fuzz-").tempdir_in("/dev/shm").unwrap()
+        builder
+            .prefix(
+                std::env::var("EBBTIDE_FUZZ_PREFIX")
+                    .as_deref()
+                    .unwrap_or("ebbtide-fuzz-"),
+            )
+            .tempdir_in("/dev/shm")
+            .unwrap()
     })
 }
 
