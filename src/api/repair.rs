@@ -63,13 +63,12 @@ fn settle(core: &Core, me: Owner) {
         core.hand_over_locks(owner);
     }
     let lives = |process| !matches!(core.process_pulse(process), Pulse::Dead);
-    if tables
+    let mut living = tables
         .processes
         .occupied()
-        .filter(|process| lives(*process))
-        .count()
-        <= 1
-    {
+        .filter(|process| lives(*process));
+    let is_alone = living.nth(1).is_none();
+    if is_alone {
         tables.order.tell_circles();
     }
     let until = core.now().saturating_add(WRITER_MICROS);

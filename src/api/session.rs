@@ -128,13 +128,15 @@ impl Session {
     /// The process exits, and this attachment stands. Lets the keeper finish what it is at,
     /// such as telling of a death that it has just counted out, and keeps it from more; it
     /// holds its life word until the kernel marks it. Runs when thread-locals may be gone.
-    pub(super) fn rest(&self) {
+    /// False if it was at it for longer than is waited.
+    pub(super) fn rest(&self) -> bool {
         if self.core.is_forked() {
-            return;
+            return true;
         }
         let Some(keeper) = self.keeper.try_lock().ok().and_then(|mut it| it.take()) else {
-            return;
+            return true;
         };
+        let mut is_at_rest = true;
         if self.watched.load(Ordering::Acquire) != usize::MAX {
             keeper.stays.store(true, Ordering::Release);
             keeper.stop.store(true, Ordering::Release);
@@ -144,8 +146,10 @@ impl Session {
                 self.wake_keeper();
                 std::thread::sleep(WAKE_AGAIN);
             }
+            is_at_rest = keeper.halted.load(Ordering::Acquire);
         }
         std::mem::forget((keeper.done, keeper.thread));
+        is_at_rest
     }
 
     /// Wakes the keeper from whatever it watches.
