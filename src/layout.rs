@@ -26,6 +26,7 @@ use crate::table::store::Store;
 use crate::table::tallies::Tallies;
 use crate::table::threads::{Thread, Threads};
 use crate::table::waits::Waits;
+use crate::width;
 
 /// Everything behind the header. All-zero is the state of a new segment.
 #[repr(C)]
@@ -68,7 +69,7 @@ shared!(Layout<M> {
 pub(crate) const ENTRY_WORDS: usize = (KEY_BYTES + VALUE_BYTES) / size_of::<u64>();
 
 /// Meaning of the bytes; raised by hand with every change that the sizes do not show.
-const LAYOUT_VERSION: u32 = 3;
+const LAYOUT_VERSION: u32 = 4;
 
 impl<M: Mem> Body for Layout<M>
 where
@@ -121,5 +122,7 @@ where
         MAX_RESOURCES,
         JOURNAL_RECORDS,
         TALLY_BOUNDS_MICROS.len(),
+        // Builds of different widths do not share a segment.
+        width::EPOCH as usize,
     ]);
 }

@@ -28,6 +28,7 @@ mod phase;
 mod segment;
 mod sync;
 mod table;
+mod width;
 
 pub use api::*;
 pub use error::{

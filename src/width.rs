@@ -1,0 +1,49 @@
+//! The width of every tag in a shared word, with the rate at which it can be made to move.
+//!
+//! A process may be stopped between reading a word and the compare-and-swap that follows
+//! from it. Where nothing but the tag's value guards that step, the tag must not come back
+//! while the process is stopped. Each constant states the fastest rate measured for one
+//! unprivileged process on an otherwise idle core, and the time that a wrap takes at it.
+//! Refused operations consume no tag.
+//!
+//! Feature `narrow` (tests only) makes every tag so narrow that a few steps wrap it. What a
+//! second condition guards must then still hold; what rests on width alone must be caught.
+
+/// The shipped width, or the one of feature `narrow`.
+const fn bits(shipped: u32, narrow: u32) -> u32 {
+    if cfg!(feature = "narrow") {
+        narrow
+    } else {
+        shipped
+    }
+}
+
+/// The values of so many bits.
+#[allow(dead_code)]
+pub(crate) const fn mask(bits: u32) -> u64 {
+    u64::MAX >> (64 - bits)
+}
+
+/// Epoch of a scope: one initiate and cancel, 0.9 µs. Wraps after 11 days.
+pub(crate) const EPOCH: u32 = bits(40, 2);
+/// Low bits of the epoch in a word of the terms that has room for no more; the request's
+/// tag holds the whole epoch, so these only tell a word of the same tag from an older one.
+pub(crate) const TERMS_EPOCH: u32 = bits(20, 2);
+/// Tag of a stamp. Time orders stamps (the scope's floor), so any width holds.
+pub(crate) const STAMP: u32 = bits(16, 1);
+/// Epoch kept beside the number of a group's generation: a new generation, 7 µs; guards
+/// only together with the number, 32 bits. 8 hours for both at once.
+pub(crate) const RENEWAL_EPOCH: u32 = bits(32, 2);
+/// Generation of a runner slot: an admitted join and a leave, 3 µs. 107 years.
+pub(crate) const RUNNER: u32 = bits(50, 2);
+/// Low bits of it in an acknowledgement, beside the epoch; see `table/ack.rs`.
+pub(crate) const ACK_RUNNER: u32 = bits(20, 2);
+/// Low bits of it in a gate: 3 µs. 19 days.
+pub(crate) const GATE: u32 = bits(39, 2);
+/// Generation of a process slot: an attachment, 46 µs. 410 years.
+pub(crate) const PROCESS: u32 = bits(48, 2);
+/// Generation of a thread slot, and so the name of a lock's owner: a thread that attaches
+/// and ends, 46 µs. 410 years.
+pub(crate) const THREAD: u32 = bits(48, 2);
+/// Generation of a resource: register and unregister, 1 µs. 3 days.
+pub(crate) const RESOURCE: u32 = bits(38, 2);
