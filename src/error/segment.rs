@@ -134,13 +134,16 @@ pub enum SegmentError {
         /// Who holds them.
         held_by: Vec<Holder>,
     },
-    /// The file system has not enough room for the whole segment.
-    #[error("no space for {bytes} bytes at {}; free some or set EBBTIDE_DIR to another file system", path.display())]
+    /// The file system has not enough room for the whole segment, or the limit of this
+    /// process on the size of a file is lower. Free some room, or raise the limit.
+    #[error("no space for {bytes} bytes at {}; {}", path.display(), more_space(*limit))]
     NoSpace {
         /// Path of the file or directory.
         path: PathBuf,
         /// Bytes needed.
         bytes: u64,
+        /// `RLIMIT_FSIZE` of this process, if that is what refuses them.
+        limit: Option<u64>,
         /// The system's answer.
         #[source]
         source: io::Error,
@@ -211,6 +214,15 @@ pub enum SegmentError {
         #[source]
         source: io::Error,
     },
+}
+
+fn more_space(limit: Option<u64>) -> String {
+    match limit {
+        None => "free some or set EBBTIDE_DIR to another file system".to_owned(),
+        Some(limit) => format!(
+            "this process may write files of at most {limit} bytes; raise RLIMIT_FSIZE (ulimit -f, LimitFSIZE=)"
+        ),
+    }
 }
 
 fn holders(list: &[Holder]) -> String {
