@@ -84,7 +84,8 @@ where
         }
         let Some(slot) = slot else {
             core.opened.probe()?;
-            return Err(core.processes_full());
+            let removed = core.opened.being_removed();
+            return Err(removed.unwrap_or_else(|| core.processes_full()));
         };
         core.process = slot;
         // From here on dropping `core` gives the slot back.

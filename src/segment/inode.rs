@@ -6,14 +6,14 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, posix_fallocate};
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 use nix::unistd::geteuid;
 
 use crate::error::SegmentError;
@@ -157,9 +157,29 @@ impl Inode {
     }
 
     /// Whether the name still leads to this inode.
-    pub(crate) fn is_still_named(&self, directory: &Directory, name: &SegmentName) -> bool {
-        fstatat(directory, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
-            .is_ok_and(|now| (now.st_dev, now.st_ino) == (self.found.dev(), self.found.ino()))
+    ///
+    /// # Errors
+    /// The system refuses to say where it leads.
+    pub(crate) fn is_still_named(
+        &self,
+        directory: &Directory,
+        name: &SegmentName,
+    ) -> Result<bool, SegmentError> {
+        match fstatat(directory, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(now) => Ok(self.is(&now)),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(error) => Err(refused("examine", &self.path, error)),
+        }
+    }
+
+    /// Whether a descriptor is of this inode. Other code of the process may have closed
+    /// the one that was, and reused its number.
+    pub(crate) fn is_of(&self, descriptor: impl AsFd) -> bool {
+        fstat(descriptor).is_ok_and(|now| self.is(&now))
+    }
+
+    fn is(&self, other: &FileStat) -> bool {
+        (other.st_dev, other.st_ino) == (self.found.dev(), self.found.ino())
     }
 
     pub(crate) fn len(&self) -> u64 {
