@@ -2,8 +2,9 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::api::report::{Outcome, ShutdownOutcome};
+use crate::api::report::{Outcome, RunnerReport, ShutdownOutcome};
 use crate::api::view::{Target, View};
+use crate::limits::READ_TRIES;
 use crate::phase::Phase;
 use crate::sync::{Env, Real};
 use crate::table::control::Control;
@@ -11,6 +12,21 @@ use crate::table::member::{Member, State};
 use crate::table::runner::Verdict;
 
 impl<E: Env<Real>> View<'_, E> {
+    /// The record of the holder of a slot: of one holder, unless the slot comes to another
+    /// one during each of `READ_TRIES` reads.
+    pub(super) fn runner(&self, target: Target, slot: usize, control: Control) -> RunnerReport {
+        // A claimant raises it before it writes anything.
+        let holder = || self.tables.group.member(slot).generation();
+        for _ in 1..READ_TRIES {
+            let before = holder();
+            let report = self.runner_now(target, slot, control);
+            if holder() == before {
+                return report;
+            }
+        }
+        self.runner_now(target, slot, control)
+    }
+
     pub(super) fn outcome(
         &self,
         target: Target,
@@ -43,7 +59,7 @@ impl<E: Env<Real>> View<'_, E> {
                 return Some(done);
             }
         }
-        match runner.verdict(generation) {
+        match runner.verdict(u64::from(generation)) {
             Verdict::Failed => {
                 let cause = self.tables.texts[slot].cause.read().0;
                 return Some(Outcome::Failed { cause });

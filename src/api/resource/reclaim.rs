@@ -21,13 +21,14 @@ where
             // Not attached yet.
             return Vec::new();
         }
-        let me = Claimant {
-            process: self.process(),
-            generation: processes.word(self.process()).generation(),
+        let holder = |process: usize| {
+            let generation = processes.word(process).generation();
+            Claimant::new(process, u64::from(generation))
         };
+        let me = holder(self.process());
         let is_gone = |other: Claimant| {
-            let word = processes.word(other.process);
-            word.is_free() || word.generation() != other.generation || !self.is_held(other.process)
+            let is_free = processes.word(other.process).is_free();
+            is_free || holder(other.process) != other || !self.is_held(other.process)
         };
         let table = &tables.resources;
         let mut taken = Vec::new();

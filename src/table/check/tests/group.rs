@@ -229,18 +229,21 @@ fn record() {
         tables.group.runners[0].own_acked.store(99 << 32, Relaxed);
     });
     broken(Invariant::Record, |_, tables| {
-        set(&*tables.group.runners[0].gate.0, |word| word ^ 1 << 40);
+        set(&*tables.group.runners[0].gate.0, |word| word ^ 1 << 25);
     });
     broken(Invariant::Record, |_, tables| {
-        tables.group.runners[0].extended_at.store(99, Relaxed);
-    });
-    broken(Invariant::Record, |_, tables| {
-        tables.group.runners[0].verdict.store(3 << 32 | 1, Relaxed);
+        set(&tables.group.runners[0].progress, |word| word ^ 2);
     });
     broken(Invariant::Record, |_, tables| {
         tables.group.runners[0]
-            .activity_since
-            .store(1 << 60, Relaxed);
+            .extended_at
+            .store(99 << 24 | 1, Relaxed);
+    });
+    broken(Invariant::Record, |_, tables| {
+        tables.group.runners[0].verdict.store(1 << 8 | 3, Relaxed);
+    });
+    broken(Invariant::Record, |_, tables| {
+        tables.texts[0].set_activity("at work", 1 << 47);
     });
     broken(Invariant::Record, |lived, tables| {
         lived.runner.leave();
