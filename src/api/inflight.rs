@@ -66,15 +66,15 @@ impl Runner {
 
     /// Closes the gate, after Draining was read. `None` once this runner has left.
     pub(super) fn close_gate(&self) -> Option<Closed> {
-        // A stopped thread of this process that reopens it is waited for, and the next one
-        // reads the phase words that this caller has read.
-        let _writing = self.writing().ok()?;
+        // A thread of this process that is stopped while it reopens the gate is waited for, and
+        // the next one reads phase words that are at least as new as those this caller read.
+        let _writing = self.writing.begin()?;
         self.record().gate.close(self.slot_generation())
     }
 
     /// Opens the gate again after a cancelled shutdown, unless work is refused once more.
     pub(super) fn reopen_gate(&self) {
-        if let Ok(_writing) = self.writing() {
+        if let Some(_writing) = self.writing.begin() {
             let gate = &self.record().gate;
             gate.reopen(self.slot_generation(), || self.work_look());
         }

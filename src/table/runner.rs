@@ -100,11 +100,12 @@ impl<M: Mem> Runner<M> {
     /// Makes what bears the generation as new; by the claimant of the slot.
     pub(crate) fn renew(&self, generation: u64) {
         self.gate.reset(generation);
+        // As in `Gate::reset`: stores would do.
         for word in [&self.progress, &self.extended_at] {
-            word.store(no_progress(generation), Ordering::Release);
+            word.swap(no_progress(generation), Ordering::AcqRel);
         }
         let none = verdict_of(generation, Verdict::None);
-        self.verdict.store(none, Ordering::Release);
+        self.verdict.swap(none, Ordering::AcqRel);
     }
 
     /// What the holder of `generation` said of itself.

@@ -280,3 +280,47 @@ pub(super) fn graph(core: &Core) -> (Vec<Key>, Vec<Node>) {
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+    use crate::{ResourceManager, ResourceOptions, ResourceType, Runner, SegmentOptions};
+
+    /// One thread is stopped between finding a registration Active and storing its edge;
+    /// another one of the process that gives the registration up waits for it.
+    #[test]
+    fn a_registration_does_not_end_while_it_gets_a_dependency() {
+        let scratch = tempfile::tempdir().unwrap();
+        let options = SegmentOptions::new().directory(scratch.path().join("d"));
+        let segment = options.create("edges").unwrap();
+        let runner = Runner::join(&segment, "a").unwrap();
+        let manager = ResourceManager::new(&runner);
+        let [on, from] = ["on", "from"].map(|name| {
+            let options = ResourceOptions::new();
+            let kind = ResourceType::Custom;
+            manager.register_resource(name, kind, options).unwrap().key
+        });
+        let shared = runner.resources_or_new();
+        let table = shared.table();
+        let state = || table.word(from.index).state();
+        let (begins, begun) = mpsc::channel();
+        thread::scope(|scope| {
+            let entries = shared.entries();
+            let ending = scope.spawn(|| {
+                begins.send(()).unwrap();
+                shared.end(from, &[State::Active], State::TimedOut, shared.now())
+            });
+            begun.recv().unwrap();
+            assert!(table.try_dependency(from, on));
+            table.end_try(from, on, true);
+            assert_eq!(state(), Ok(State::Active));
+            drop(entries);
+            assert_eq!(ending.join().unwrap(), Moved::Done);
+        });
+        assert_eq!(state(), Ok(State::TimedOut));
+        assert!(table.dependencies(from.index).eq([on]));
+    }
+}
