@@ -225,7 +225,7 @@ fn a_late_reopening_leaves_the_next_holders_gate_closed() {
     Model::new("gate reopened late").check(|world| {
         reopen_late(world, |gate| gate.reopen(HOLDER, || OPEN));
     });
-    must_fail("reopens whosever gate it is", || {
+    must_fail("reopens any holder's gate", || {
         Model::new("gate, blind reopening").check(|world| {
             reopen_late(world, |gate| {
                 gate.word().fetch_and(!(1 << 63), Ordering::AcqRel);

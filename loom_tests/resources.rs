@@ -391,7 +391,7 @@ fn a_late_sweep_is_nothing_to_the_next_holder_of_the_process_slot() {
     Model::new("resource, late sweep")
         .bound(3)
         .check(|world| sweep_late(world, true));
-    must_fail("sweeps whoever has the process slot", || {
+    must_fail("sweeps any holder of the process slot", || {
         Model::new("resource, late sweep, unasked")
             .bound(3)
             .check(|world| sweep_late(world, false));

@@ -33,7 +33,7 @@ impl Runner {
     /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     #[inline]
     pub fn begin(&self) -> Result<InFlight<'_>, CoordinationError> {
-        if self.core().is_forked() || self.left.is_set() {
+        if self.core().is_forked() {
             return Err(self.spent());
         }
         let gate = &self.record().gate;
@@ -45,6 +45,9 @@ impl Runner {
 
     #[cold]
     fn refused(&self, begun: Begun) -> CoordinationError {
+        if self.left.is_set() {
+            return self.spent();
+        }
         let id = self.id().into();
         match begun {
             Begun::Full => CoordinationError::TooManyItems {
@@ -80,12 +83,12 @@ impl Runner {
         }
     }
 
-    /// Whether the phase words refuse new work.
+    /// Whether new work is refused, by the phase words or because the runner has left.
     #[inline]
     fn work_look(&self) -> Look {
         let (group, own) = self.controls();
         Look {
-            refuses: group.refuses_work() || own.refuses_work(),
+            refuses: self.left.is_set() || group.refuses_work() || own.refuses_work(),
             epochs: (u64::from(group.epoch()), u64::from(own.epoch())),
         }
     }

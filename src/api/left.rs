@@ -4,7 +4,7 @@
 //! Texts are written by plain stores, so nothing but this lock keeps a thread that was stopped
 //! in the middle from writing into the record of the slot's next holder. A writer reads under
 //! the lock whether the runner has left; leaving says so under the lock, before it gives the
-//! slot up. So leaving waits for a writer in progress, and whoever comes after writes nothing.
+//! slot up. So leaving waits for a writer in progress, and a later writer writes nothing.
 //! A stopped writer delays the leaving of its own process's runner and nothing else. The lock
 //! is held for stores and loads only: no code of the user runs under it.
 
@@ -163,9 +163,9 @@ mod tests {
         let (segment, old, _scratch) = joined();
         let manager = ResourceManager::new(&old);
         let next = std::cell::OnceCell::new();
-        let (told, tells) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let options = ResourceOptions::new().drain(move |_| {
-            told.send(()).unwrap();
+            sender.send(()).unwrap();
             Ok::<_, std::io::Error>(())
         });
         manager
@@ -173,7 +173,7 @@ mod tests {
             .unwrap();
         let _ = next.set(next_holder(&segment, &old));
         manager.cleanup_resources(Duration::from_secs(60)).unwrap();
-        tells.recv().unwrap();
+        receiver.recv().unwrap();
         assert_untouched(&segment, next.get().unwrap());
     }
 

@@ -8,8 +8,8 @@
 //! `generation` is the low bits of the slot's: an item may be finished long after its runner
 //! has left (Draining was forced), and must not count for the next holder of the slot. Only
 //! the claimant of the slot writes it; every other step is one compare-and-swap from a word
-//! that bears the generation of whoever takes the step, and leaves any other word alone. The
-//! low half is the futex: the count, with eight bits of generation above it.
+//! that bears the generation of the holder that takes the step, and changes no other word.
+//! The low half is the futex: the count, with eight bits of generation above it.
 //!
 //! # Begin against close
 //! `begin` reads the phase words and then moves the gate from a word that it has loaded.

@@ -139,7 +139,7 @@ impl LifeArea<Stopped> for Life {
     }
 }
 
-/// Nobody sleeps here: whoever would, retries.
+/// Nobody sleeps here: a wait returns at once.
 impl Mem for Stopped {
     type U32 = U32;
     type U64 = U64;

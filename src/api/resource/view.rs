@@ -16,10 +16,13 @@ impl<E: Env<Real>> View<'_, E> {
         shows: impl Fn(ResourceWord, About) -> bool,
     ) -> Vec<ResourceReport> {
         let table = &self.tables.resources;
-        (0..table.used())
-            .filter(|index| shows(table.word(*index), table.about(*index)))
-            .filter_map(|index| self.resource(table.key(index)))
-            .collect()
+        let picked = |index: usize| {
+            // One registration throughout: it is looked for again after all was read.
+            let key = table.key(index);
+            let word = table.find(key)?;
+            shows(word, table.about(index)).then(|| self.resource(key))?
+        };
+        (0..table.used()).filter_map(picked).collect()
     }
 
     /// Those that belong in the report of a scope: all, or one runner's with those that

@@ -76,40 +76,40 @@ fn a_gate_counts_so_many_items_and_no_more() {
 }
 
 #[test]
-fn what_meets_a_closed_gate_looks_again() {
+fn what_meets_a_closed_gate_reads_the_phases_again() {
     let gate = gate::<Real>(OLD);
-    let looks = Cell::new(0);
-    // Open at the first look, or the first two; then `later`.
-    let look_by_look = |open: u32, later: Look| {
-        looks.set(0);
+    let reads = Cell::new(0);
+    // Open at the first read, or the first two; then `later`.
+    let read_by_read = |open: u32, later: Look| {
+        reads.set(0);
         let begun = gate.begin_as(OLD, || {
-            looks.set(looks.get() + 1);
-            if looks.get() <= open { OPEN } else { later }
+            reads.set(reads.get() + 1);
+            if reads.get() <= open { OPEN } else { later }
         });
-        (begun, looks.get())
+        (begun, reads.get())
     };
-    assert_eq!(look_by_look(1, SHUT), (Begun::Counted, 1), "one is enough");
+    assert_eq!(read_by_read(1, SHUT), (Begun::Counted, 1), "one is enough");
     gate.end_as(OLD);
     let _ = gate.close(OLD);
-    assert_eq!(look_by_look(1, SHUT), (Begun::Refused, 2));
-    assert_eq!(look_by_look(2, SHUT), (Begun::Refused, 4));
+    assert_eq!(read_by_read(1, SHUT), (Begun::Refused, 2));
+    assert_eq!(read_by_read(2, SHUT), (Begun::Refused, 4));
     assert_eq!(gate.count(OLD), 0, "it counted its item out again");
     // Closed by a shutdown that was cancelled before: nothing has moved since.
-    assert_eq!(look_by_look(9, OPEN), (Begun::Counted, 3));
+    assert_eq!(read_by_read(9, OPEN), (Begun::Counted, 3));
     gate.end_as(OLD);
     let moved = Look {
         epochs: (1, 0),
         ..OPEN
     };
     assert_eq!(
-        look_by_look(2, moved),
+        read_by_read(2, moved),
         (Begun::Counted, 5),
         "it asked again"
     );
     gate.reopen(OLD, || SHUT);
-    assert_eq!(look_by_look(1, SHUT).0, Begun::Refused, "it stays closed");
+    assert_eq!(read_by_read(1, SHUT).0, Begun::Refused, "it stays closed");
     gate.reopen(OLD, || OPEN);
-    assert_eq!(look_by_look(1, SHUT).0, Begun::Counted);
+    assert_eq!(read_by_read(1, SHUT).0, Begun::Counted);
     assert_eq!(gate.count(OLD), 2);
 }
 
@@ -154,7 +154,7 @@ const STEPS: [Step; 4] = [
 ];
 
 /// As it was before: an addition, which is taken back unless the thread is killed first;
-/// closing and opening, whosever gate it is.
+/// closing and opening the gate of any holder.
 const BLIND: [Step; 3] = [
     |gate| {
         gate.0.fetch_add(1, Ordering::AcqRel);

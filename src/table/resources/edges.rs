@@ -49,7 +49,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
 
     /// Tries to make a registration depend on another; by its owner, under the lock under
     /// which its process ends it. The edge binds like any other from now on; the owner checks
-    /// whether it may stand, and [ends the try](Self::end_try). False if there is no room.
+    /// whether it may remain, and [ends the try](Self::end_try). False if there is no room.
     pub(crate) fn try_dependency(&self, key: Key, on: Key) -> bool {
         let has_room = self.move_edge(key, 0, on.packed() | TRIED);
         // SYNC POINT dependency: the other words are looked at after this.
@@ -57,9 +57,9 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         has_room
     }
 
-    /// The edge that is tried stands from now on, or is taken back; under the same lock.
-    pub(crate) fn end_try(&self, key: Key, on: Key, stands: bool) {
-        let edge = if stands { on.packed() } else { 0 };
+    /// The edge that is tried remains from now on, or is removed; under the same lock.
+    pub(crate) fn end_try(&self, key: Key, on: Key, remains: bool) {
+        let edge = if remains { on.packed() } else { 0 };
         self.move_edge(key, on.packed() | TRIED, edge);
     }
 

@@ -4,7 +4,7 @@
 //! 63          53 52         42 41              4 3     0
 //! [ process + 1 | runner + 1  | generation : 38 | state ]
 //! ```
-//! The low half is the futex of whoever waits for the resource: the state and 28 bits of the
+//! The low half is the futex of those that wait for the resource: the state and 28 bits of the
 //! generation. A claim raises the generation, so a handle of an earlier registration never
 //! fits.
 //!
