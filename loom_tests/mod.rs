@@ -72,6 +72,7 @@ pub(crate) mod model;
 mod mutex;
 mod mutex_poll;
 mod mutex_twins;
+mod record;
 mod resources;
 pub(crate) mod semaphore;
 pub(crate) mod shutdown;

@@ -146,7 +146,9 @@ where
     /// done again after the sweeper's own death.
     pub(crate) fn sweep(&self, dead: usize) {
         let tables = self.tables();
-        tables.resources.sweep(dead, self);
+        let word = tables.processes.word(dead);
+        let is_same = || tables.processes.word(dead) == word;
+        tables.resources.sweep(dead, is_same, self);
         // A corrupt table ends the sweep; the next look at it says so.
         let _ = sweep(&tables.group, &tables.threads, dead, self, |owner| {
             self.hand_over_locks(owner);

@@ -54,9 +54,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
         let view = self.view;
         let member = view.tables.group.member(slot);
         let own = view.resources(|word, about| {
-            word.is_open()
-                && word.runner() == Some(slot)
-                && about.runner_generation == member.generation()
+            word.is_open() && word.runner() == Some(slot) && about.is_of(member)
         });
         let others = view.resources(|word, _| word.is_open() && word.runner() != Some(slot));
         for resource in own {

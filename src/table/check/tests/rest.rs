@@ -8,6 +8,7 @@ use crate::api::core::Tables;
 use crate::limits::EVENT_RING;
 use crate::sync::Owner;
 use crate::table::order::Culprit;
+use crate::table::resources::Key;
 
 #[test]
 fn text() {
@@ -208,10 +209,10 @@ fn order() {
 fn resource() {
     for change in [
         |word: u64| word & !0xf | 12,
-        |word| word | 1 << 25,
-        |word| word & !(0xffff << 32),
-        |word| word | 0xffff << 48,
-        |word| word | 0xffff << 32,
+        |word| word & !(0x7ff << 42),
+        |word| word & !(0x7ff << 53),
+        |word| word | 0x7ff << 42,
+        |word| word | 0x7ff << 53,
     ] {
         broken(Invariant::Resource, |_, tables| {
             set(&tables.resources.records[1].word, change);
@@ -221,18 +222,19 @@ fn resource() {
         set(&tables.resources.records[1].word, |word| word & !0xf | 3);
     });
     broken(Invariant::Resource, |_, tables| {
-        set(&tables.resources.records[1].about, |word| word | 200 << 16);
+        set(&tables.resources.records[1].about, |word| word | 200);
     });
     broken(Invariant::Resource, |_, tables| {
         set(&tables.resources.records[1].word, |word| {
-            word & !(0xffff << 48) | 900 << 48
+            word & !(0x7ff << 53) | 900 << 53
         });
     });
 }
 
 #[test]
 fn dependency() {
-    for word in [5000 << 16, 1 << 16 | 200, 2 << 16 | 1] {
+    let on = |index: usize, generation: u64| Key { index, generation }.packed();
+    for word in [on(5000, 1), on(1, 1)] {
         broken(Invariant::Dependency, |_, tables| {
             set(&tables.resources.records[1].depends_on[0], |_| word);
         });
@@ -240,13 +242,13 @@ fn dependency() {
     // The file depends on the queue; now the queue on the file.
     broken(Invariant::Dependency, |lived, tables| {
         assert_eq!(lived.manager.resources().unwrap().len(), 2);
-        set(&tables.resources.records[0].depends_on[0], |_| 2 << 16 | 1);
+        set(&tables.resources.records[0].depends_on[0], |_| on(1, 1));
     });
 }
 
 #[test]
 fn reclaim() {
-    for word in [0, 2 | 1 << 2, 3 | 1 << 2 | 3 << 50, 1 << 18 | 1 << 2] {
+    for word in [0, 2 | 1 << 4, 3 | 3 << 2 | 1 << 4, 1 << 42 | 1 << 4] {
         broken(Invariant::Reclaim, |_, tables| {
             set(&tables.resources.records[0].reclaim, |_| word);
         });
@@ -256,6 +258,6 @@ fn reclaim() {
     });
     // As a sweeper has it that was stopped between its mark and its next step.
     breaks(&[(Invariant::Reclaim, Gravity::Left)], |_, tables| {
-        set(&tables.resources.records[0].reclaim, |_| 1 | 1 << 2);
+        set(&tables.resources.records[0].reclaim, |_| 1 | 1 << 4);
     });
 }
