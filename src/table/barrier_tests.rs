@@ -33,9 +33,9 @@ fn broken(cause: Cause, process: Option<usize>) -> Passed {
 }
 
 fn places(gate: &Gate) -> Vec<bool> {
-    let words = gate.places.iter().map(|one| &one.word);
-    words
-        .map(|word| word.load(Ordering::Acquire) != 0)
+    let places = gate.places.iter();
+    places
+        .map(|one| one.holder.load(Ordering::Acquire) != 0)
         .collect()
 }
 

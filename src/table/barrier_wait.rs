@@ -1,14 +1,14 @@
 //! Waiting at a barrier: by a thread that sleeps there, and by a task, whose thread sleeps
 //! elsewhere. The rules are in `barrier.rs`.
 
-use core::sync::atomic::Ordering;
-
 use crate::limits::{PORTABLE_POLL_MICROS, WAIT_BOUND_MICROS};
-use crate::sync::{Env, Mem, Owner, Pulse, Word, life};
+use crate::sync::{Env, Mem, Owner, Pulse, life};
+#[cfg(all(test, feature = "loom"))]
+use crate::sync::Holder;
 
 use super::Corrupt;
 use super::barrier::{Arrived, Barrier, Passed, Place};
-use super::barrier_word::{BROKEN, Broken, Cause, Control};
+use super::barrier_word::{Broken, Cause, Control, Since};
 
 /// What a look names to sleep on.
 pub(crate) enum Watched<'e, M: Mem> {
@@ -36,6 +36,8 @@ pub(crate) enum Polled {
 pub(crate) struct Stay {
     place: usize,
     generation: u64,
+    /// Whose place it is.
+    owner: Owner,
 }
 
 impl<M: Mem, const N: usize> Barrier<M, N> {
@@ -97,16 +99,22 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         if let Some(broken) = self.broken()? {
             return Ok(Err(Passed::Broken(broken)));
         }
-        let Some((place, mine)) = self.claim(me, process, env) else {
+        let Some((place, mine)) = self.claim(me, env) else {
             return Ok(Err(Passed::NoPlace));
         };
         let passed = match self.arrive(mine, me, process, env, is_shared) {
-            Ok(Arrived::Waits(generation)) => return Ok(Ok(Stay { place, generation })),
+            Ok(Arrived::Waits(generation)) => {
+                return Ok(Ok(Stay {
+                    place,
+                    generation,
+                    owner: me,
+                }));
+            }
             Ok(Arrived::Last) => Ok(Passed::Through { leads: true }),
             Ok(Arrived::Broken(broken)) => Ok(Passed::Broken(broken)),
             Err(corrupt) => Err(corrupt),
         };
-        mine.word.store(0, Ordering::Release);
+        mine.give_up(me);
         passed.map(Err)
     }
 
@@ -125,7 +133,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         let passed = match self.passed(stay, control)? {
             Some(passed) => passed,
             None => {
-                let polled = self.look(control, me, process, env, watch);
+                let polled = self.look(control, me, env, watch);
                 if polled == Polled::Again || env.now() < until {
                     return Ok(polled);
                 }
@@ -137,9 +145,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
                 Passed::TimedOut { arrived }
             }
         };
-        if let Some(mine) = self.place(stay) {
-            mine.word.store(0, Ordering::Release);
-        }
+        self.leave(stay);
         Ok(Polled::Over(passed))
     }
 
@@ -162,9 +168,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
             }
         };
         // Last: whoever is counted has a place.
-        if let Some(mine) = self.place(&stay) {
-            mine.word.store(0, Ordering::Release);
-        }
+        self.leave(&stay);
         is_out
     }
 
@@ -173,12 +177,10 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         if control.generation() == stay.generation {
             return Ok(control.broken()?.map(Passed::Broken));
         }
-        let word = self
-            .place(stay)
-            .map(|mine| mine.word.load(Ordering::Acquire));
-        Ok(Some(match word.unwrap_or(0) & BROKEN {
-            0 => Passed::Through { leads: false },
-            _ => Passed::Broken(Broken {
+        let since = self.place(stay).map_or(Since::NEVER, Place::since);
+        Ok(Some(match since.is_broken() {
+            false => Passed::Through { leads: false },
+            true => Passed::Broken(Broken {
                 cause: Cause::Reset,
                 process: None,
             }),
@@ -190,7 +192,6 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         &'e self,
         control: Control,
         me: Owner,
-        process: usize,
         env: &'e impl Env<M>,
         mut watch: impl FnMut(Watched<'e, M>, u32),
     ) -> Polled {
@@ -200,10 +201,10 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         );
         let mut polled = Polled::Asleep;
         let mut known: Vec<&M::U32> = Vec::new();
-        for (one, owner) in self.others(control, me) {
+        for (owner, since) in self.others(control, me) {
             match env.thread_pulse(owner) {
                 Pulse::Dead => {
-                    self.broken_by_the_dead(control, one, process);
+                    self.broken_by_the_dead(control, since);
                     return Polled::Again;
                 }
                 Pulse::Alive(Some(word)) => match life::arm::<M>(word) {
@@ -226,15 +227,20 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
     fn place(&self, stay: &Stay) -> Option<&Place<M>> {
         self.places.get(stay.place)
     }
+
+    /// Gives the place up.
+    fn leave(&self, stay: &Stay) {
+        if let Some(mine) = self.place(stay) {
+            mine.give_up(stay.owner);
+        }
+    }
 }
 
 #[cfg(all(test, feature = "loom"))]
 impl<M: Mem, const N: usize> Barrier<M, N> {
     /// [`withdraw`](Self::withdraw) that gives the place up only: broken on purpose.
     pub(crate) fn withdraw_uncounted(&self, stay: Stay) -> bool {
-        if let Some(mine) = self.place(&stay) {
-            mine.word.store(0, Ordering::Release);
-        }
+        self.leave(&stay);
         true
     }
 
@@ -250,7 +256,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
 
     /// Whether nobody has a place.
     pub(crate) fn is_vacant(&self) -> bool {
-        let mut words = self.places.iter().map(|one| &one.word);
-        words.all(|word| word.load(Ordering::Acquire) == 0)
+        let mut holders = self.places.iter().map(Place::holder);
+        holders.all(|holder| holder == Holder::Nobody)
     }
 }
