@@ -2,10 +2,10 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{Holder, Owner};
 use super::lock_word::State;
 use super::mem::{Mem, Word};
 use super::mutex::Mutex;
+use super::{Holder, Owner};
 
 /// What a lock's word says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@
 pub(crate) mod condvar;
 pub(crate) mod event;
 pub(crate) mod latch;
-#[allow(unsafe_code)]
-pub(crate) mod life;
 #[cfg(test)]
 mod late_tests;
+#[allow(unsafe_code)]
+pub(crate) mod life;
 #[cfg(all(test, target_os = "linux"))]
 mod life_tests;
 mod lock_look;

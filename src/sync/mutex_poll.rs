@@ -44,10 +44,7 @@ impl<M: Mem> Mutex<M> {
                         continue;
                     };
                     let life = life.and_then(|word| Some((word, life::arm::<M>(word)?)));
-                    return Polled::Asleep {
-                        on: on.low(),
-                        life,
-                    };
+                    return Polled::Asleep { on: on.low(), life };
                 }
             }
         }

@@ -30,7 +30,8 @@
 //! - `since` is stored by its holder; nobody takes the place of one that lives.
 //!
 //! A generation comes back after 2^36 (`width::BARRIER`: 2 hours of a barrier of one party,
-//! days of two). A stopped one that goes on at exactly that count breaks one generation.
+//! days of two). A stopped one that goes on at exactly that count breaks one generation, or
+//! withdraws from one that it is not in.
 //!
 //! # Who is watched
 //! SYNC POINT barrier-watch (models: `loom_tests/barrier.rs`): a sleeper sleeps on the
@@ -85,33 +86,33 @@ impl<M: Mem> Place<M> {
         Holder::of(self.holder.load(Ordering::Acquire))
     }
 
-    /// Who has it, and since when; `None` if nobody has, or it changes this instant. One
-    /// that was counted before a control word was loaded changes only when that is moved.
-    pub(super) fn read(&self) -> Option<(Owner, Since)> {
-        let since = self.since();
+    /// Who has it in the generation of a control word that was loaded before; `None` if
+    /// nobody has, or it changes this instant. One that was counted then changes only after
+    /// the control word has moved.
+    pub(super) fn of(&self, control: Control) -> Option<(Owner, Since)> {
+        let since = Some(self.since()).filter(|since| since.is_of(control))?;
         let owner = self.holder().thread()?;
         (self.since() == since).then_some((owner, since))
     }
 
     /// Gives it up: first the generation, so that the next holder has none before it comes.
-    pub(super) fn give_up(&self, me: Owner) {
-        let since = self.since.load(Ordering::Acquire);
-        // Not ours any more if somebody took us for dead.
-        if self.holder.load(Ordering::Acquire) == me.name() {
-            let nobody = Since::NEVER.0;
-            // Marked BROKEN this instant: that generation is over.
-            let _ =
-                self.since
-                    .compare_exchange(since, nobody, Ordering::AcqRel, Ordering::Relaxed);
-            self.free(me);
-        }
+    /// Neither is ours any more if somebody took us for dead; one that is marked BROKEN this
+    /// instant is of a generation that is over.
+    pub(super) fn give_up(&self, me: Owner, since: Since) {
+        let _ = self.since.compare_exchange(
+            since.0,
+            Since::NEVER.0,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        self.free(me);
     }
 
     /// Frees it, if it is still that thread's.
     fn free(&self, owner: Owner) {
-        let _ =
-            self.holder
-                .compare_exchange(owner.name(), 0, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self
+            .holder
+            .compare_exchange(owner.name(), 0, Ordering::AcqRel, Ordering::Relaxed);
     }
 }
 
@@ -200,14 +201,15 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         is_shared: bool,
     ) -> Result<Arrived, Corrupt> {
         let parties = self.parties.load(Ordering::Acquire).min(N as u64);
+        let mut since = Since::NEVER;
         // Ends: a round is repeated only when another party moved the word in between.
         loop {
             let control = self.control();
             if let Some(broken) = control.broken()? {
-                return Ok(Arrived::Broken(broken));
+                return Ok(Arrived::Broken(broken, since));
             }
             // Before we are counted: whoever is counted has a place of this generation.
-            let since = Since::new(control.generation(), process);
+            since = Since::new(control.generation(), process);
             mine.since.store(since.0, Ordering::Release);
             if control.arrived() + 1 >= parties {
                 // Nobody passes together with one who is known to be dead.
@@ -218,13 +220,13 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
                     self.broken_by_the_dead(control, since);
                 } else if self.moved(control, control.next()) {
                     self.wake_all();
-                    return Ok(Arrived::Last);
+                    return Ok(Arrived::Last(since));
                 }
             } else if self.moved(control, control.with_one(is_shared)) {
                 // SYNC POINT barrier-watch: somebody shall watch us.
                 let heard = if control.is_shared() { ALL } else { 1 };
                 M::wake(M::low_cell(&self.control), heard);
-                return Ok(Arrived::Waits(control.generation()));
+                return Ok(Arrived::Waits(since));
             }
         }
     }
@@ -236,13 +238,8 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         control: Control,
         me: Owner,
     ) -> impl Iterator<Item = (Owner, Since)> {
-        self.places.iter().filter_map(move |one| {
-            if !one.since().is_of(control) {
-                return None;
-            }
-            let (owner, since) = one.read()?;
-            (owner != me && since.is_of(control)).then_some((owner, since))
-        })
+        let here = self.places.iter().filter_map(move |one| one.of(control));
+        here.filter(move |(owner, _)| *owner != me)
     }
 
     /// A party of the present generation, which has a process, is dead.
@@ -268,9 +265,8 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
             loop {
                 let control = self.control();
                 // After the control word: somebody else may have freed the place meanwhile.
-                let here = one.read().filter(|(owner, since)| {
-                    *owner == dead && control.is_open() && since.is_of(control)
-                });
+                let here = one.of(control);
+                let here = here.filter(|(owner, _)| *owner == dead && control.is_open());
                 let Some((_, since)) = here else { break };
                 self.broken_by_the_dead(control, since);
             }
@@ -323,10 +319,11 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
     }
 }
 
+/// How an arrival ended, and what it wrote in its place.
 pub(super) enum Arrived {
-    Waits(u64),
-    Last,
-    Broken(Broken),
+    Waits(Since),
+    Last(Since),
+    Broken(Broken, Since),
 }
 
 #[cfg(test)]

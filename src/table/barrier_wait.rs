@@ -2,9 +2,9 @@
 //! elsewhere. The rules are in `barrier.rs`.
 
 use crate::limits::{PORTABLE_POLL_MICROS, WAIT_BOUND_MICROS};
-use crate::sync::{Env, Mem, Owner, Pulse, life};
 #[cfg(all(test, feature = "loom"))]
 use crate::sync::Holder;
+use crate::sync::{Env, Mem, Owner, Pulse, life};
 
 use super::Corrupt;
 use super::barrier::{Arrived, Barrier, Passed, Place};
@@ -35,9 +35,9 @@ pub(crate) enum Polled {
 #[must_use = "a place that is not given up stays counted until its process dies"]
 pub(crate) struct Stay {
     place: usize,
-    generation: u64,
-    /// Whose place it is.
+    /// Whose place it is, and since when.
     owner: Owner,
+    since: Since,
 }
 
 impl<M: Mem, const N: usize> Barrier<M, N> {
@@ -102,19 +102,20 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         let Some((place, mine)) = self.claim(me, env) else {
             return Ok(Err(Passed::NoPlace));
         };
-        let passed = match self.arrive(mine, me, process, env, is_shared) {
-            Ok(Arrived::Waits(generation)) => {
+        let owner = me;
+        let (passed, since) = match self.arrive(mine, me, process, env, is_shared) {
+            Ok(Arrived::Waits(since)) => {
                 return Ok(Ok(Stay {
                     place,
-                    generation,
-                    owner: me,
+                    owner,
+                    since,
                 }));
             }
-            Ok(Arrived::Last) => Ok(Passed::Through { leads: true }),
-            Ok(Arrived::Broken(broken)) => Ok(Passed::Broken(broken)),
-            Err(corrupt) => Err(corrupt),
+            Ok(Arrived::Last(since)) => (Ok(Passed::Through { leads: true }), since),
+            Ok(Arrived::Broken(broken, since)) => (Ok(Passed::Broken(broken)), since),
+            Err(corrupt) => (Err(corrupt), Since::NEVER),
         };
-        mine.give_up(me);
+        mine.give_up(me, since);
         passed.map(Err)
     }
 
@@ -155,9 +156,8 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         // Ends: a round is repeated only when another party moved the word.
         let is_out = loop {
             let control = self.control();
-            let is_counted = control.is_open()
-                && control.generation() == stay.generation
-                && control.arrived() > 0;
+            let is_counted =
+                control.is_open() && stay.since.is_of(control) && control.arrived() > 0;
             // SYNC POINT barrier-withdraw (models: loom_tests/barrier_withdraw.rs): against
             // the trip, and against a death, on the one word that decides.
             if !is_counted {
@@ -174,7 +174,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
 
     /// How the wait has ended, if it has.
     fn passed(&self, stay: &Stay, control: Control) -> Result<Option<Passed>, Corrupt> {
-        if control.generation() == stay.generation {
+        if stay.since.is_of(control) {
             return Ok(control.broken()?.map(Passed::Broken));
         }
         let since = self.place(stay).map_or(Since::NEVER, Place::since);
@@ -231,7 +231,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
     /// Gives the place up.
     fn leave(&self, stay: &Stay) {
         if let Some(mine) = self.place(stay) {
-            mine.give_up(stay.owner);
+            mine.give_up(stay.owner, stay.since);
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Broken {
     pub(crate) process: Option<usize>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Control(pub(super) u64);
 
 impl Control {

@@ -332,7 +332,11 @@ fn width_guards_a_slot_against_a_late_free() {
     let is_same = cfg!(feature = "narrow");
     assert_eq!(later.generation & 0xffff, first.generation & 0xffff);
     assert_eq!(later == first, is_same);
-    assert_eq!(table.free(0, seen), is_same, "the living one's slot was freed");
+    assert_eq!(
+        table.free(0, seen),
+        is_same,
+        "the living one's slot was freed"
+    );
     assert_eq!(table.word(0).is_of(later), !is_same);
 }
 

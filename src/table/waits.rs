@@ -38,12 +38,12 @@
 //!
 //! # One victim
 //! A thread waits for one lock, and a lock has one owner: a thread is on one cycle at
-//! most, and all members agree on the highest (slot, generation). Only that one gives
-//! up, and only when its own look finds the cycle. Who finds a cycle and is not its
-//! victim sets VICTIM in exactly the wait seen and wakes that word: the victim sleeps on
-//! it beside the lock, the flag is in the half that the kernel compares, and what the
-//! marker saw happens before what the victim reads, so it sees the cycle unless that has
-//! been resolved. A marker killed between mark and wake was a member: its death resolves
+//! most, and all members agree on the highest (slot, generation), from whole names. Only
+//! that one gives up, and only when its own look finds the cycle. Who finds a cycle and is
+//! not its victim sets VICTIM in exactly the wait seen and wakes that word: the victim
+//! sleeps on it beside the lock, the flag is in the half that the kernel compares, and what
+//! the marker saw happens before what the victim reads, so it sees the cycle unless that
+//! has been resolved. A marker killed between mark and wake was a member: its death resolves
 //! the cycle. A mark alone makes nobody give up, so no stray one can.
 
 use core::cell::{Cell, RefCell};
@@ -87,12 +87,9 @@ pub(crate) struct Wait<M: Mem> {
 impl<M: Mem> Wait<M> {
     /// Clears exactly the wait seen, for a thread that is dead.
     pub(super) fn taken_back(&self, seen: u64) {
-        let _ = self.word.compare_exchange(
-            seen,
-            seen & SEQUENCE,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        let _ =
+            self.word
+                .compare_exchange(seen, seen & SEQUENCE, Ordering::AcqRel, Ordering::Acquire);
     }
 }
 
@@ -131,9 +128,7 @@ impl<M: Mem, const N: usize> Waits<M, N> {
         };
         let last = wait.word.load(Ordering::Relaxed) & SEQUENCE;
         wait.since.store(now, Ordering::Relaxed);
-        let word = sign(me)
-            | last.wrapping_add(SEQUENCE_ONE) & SEQUENCE
-            | (lock as u64 + 1) & LOCK;
+        let word = sign(me) | last.wrapping_add(SEQUENCE_ONE) & SEQUENCE | (lock as u64 + 1) & LOCK;
         wait.word.store(word, Ordering::Release);
     }
 
@@ -292,6 +287,16 @@ impl<M: Mem, const N: usize> Default for Waits<M, N> {
             word: M::U64::default(),
             since: M::U64::default(),
         }))
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+impl<M: Mem, const N: usize> Waits<M, N> {
+    /// [`clear_dead`](Self::clear_dead) by a look and a store: broken on purpose.
+    pub(crate) fn clear_dead_blindly(&self, dead: Owner) {
+        if self.of(dead).is_some() {
+            self.clear(dead);
+        }
     }
 }
 

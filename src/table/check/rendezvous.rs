@@ -135,9 +135,7 @@ pub(crate) fn barrier<M: Mem, W: Witness<M>, const N: usize, const T: usize>(
                 look.broken(Invariant::Barrier, at, what, &words);
             }
             Holder::Thread(holder) => {
-                // Read at once with its holder; one that changes meanwhile moves the count.
-                let read = one.read().filter(|(_, since)| since.is_of(control));
-                here += u64::from(read.is_some());
+                here += u64::from(one.of(control).is_some());
                 owner(look, at, name, holder, threads);
             }
         }

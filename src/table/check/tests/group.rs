@@ -273,9 +273,7 @@ fn process_and_thread() {
     broken(Invariant::Attached, |_, tables| {
         let next = tables.threads.used();
         tables.threads.high_water.store(next as u64 + 1, Relaxed);
-        tables.threads.slots[next]
-            .word
-            .store(900 << 2 | 2, Relaxed);
+        tables.threads.slots[next].word.store(900 << 2 | 2, Relaxed);
     });
 }
 
