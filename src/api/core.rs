@@ -159,7 +159,8 @@ where
     /// permits back, and breaks the barriers that it waited at. It waits for none any more.
     pub(crate) fn hand_over_locks(&self, dead: Owner) {
         let tables = self.tables();
-        tables.waits.clear_dead(dead);
+        let is_still = || tables.threads.word(usize::from(dead.slot)).is_of(dead);
+        tables.waits.clear_dead(dead, is_still);
         for (index, lock) in tables.locks.iter().enumerate() {
             if lock.hand_over(dead) {
                 self.note_owner_died(index, dead, false);

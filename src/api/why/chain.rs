@@ -6,7 +6,7 @@ use crate::api::resource::{ResourceReport, ResourceState};
 use crate::api::text::{count, time};
 use crate::api::view::Target;
 use crate::note::Kind;
-use crate::sync::{Env, Owner, Pulse, Real};
+use crate::sync::{Env, Pulse, Real};
 
 use super::Telling;
 
@@ -92,10 +92,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
             let Ok(number) = u16::try_from(thread) else {
                 continue;
             };
-            let waiter = Owner {
-                slot: number,
-                generation: tables.threads.word(thread).generation(),
-            };
+            let waiter = tables.threads.word(thread).owner(number);
             let Some((lock, since)) = tables.waits.of(waiter) else {
                 continue;
             };

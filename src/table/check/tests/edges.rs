@@ -12,7 +12,7 @@ use crate::limits::{
 };
 use crate::phase::Phase;
 use crate::sync::{Owner, Word};
-use crate::table::barrier_word::place;
+use crate::table::barrier_word::Since;
 use crate::table::control::EPOCH_MASK;
 use crate::table::resources::{Key, State, TRIED};
 use crate::width::RESOURCE;
@@ -82,7 +82,7 @@ fn the_entry_that_the_next_set_replaces_is_whole_or_being_written() {
 fn a_finding_names_its_place() {
     let lived = Lived::new();
     CrossProcessSemaphore::open(&lived.segment, "others", 3).unwrap();
-    lived.tables().semaphores[1].held[2].write_raw(1 << 31);
+    lived.tables().semaphores[1].held[2].write_raw(1);
     let report = lived.segment.check().unwrap();
     let [one] = &report.findings[..] else {
         panic!("{report:#?}")
@@ -90,7 +90,7 @@ fn a_finding_names_its_place() {
     assert_eq!(one.place, format!("permit {} \"others\"", MAX_PERMITS + 2));
     lived.tables().semaphores[1].held[2].write_raw(0);
     CrossProcessBarrier::open(&lived.segment, "gates", 3).unwrap();
-    let of_nobody = &lived.tables().barriers[1].places[2].word;
+    let of_nobody = &lived.tables().barriers[1].places[2].holder;
     Word::store(of_nobody, 1 << 32, Relaxed);
     let report = lived.segment.check().unwrap();
     let place = format!("place {} \"gates\"", MAX_PLACES + 2);
@@ -117,7 +117,8 @@ fn one_that_waits_at_a_barrier_is_counted_and_has_a_place() {
     breaks(&[], |lived, tables| {
         let me = hold(lived, tables);
         let barrier = &tables.barriers[0];
-        Word::store(&barrier.places[4].word, place(me, 0), Relaxed);
+        Word::store(&barrier.places[4].holder, me.name(), Relaxed);
+        Word::store(&barrier.places[4].since, Since::new(0, 0).0, Relaxed);
         Word::store(&barrier.control, 1 << 3, Relaxed);
         assert!(barrier.holders().eq([me]));
     });
@@ -185,11 +186,12 @@ fn the_phase_that_is_on_may_be_done() {
 }
 
 /// The wait of this thread, or of an earlier holder of its slot, for the last lock.
-fn wait(lived: &Lived, tables: &Tables, later: u16) -> Owner {
+fn wait(lived: &Lived, tables: &Tables, later: u64) -> Owner {
     let me = hold(lived, tables);
-    let generation = u64::from(me.generation + later);
-    let word = &tables.waits.0[usize::from(me.slot)].word;
-    Word::store(word, generation << 48 | MAX_LOCKS as u64, Relaxed);
+    let generation = me.generation + later;
+    tables
+        .waits
+        .write(Owner { generation, ..me }, MAX_LOCKS - 1, 0);
     me
 }
 

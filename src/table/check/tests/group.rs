@@ -148,7 +148,7 @@ fn reach() {
         tables.group.members[900].store(1 << 32 | 4, Relaxed);
     });
     broken(Invariant::Reach, |_, tables| {
-        tables.threads.slots[4000].word.store(1 << 2, Relaxed);
+        tables.threads.slots[4000].word.store(1 << 13, Relaxed);
     });
     broken(Invariant::Reach, |_, tables| {
         set(&tables.resources.records[1000].word, |_| 1 << 4);
@@ -263,10 +263,10 @@ fn process_and_thread() {
         3,
         1,
         2,
-        1 << 32,
-        1 << 60 | 1 << 32 | 2,
-        1 << 20,
-        0xffff << 32 | 2,
+        1 << 2,
+        1 << 63 | 1 << 2 | 2,
+        1 << 61,
+        0x7ff << 2 | 2,
     ] {
         broken(Invariant::Thread, |_, tables| {
             let next = tables.threads.used();
@@ -277,9 +277,7 @@ fn process_and_thread() {
     broken(Invariant::Attached, |_, tables| {
         let next = tables.threads.used();
         tables.threads.high_water.store(next as u64 + 1, Relaxed);
-        tables.threads.slots[next]
-            .word
-            .store(900 << 32 | 2, Relaxed);
+        tables.threads.slots[next].word.store(900 << 2 | 2, Relaxed);
     });
 }
 
