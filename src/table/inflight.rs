@@ -211,7 +211,7 @@ impl<M: Mem> Gate<M> {
     /// Empties the gate for a new holder of the slot; by its claimant.
     pub(crate) fn reset(&self, generation: u64) {
         // A store would do; loom gives a store no place among concurrent swaps.
-        self.0.swap(empty(generation), Ordering::AcqRel);
+        self.0.update(|_| Next::Store(empty(generation), ()));
     }
 
     /// The word itself, for tests and must-fail variants.

@@ -102,10 +102,10 @@ impl<M: Mem> Runner<M> {
         self.gate.reset(generation);
         // As in `Gate::reset`: stores would do.
         for word in [&self.progress, &self.extended_at] {
-            word.swap(no_progress(generation), Ordering::AcqRel);
+            word.update(|_| Next::Store(no_progress(generation), ()));
         }
         let none = verdict_of(generation, Verdict::None);
-        self.verdict.swap(none, Ordering::AcqRel);
+        self.verdict.update(|_| Next::Store(none, ()));
     }
 
     /// What the holder of `generation` said of itself.
