@@ -17,9 +17,10 @@ const OLD: u64 = 1;
 const NEW: u64 = 2;
 
 type Record = Runner<Loom>;
+type Step = fn(&Record);
 
 /// A late step of the old holder, while the slot comes to the next one.
-fn late(world: &Rc<World>, step: fn(&Record)) {
+fn late(world: &Rc<World>, step: Step) {
     let record = Rc::new(Record::default());
     record.renew(OLD);
     let old = Rc::clone(&record);
@@ -37,7 +38,7 @@ fn late(world: &Rc<World>, step: fn(&Record)) {
 
 #[test]
 fn what_the_old_holder_says_of_itself_is_not_said_of_the_next() {
-    let steps: [(&str, fn(&Record)); 3] = [
+    let steps: [(&str, Step); 3] = [
         ("record, late verdict", |old| {
             old.judge(OLD, Verdict::Forced)
         }),

@@ -254,6 +254,19 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         }
     }
 
+    /// A look that reads the holder of a place before its generation, and neither again:
+    /// broken on purpose.
+    pub(crate) fn look_once(&self, env: &impl Env<M>) {
+        let control = self.control();
+        for one in &self.places {
+            let (holder, since) = (one.holder().thread(), one.since());
+            let is_dead = |owner| matches!(env.thread_pulse(owner), Pulse::Dead);
+            if since.is_of(control) && holder.is_some_and(is_dead) {
+                self.broken_by_the_dead(control, since);
+            }
+        }
+    }
+
     /// Whether nobody has a place.
     pub(crate) fn is_vacant(&self) -> bool {
         let mut holders = self.places.iter().map(Place::holder);
