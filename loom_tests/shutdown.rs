@@ -6,8 +6,9 @@ use super::memory::Loom;
 use super::world::World;
 use crate::phase::{Mode, Phase, ReasonCode};
 use crate::sync::Env;
+use crate::table::acknowledge::Acked;
 use crate::table::control::{Ask, Control};
-use crate::table::group::{Acked, Group};
+use crate::table::group::Group;
 use crate::table::join::{Claim, Joined};
 use crate::table::scope::Initiated;
 

@@ -54,7 +54,7 @@ pub struct Runner {
     record: Within<Core, Record<Real>>,
     slot: usize,
     /// Of the slot.
-    generation: u16,
+    generation: u64,
     group_generation: u32,
     id: String,
     /// Keeps this process's threads apart where the segment has one writer.
@@ -320,7 +320,7 @@ impl Runner {
     }
     /// Slot and its generation.
     #[inline]
-    pub(crate) fn key(&self) -> (usize, u16) {
+    pub(crate) fn key(&self) -> (usize, u64) {
         (self.slot, self.generation)
     }
 

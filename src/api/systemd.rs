@@ -171,7 +171,7 @@ fn feeding(watchdog: Watchdog) -> Result<Option<Feeding>, CoordinationError> {
 struct Teller {
     core: Arc<Core>,
     slot: usize,
-    generation: u16,
+    generation: u64,
     socket: NotifySocket,
     feeding: Option<Feeding>,
     words: Words,

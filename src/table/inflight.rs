@@ -43,14 +43,14 @@ pub(crate) struct Gate<M: Mem>(pub(super) CachePadded<M::U64>);
 pub(crate) struct Look {
     pub(crate) refuses: bool,
     /// Epochs of the group and of the runner's own scope.
-    pub(crate) epochs: (u32, u32),
+    pub(crate) epochs: (u64, u64),
 }
 
 impl<M: Mem> Gate<M> {
     /// Counts one item of the holder of `generation` in, unless work is refused or the
     /// slot has another holder by now. `look` reads the phase words.
     #[inline]
-    pub(crate) fn begin_as(&self, generation: u16, look: impl Fn() -> Look) -> bool {
+    pub(crate) fn begin_as(&self, generation: u64, look: impl Fn() -> Look) -> bool {
         loop {
             let seen = look();
             if seen.refuses {
@@ -59,6 +59,7 @@ impl<M: Mem> Gate<M> {
             // SYNC POINT gate: acquires the closing in `close`.
             let before = self.0.fetch_add(1, Ordering::AcqRel);
             let holder = holder_of(before);
+            let generation = generation & 0xffff;
             if holder == generation && (before & CLOSED == 0 || look() == seen) {
                 return true;
             }
@@ -74,9 +75,9 @@ impl<M: Mem> Gate<M> {
     /// Counts one item of the holder of `generation` out and wakes the drainer if it
     /// was the last. Does nothing when the slot has another holder.
     #[inline]
-    pub(crate) fn end_as(&self, generation: u16) {
+    pub(crate) fn end_as(&self, generation: u64) {
         let was_last = self.0.update(|word| {
-            if holder_of(word) != generation || word & COUNT == 0 {
+            if holder_of(word) != generation & 0xffff || word & COUNT == 0 {
                 return Next::Leave(false);
             }
             Next::Store(word - 1, word & CLOSED != 0 && word & COUNT == 1)
@@ -125,15 +126,15 @@ impl<M: Mem> Gate<M> {
     }
 
     /// Empties the gate for a new holder of the slot.
-    pub(crate) fn reset(&self, generation: u16) {
-        let empty = u64::from(generation) << GENERATION_SHIFT;
+    pub(crate) fn reset(&self, generation: u64) {
+        let empty = (generation & 0xffff) << GENERATION_SHIFT;
         self.0.store(empty, Ordering::Release);
     }
 }
 
 /// The slot generation whose items are counted.
-fn holder_of(word: u64) -> u16 {
-    (word >> GENERATION_SHIFT) as u16
+fn holder_of(word: u64) -> u64 {
+    word >> GENERATION_SHIFT & 0xffff
 }
 
 impl<M: Mem> Default for Gate<M> {

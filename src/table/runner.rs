@@ -7,6 +7,7 @@ use crate::sync::latch::Text;
 use crate::sync::{Mem, Word};
 
 use super::inflight::Gate;
+use super::reason::Reason;
 use super::scope::Scope;
 use super::stamp::Stamp;
 use super::times::Times;
@@ -17,7 +18,7 @@ use super::times::Times;
 pub(crate) struct Runner<M: Mem> {
     /// The runner's own scope: shutting down this runner alone.
     pub(crate) own: Scope<M>,
-    /// Acknowledgement in the own scope, as a membership word (generation, epoch, acked).
+    /// [`Ack`](super::ack::Ack) in the own scope.
     pub(crate) own_acked: M::U64,
     pub(crate) gate: Gate<M>,
     pub(crate) progress: M::U64,
@@ -25,8 +26,10 @@ pub(crate) struct Runner<M: Mem> {
     pub(crate) extended_at: M::U64,
     pub(crate) group_times: Times<M>,
     pub(crate) own_times: Times<M>,
-    /// When the runner left or was counted out, tagged with the slot's generation.
-    pub(crate) ended: Stamp<M>,
+    /// When the slot was claimed, in microseconds: an end counts from then on.
+    pub(super) claimed: M::U64,
+    /// When the runner left or was found dead, tagged with the slot's generation.
+    pub(super) ended: Stamp<M>,
     /// Since when the activity text stands, in microseconds.
     pub(crate) activity_since: M::U64,
     /// Group generation the runner joined.
@@ -50,9 +53,25 @@ pub(crate) enum Verdict {
 }
 
 impl<M: Mem> Runner<M> {
-    pub(crate) fn verdict(&self, generation: u16) -> Verdict {
+    /// When the holder of this slot generation ended.
+    pub(crate) fn ended(&self, generation: u64) -> Option<u64> {
+        self.ended
+            .get(generation, self.claimed.load(Ordering::Acquire))
+    }
+
+    /// Sets that time; the first one is kept. `is_on` says whether the slot still is of
+    /// this generation.
+    ///
+    /// Times of earlier holders lie below the instant of the claim: they were read from
+    /// the clock while the slot still was of their generation.
+    pub(super) fn end(&self, generation: u64, now: u64, is_on: impl Fn() -> bool) {
+        let claimed = self.claimed.load(Ordering::Acquire);
+        self.ended.set_once(generation, claimed, now, is_on);
+    }
+
+    pub(crate) fn verdict(&self, generation: u64) -> Verdict {
         let word = self.verdict.load(Ordering::Acquire);
-        if word as u16 != generation {
+        if word as u16 != generation as u16 {
             return Verdict::None;
         }
         match word >> 32 {
@@ -63,9 +82,9 @@ impl<M: Mem> Runner<M> {
     }
 
     /// Sets the verdict; the first one stands.
-    pub(crate) fn judge(&self, generation: u16, verdict: Verdict) {
+    pub(crate) fn judge(&self, generation: u64, verdict: Verdict) {
         if self.verdict(generation) == Verdict::None {
-            let word = (verdict as u64) << 32 | u64::from(generation);
+            let word = (verdict as u64) << 32 | generation & 0xffff;
             self.verdict.store(word, Ordering::Release);
         }
     }
@@ -80,8 +99,8 @@ pub(crate) struct Texts<M: Mem> {
     pub(crate) last_words: Text<M, 65>,
     /// The cause given to `fail`.
     pub(crate) cause: Text<M, 16>,
-    /// Reason of the shutdown of the own scope; written under its request's claim.
-    pub(crate) reason: Text<M, 16>,
+    /// Of the shutdown of the own scope; written under its request's claim.
+    pub(crate) reason: Reason<M>,
 }
 
 impl<M: Mem> Default for Runner<M> {
@@ -94,6 +113,7 @@ impl<M: Mem> Default for Runner<M> {
             extended_at: M::U64::default(),
             group_times: Times::default(),
             own_times: Times::default(),
+            claimed: M::U64::default(),
             ended: Stamp::default(),
             activity_since: M::U64::default(),
             joined: M::U64::default(),
@@ -105,7 +125,7 @@ impl<M: Mem> Default for Runner<M> {
 }
 
 shared!(Runner<M> {
-    own, own_acked, gate, progress, extended_at, group_times, own_times, ended,
+    own, own_acked, gate, progress, extended_at, group_times, own_times, claimed, ended,
     activity_since, joined, pid, process_generation, verdict
 });
 shared!(Texts<M> { id, activity, last_words, cause, reason });

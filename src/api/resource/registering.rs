@@ -57,7 +57,7 @@ impl Shared {
         let (identity, path) = system.map_or((NO_IDENTITY, ""), |s| (s.identity, s.path.as_str()));
         texts.path.write(path);
         let about = About {
-            runner_generation: self.generation,
+            runner_generation: About::kept(self.generation),
             kind: kind.bits(),
             order: options.order,
         };
@@ -138,7 +138,7 @@ impl Shared {
                 .claim(self.core().process(), self.slot, |word, about| {
                     let member = word.runner().map(|slot| group.member(slot));
                     member.is_none_or(|member| {
-                        member.generation() != about.runner_generation || !member.is_counted()
+                        !about.is_of(member.generation()) || !member.is_counted()
                     })
                 })
         };

@@ -30,8 +30,7 @@ impl<E: Env<Real>> View<'_, E> {
         };
         let member = self.tables.group.member(slot);
         self.resources(|word, about| {
-            let is_its =
-                word.runner() == Some(slot) && about.runner_generation == member.generation();
+            let is_its = word.runner() == Some(slot) && about.is_of(member.generation());
             is_its
                 || word.is_open() && self.is_owner_dead(word)
                 || word.state() == Ok(State::Orphaned)
@@ -43,7 +42,7 @@ impl<E: Env<Real>> View<'_, E> {
         let group = &self.tables.group;
         word.is_open()
             || word.runner().is_some_and(|slot| {
-                group.member(slot).generation() == about.runner_generation
+                about.is_of(group.member(slot).generation())
                     && group.joined(slot) == group.generation.current()
             })
     }
@@ -87,7 +86,7 @@ impl<E: Env<Real>> View<'_, E> {
         let identity = table.identity(key, &path);
         let is_over = || {
             let member = word.runner().map(|slot| tables.group.member(slot));
-            let ours = member.filter(|m| m.is_live(about.runner_generation));
+            let ours = member.filter(|m| m.is_live(m.generation()) && about.is_of(m.generation()));
             ours.is_none() || tables.group.scope.control().phase() == Ok(Phase::Complete)
         };
         let report = ResourceReport {

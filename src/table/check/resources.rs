@@ -110,10 +110,10 @@ fn registered<M: Mem, W: Witness<M>>(
     word: ResourceWord,
     record: &Resource<M>,
 ) {
-    let generation = u32::from(word.generation());
+    let generation = u64::from(word.generation());
     let stamp = word.state().ok().and_then(|state| record.stamp(state));
     if let Some(stamp) = stamp {
-        let fault = match stamp.get(generation) {
+        let fault = match stamp.get(generation, 0) {
             None => Some("is in its state since no time"),
             Some(since) if look.is_ahead(since) => Some("is in its state since the future"),
             Some(_) => None,

@@ -48,7 +48,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
             .detail(state as u8)
             .argument(argument);
         match self.word(key.index).runner() {
-            Some(slot) => note.runner(slot, self.about(key.index).runner_generation),
+            Some(slot) => note.runner(slot, self.about(key.index).runner_generation.into()),
             None => note,
         }
     }

@@ -73,10 +73,22 @@ pub(crate) struct Resources<M: Mem, const N: usize> {
 /// What is known at registration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct About {
-    /// Of the runner slot.
+    /// Of the runner slot, as far as it is [kept](Self::kept).
     pub(crate) runner_generation: u16,
     pub(crate) kind: u8,
     pub(crate) order: i32,
+}
+
+impl About {
+    /// The low bits of a runner slot's generation.
+    pub(crate) const fn kept(generation: u64) -> u16 {
+        generation as u16
+    }
+
+    /// Whether it is about the runner of this slot generation.
+    pub(crate) const fn is_of(&self, generation: u64) -> bool {
+        self.runner_generation == Self::kept(generation)
+    }
 }
 
 /// What came of a change of state.
@@ -190,7 +202,6 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         let Some(record) = self.records.get(key.index) else {
             return Moved::Stale;
         };
-        let tag = u32::from(key.generation);
         let moved = record.word.update(|raw| {
             let seen = ResourceWord(raw);
             if seen.generation() != key.generation {
@@ -199,7 +210,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
             match seen.state() {
                 Ok(state) if from.contains(&state) => {
                     if let Some(stamp) = record.stamp(to) {
-                        stamp.set_once(tag, now);
+                        record.set_once(stamp, key, now);
                     }
                     Next::Store(seen.with_state(to).0, Moved::Done)
                 }
@@ -222,14 +233,14 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         if let Some(record) = self.records.get(key.index)
             && self.find(key).is_some()
         {
-            record.late.set_once(u32::from(key.generation), now);
+            record.set_once(&record.late, key, now);
         }
     }
 
     /// When a registration entered a state (any of the ended ones is one), if it did.
     pub(crate) fn entered(&self, key: Key, state: State) -> Option<u64> {
         let record = self.records.get(key.index)?;
-        record.stamp(state)?.get(u32::from(key.generation))
+        record.stamp(state)?.get(u64::from(key.generation), 0)
     }
 
     /// When its cleanup ended after it was given up.
@@ -237,7 +248,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         self.records
             .get(key.index)?
             .late
-            .get(u32::from(key.generation))
+            .get(u64::from(key.generation), 0)
     }
 
     pub(crate) fn about(&self, index: usize) -> About {
@@ -310,6 +321,13 @@ impl<M: Mem> Resource<M> {
         self.word
             .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
+    }
+
+    /// Sets a time of a registration, if the record still is that one's.
+    fn set_once(&self, stamp: &Stamp<M>, key: Key, now: u64) {
+        let word = || ResourceWord(self.word.load(Ordering::Acquire));
+        let is_on = || word().generation() == key.generation;
+        stamp.set_once(u64::from(key.generation), 0, now, is_on);
     }
 
     pub(super) fn stamp(&self, state: State) -> Option<&Stamp<M>> {
