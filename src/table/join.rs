@@ -196,7 +196,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
     }
 
     /// CLAIMED to JOINING: whoever initiates from now on sees the slot, or is seen.
-    pub(super) fn announce(&self, claim: Claim) -> Result<Member, Corrupt> {
+    pub(crate) fn announce(&self, claim: Claim) -> Result<Member, Corrupt> {
         let claimed = self.member(claim.slot);
         let joining = claimed.with_state(State::Joining);
         let is_its = claimed.generation() == claim.generation && claimed.state()? == State::Claimed;
@@ -210,7 +210,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
 
     /// JOINING to LIVE, as a member of the present generation, which is returned with the
     /// word. One that is LIVE already becomes a member of the present generation.
-    pub(super) fn go_live(&self, slot: usize, member: Member) -> Result<(u32, Member), Corrupt> {
+    pub(crate) fn go_live(&self, slot: usize, member: Member) -> Result<(u32, Member), Corrupt> {
         let current = self.generation.current();
         if let Some(runner) = self.runners.get(slot) {
             runner.joined.store(u64::from(current), Ordering::Release);
@@ -223,7 +223,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
     }
 
     /// Whether one that went LIVE after it had seen `seen` is in.
-    pub(super) fn is_admitted(&self, seen: Control) -> Result<bool, Corrupt> {
+    pub(crate) fn is_admitted(&self, seen: Control) -> Result<bool, Corrupt> {
         // SYNC POINT admission: after LIVE.
         M::fence(Ordering::SeqCst);
         let now = self.scope.control();

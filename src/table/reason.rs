@@ -86,6 +86,12 @@ impl<M: Mem> Reason<M> {
         core::iter::once((&self.length, stored.length as u64)).chain(words)
     }
 
+    /// The text, whether or not its hash fits.
+    #[cfg(all(test, feature = "loom"))]
+    pub(crate) fn shown(&self) -> String {
+        self.copy().map_or_else(String::new, |stored| stored.read())
+    }
+
     /// A copy, to be believed if its hash fits. `None` for a length that there is no room for.
     pub(super) fn copy(&self) -> Option<Stored> {
         let length = usize::try_from(self.length.load(Ordering::Relaxed)).ok()?;

@@ -15,9 +15,10 @@
 //! # Why a stopped initiator does no harm
 //! It may be stopped anywhere, while its shutdown passes and later ones begin.
 //! - *Before it claims.* It loads the tag, then asks whether the control word is Running
-//!   in its epoch, then swaps the tag. If the epoch passes after the question, the next
-//!   initiator that claims moves the tag, and the swap fails; if none does, the claim is
-//!   of an epoch that is over, and the next initiator claims over it.
+//!   in its epoch, then swaps the tag, and begins again if the swap fails. If the epoch
+//!   passes after the question and the next initiator has claimed, the swap fails, and the
+//!   next question ends it; else the claim is of an epoch that is over, and the next
+//!   initiator claims over it, again if it was just about to.
 //! - *While it fills.* It loads a word, then asks whether the tag is its claim, then swaps
 //!   the word ([`Request::put`]). A newer initiator moves the tag before it touches a
 //!   word, and tries each word again until its own value is in it. So the late swap either
@@ -140,24 +141,24 @@ impl<M: Mem> Request<M> {
         is_alive: impl Fn(Proposer) -> bool,
         is_running: impl Fn() -> bool,
     ) -> Option<u64> {
-        let tag = self.tag.load(Ordering::Acquire);
-        if epoch_of(tag) == epoch & EPOCH_MASK && state_of(tag) != 0 {
-            // Of this process: another of its threads, or the one that this signal
-            // handler interrupted, was first.
-            let first = proposer_of(tag);
-            if first.is_some_and(|first| first == me || is_alive(first)) {
-                return None;
-            }
-        }
-        // After the load: whoever claims later moves the tag.
-        if !is_running() {
-            return None;
-        }
         let claim = make(epoch, WRITING, me);
-        self.tag
-            .compare_exchange(tag, claim, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-            .then_some(claim)
+        // Again when it moves: one that was stopped may have claimed for an epoch that is
+        // over, and that takes no terms from this one.
+        self.tag.update(|tag| {
+            if epoch_of(tag) == epoch_of(claim) && state_of(tag) != 0 {
+                // Of this process: another of its threads, or the one that this signal
+                // handler interrupted, was first.
+                let first = proposer_of(tag);
+                if first.is_some_and(|first| first == me || is_alive(first)) {
+                    return Next::Leave(None);
+                }
+            }
+            // After the load: whoever claims later moves the tag.
+            match is_running() {
+                true => Next::Store(claim, Some(claim)),
+                false => Next::Leave(None),
+            }
+        })
     }
 
     /// Fills all words in; false if the claim was lost.

@@ -234,6 +234,13 @@ impl<M: Mem> Scope<M> {
         }
     }
 
+    /// Running in this epoch, as after that many shutdowns.
+    #[cfg(all(test, feature = "loom"))]
+    pub(crate) fn jump(&self, epoch: u64) {
+        let running = Control::running(epoch);
+        self.control.store(running.raw(), Ordering::Release);
+    }
+
     /// Cancels the shutdown that is on.
     #[cfg(test)]
     pub(crate) fn cancel(&self) -> Result<Cancelled, Corrupt> {
