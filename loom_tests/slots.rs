@@ -95,7 +95,8 @@ impl Tables {
         let owner = self.threads.attach(process).expect("swept, so free");
         assert!(self.threads.go_live(owner, process));
         self.processes.go_live(process, usize::from(owner.slot));
-        let claim = self.group.claim(process).unwrap().expect("swept, so free");
+        let claim = self.group.claim(process, &Alive(actor.env())).unwrap();
+        let claim = claim.slot().expect("swept, so free");
         let joined = self
             .group
             .publish(claim, &Alive(actor.env()), |_| false)

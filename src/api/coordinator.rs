@@ -17,6 +17,8 @@ use crate::phase::Phase;
 use crate::sync::{Env, Pulse, Real};
 use crate::table::control::{Ask, Control};
 use crate::table::member::Member;
+use crate::table::reason::Reason;
+use crate::table::request::Proposer;
 use crate::table::scope::{Initiated, Scope as Record};
 
 /// What part an initiator plays.
@@ -35,10 +37,10 @@ pub enum Initiation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RunnerHandle {
     slot: usize,
-    generation: u16,
+    generation: u64,
     /// Epoch of its own scope, which changes with every new holder of the slot (and
-    /// when its own shutdown is called off).
-    epoch: u32,
+    /// when its own shutdown is cancelled).
+    epoch: u64,
 }
 
 /// Begins, watches, hardens and cancels shutdowns. Cheap to make and to clone.
@@ -103,11 +105,8 @@ impl ShutdownCoordinator {
         let group = &core.tables().group;
         match self.target(scope)? {
             Aim::All => loop {
-                self.propose(&group.scope, request, || {
-                    core.tables().reason.write(request.text());
-                });
-                let now = core.now();
-                let initiated = group.scope.initiate(request.ask(), now);
+                self.propose(&group.scope, request, &core.tables().reason);
+                let initiated = group.scope.initiate(request.ask(), || core.now());
                 let initiation = match initiated.map_err(corrupt)? {
                     Initiated::Renewing => {
                         group.generation.help(&group.scope).map_err(corrupt)?;
@@ -115,7 +114,7 @@ impl ShutdownCoordinator {
                     }
                     initiated => {
                         if let Some(note) = begun(initiated, request) {
-                            core.write_note(now, note);
+                            core.write_note(began_at(core, &group.scope, initiated), note);
                         }
                         role(initiated)
                     }
@@ -130,24 +129,22 @@ impl ShutdownCoordinator {
             },
             Aim::Runner { slot, member, own } => {
                 let record = &group.runners[slot].own;
-                self.propose(record, request, || {
-                    core.tables().texts[slot].reason.write(request.text());
-                });
+                self.propose(record, request, &core.tables().texts[slot].reason);
                 // The epoch was read before the member was verified; if the slot has a
                 // new holder since, the control word is of another epoch.
                 if !member.is_counted() {
                     return Ok(Initiation::Over);
                 }
-                let now = core.now();
                 let initiated = record
-                    .initiate_in(own.epoch(), request.ask(), now)
+                    .initiate_in(own.epoch(), request.ask(), || core.now())
                     .map_err(corrupt)?;
                 let Some(initiated) = initiated else {
                     return Ok(Initiation::Over);
                 };
                 if let Some(note) = begun(initiated, request) {
                     let detail = note.detail | OWN;
-                    core.write_note(now, note.detail(detail).runner(slot, member.generation()));
+                    let note = note.detail(detail).runner(slot, member.generation());
+                    core.write_note(began_at(core, record, initiated), note);
                 }
                 if group.scope.control().is_shutting_down() {
                     // The runner may be asleep on the group's word.
@@ -159,18 +156,29 @@ impl ShutdownCoordinator {
         }
     }
 
-    fn propose(&self, scope: &Record<Real>, request: &ShutdownRequest, text: impl FnOnce()) {
+    fn propose(&self, scope: &Record<Real>, request: &ShutdownRequest, reason: &Reason<Real>) {
         let core = self.session.core();
-        let control = scope.control();
-        if control.is_shutting_down() {
+        let running = scope.control();
+        if running.is_shutting_down() {
             // The first reason is kept.
             return;
         }
-        let is_alive = |process| matches!(core.process_pulse(process), Pulse::Alive(_));
-        let terms = request.terms();
-        scope
-            .request
-            .propose(control.epoch(), core.process(), terms, is_alive, text);
+        let proposer = |process| {
+            let word = core.tables().processes.word(process);
+            Proposer::new(process, u64::from(word.generation()))
+        };
+        let is_alive = |other: Proposer| {
+            let is_there = matches!(core.process_pulse(other.process), Pulse::Alive(_));
+            is_there && proposer(other.process) == other
+        };
+        scope.request.propose(
+            running.epoch(),
+            proposer(core.process()),
+            request.terms(),
+            (reason, request.text()),
+            is_alive,
+            || scope.control() == running,
+        );
     }
 
     /// Whether a shutdown of the group or of this runner is on or over: two atomic
@@ -272,6 +280,14 @@ pub(super) enum Aim {
         member: Member,
         own: Control,
     },
+}
+
+/// When a shutdown was begun, or merged into: the beginning is the start of its budget.
+pub(super) fn began_at(core: &Core, scope: &Record<Real>, initiated: Initiated) -> u64 {
+    match initiated {
+        Initiated::Drives(epoch) => scope.started(epoch, core.now()),
+        _ => core.now(),
+    }
 }
 
 /// The note of an initiation.

@@ -28,7 +28,7 @@ impl ShutdownCoordinator {
         let group = &core.tables().group;
         loop {
             group.generation.help(&group.scope).map_err(corrupt)?;
-            let control = group.scope.control();
+            let control = group.fenced_control();
             let generation = group.generation.current();
             if control.stage().map_err(corrupt)? != Stage::Phase(Phase::Complete) {
                 if control.stage().map_err(corrupt)? == Stage::Renewing {
@@ -66,7 +66,7 @@ impl ShutdownCoordinator {
         let group = &core.tables().group;
         let until = deadline(core, Some(timeout));
         loop {
-            let control = group.scope.control();
+            let control = group.fenced_control();
             let left = (0..group.used()).find_map(|slot| self.holds_generation(slot, generation));
             let Some((slot, process)) = left else {
                 return Ok(());
@@ -94,7 +94,7 @@ impl ShutdownCoordinator {
         let coordinator = self.clone();
         let look: Look<_> = Box::new(move |core, sleep| {
             let group = &core.tables().group;
-            let control = group.scope.control();
+            let control = group.fenced_control();
             let mut slots = 0..group.used();
             if !slots.any(|slot| coordinator.holds_generation(slot, generation).is_some()) {
                 return Some(Ok(()));

@@ -89,7 +89,7 @@ impl Runner {
         let (group, own) = self.controls();
         Look {
             refuses: self.left.is_set() || group.refuses_work() || own.refuses_work(),
-            epochs: (u64::from(group.epoch()), u64::from(own.epoch())),
+            epochs: (group.epoch(), own.epoch()),
         }
     }
 }

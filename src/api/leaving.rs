@@ -7,7 +7,7 @@ use crate::api::runner::Runner;
 use crate::api::trace;
 use crate::error::CoordinationError;
 use crate::phase::Phase;
-use crate::table::group::Acked;
+use crate::table::acknowledge::Acked;
 use crate::table::runner::Verdict;
 
 /// The answer to an acknowledgement.
@@ -52,7 +52,7 @@ impl Runner {
     /// Acknowledges `phase` in each scope that has come to it. `None` if no scope has.
     pub(crate) fn settle(
         &self,
-        epochs: (u32, u32),
+        epochs: (u64, u64),
         phase: Phase,
         tardy: bool,
     ) -> Result<Option<Acknowledged>, CoordinationError> {

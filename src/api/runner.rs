@@ -51,7 +51,7 @@ pub struct Runner {
     record: Within<Core, Record<Real>>,
     slot: usize,
     /// Of the slot.
-    generation: u16,
+    generation: u64,
     group_generation: u32,
     id: String,
     /// Keeps this process's threads apart where the segment has one writer, and ends with the
@@ -279,14 +279,14 @@ impl Runner {
     }
     /// Slot and its generation.
     #[inline]
-    pub(crate) fn key(&self) -> (usize, u16) {
+    pub(crate) fn key(&self) -> (usize, u64) {
         (self.slot, self.generation)
     }
 
     /// Of the slot; what this runner's words in the segment bear.
     #[inline]
     pub(super) fn slot_generation(&self) -> u64 {
-        u64::from(self.generation)
+        self.generation
     }
 
     pub(super) fn finished(&self) -> MutexGuard<'_, Option<ShutdownReport>> {

@@ -174,7 +174,7 @@ fn every_invariant_holds(core: &Attached) {
 fn complete(core: &Attached) {
     let group = &core.tables().group;
     group.generation.help(&group.scope).unwrap();
-    let _ = group.scope.initiate(ASK, core.now()).unwrap();
+    let _ = group.scope.initiate(ASK, || core.now()).unwrap();
     let until = core.now() + 30 * SECONDS;
     loop {
         let _ = group.advance(core.as_ref()).unwrap();
@@ -182,7 +182,7 @@ fn complete(core: &Attached) {
         match seen.stage().unwrap() {
             Stage::Phase(Phase::Complete) => return,
             Stage::Phase(Phase::Running) => {
-                let _ = group.scope.initiate(ASK, core.now()).unwrap();
+                let _ = group.scope.initiate(ASK, || core.now()).unwrap();
             }
             _ => {
                 let moved = group.wait_past(seen, core.as_ref(), until).unwrap();
