@@ -237,7 +237,7 @@ mod twins {
     }
 
     fn check(flaw: Flaw) {
-        Model::new("terms in small").bound(4).check(move |world| {
+        Model::new("terms in small").bound(2).check(move |world| {
             let twin = Rc::new(Twin::default());
             twin.control.store(1 << 1, Release);
             for _ in 0..2 {
