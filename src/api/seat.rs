@@ -27,6 +27,22 @@ where
 {
     /// Takes a thread slot, and its life word where the platform has life words.
     pub(crate) fn take(core: &'a Core<M>) -> Result<Self, SegmentError> {
+        Self::take_then(core, |_| Ok(()))
+    }
+
+    /// The same as the keeper of a process, which becomes live by it.
+    ///
+    /// The process word is moved before the thread's: until then the process has but its
+    /// byte, and if that is lost a sweeper may be about to free this thread slot. Either it
+    /// does so before the thread's word is moved, and we learn of it here, or not at all.
+    pub(crate) fn take_as_keeper(core: &'a Core<M>) -> Result<Self, SegmentError> {
+        Self::take_then(core, |owner| core.go_live(usize::from(owner.slot)))
+    }
+
+    fn take_then(
+        core: &'a Core<M>,
+        before_live: impl FnOnce(Owner) -> Result<(), SegmentError>,
+    ) -> Result<Self, SegmentError> {
         let threads = &core.tables().threads;
         let attach = || threads.attach(core.process());
         let owner = attach().or_else(|| {
@@ -55,8 +71,17 @@ where
                 M::wake(M::cell(thread.life.word()), ALL);
             }
         }
-        threads.go_live(owner);
+        // An error drops the seat, which frees no slot but its own.
+        before_live(owner)?;
+        if !threads.go_live(owner) {
+            return Err(SegmentError::Detached);
+        }
         Ok(seat)
+    }
+
+    /// Whether peers see this thread's life by its life word.
+    pub(crate) fn holds_life(&self) -> bool {
+        self.holds_life
     }
 
     /// Gives up the guard without giving up the slot.
@@ -90,6 +115,9 @@ where
         {
             thread.life.release();
         }
-        threads.free(slot);
+        let word = threads.word(slot);
+        if word.generation() == self.owner.generation {
+            threads.free_from(slot, word);
+        }
     }
 }

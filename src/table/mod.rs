@@ -24,6 +24,7 @@ pub(crate) mod journal_record;
 pub(crate) mod key;
 #[cfg(test)]
 pub(crate) mod known;
+pub(crate) mod liveness;
 pub(crate) mod member;
 pub(crate) mod names;
 pub(crate) mod order;

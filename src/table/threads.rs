@@ -150,12 +150,22 @@ impl<M: Mem, const N: usize> Threads<M, N> {
         }
     }
 
-    /// The life word is held (or this process has none): others may rely on it.
-    pub(crate) fn go_live(&self, owner: Owner) {
-        if let Some(thread) = self.slots.get(usize::from(owner.slot)) {
-            let live = self.word(usize::from(owner.slot)).with_state(LIVE);
-            thread.word.store(live.0, Ordering::Release);
-        }
+    /// The life word is held (or this process has none): others may rely on it. False if the
+    /// process was taken for dead meanwhile, and the slot was freed.
+    pub(crate) fn go_live(&self, owner: Owner) -> bool {
+        let slot = usize::from(owner.slot);
+        let word = self.word(slot);
+        let is_mine = word.generation() == owner.generation && word.0 & STATE == ATTACHING;
+        is_mine && self.swap(slot, word, word.with_state(LIVE))
+    }
+
+    fn swap(&self, slot: usize, from: ThreadWord, to: ThreadWord) -> bool {
+        self.slots.get(slot).is_some_and(|thread| {
+            thread
+                .word
+                .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+        })
     }
 
     /// Frees a slot: by its own thread after it released the life word, or by the sweep.
@@ -166,6 +176,11 @@ impl<M: Mem, const N: usize> Threads<M, N> {
                 .word
                 .store(self.word(slot).freed().0, Ordering::Release);
         }
+    }
+
+    /// Frees a slot whose word is still this one: by the sweep. False if it was moved.
+    pub(crate) fn free_from(&self, slot: usize, word: ThreadWord) -> bool {
+        self.swap(slot, word, word.freed())
     }
 
     /// The slots of one process.
@@ -184,15 +199,7 @@ impl<M: Mem, const N: usize> Threads<M, N> {
         if !word.is_live() {
             return LifeSign::Silent;
         }
-        let life = thread.life.word();
-        let value = life.load(Ordering::Acquire);
-        if value & life::OWNER_DIED != 0 {
-            LifeSign::Marked
-        } else if value & life::TID != 0 {
-            LifeSign::Beats(life)
-        } else {
-            LifeSign::Silent
-        }
+        LifeSign::of(thread.life.word())
     }
 
     /// The life of a process by its threads: `keeper` speaks for it while it lives, then
@@ -276,6 +283,20 @@ pub(crate) enum LifeSign<'a, M: Mem> {
     Marked,
     /// Not in use: ask the byte lock.
     Silent,
+}
+
+impl<'a, M: Mem> LifeSign<'a, M> {
+    /// What a life word says.
+    pub(crate) fn of(life: &'a M::U32) -> Self {
+        let value = life.load(Ordering::Acquire);
+        if value & life::OWNER_DIED != 0 {
+            LifeSign::Marked
+        } else if value & life::TID != 0 {
+            LifeSign::Beats(life)
+        } else {
+            LifeSign::Silent
+        }
+    }
 }
 
 impl<M: Mem, const N: usize> Default for Threads<M, N> {

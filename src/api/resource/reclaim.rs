@@ -5,8 +5,9 @@ use crate::api::resource::system::take_away;
 use crate::layout::Layout;
 use crate::segment::Body;
 use crate::sync::Mem;
+use crate::table::liveness::Verdict;
 use crate::table::resources::{Claimant, Fate, Key};
-use crate::table::slots::Gone;
+use crate::table::slots::Kernel;
 
 impl<M: Mem> Core<M>
 where
@@ -23,11 +24,12 @@ where
         }
         let me = Claimant {
             process: self.process(),
-            generation: processes.word(self.process()).generation(),
+            generation: processes.word(self.process()).generation() as u16,
         };
         let is_gone = |other: Claimant| {
             let word = processes.word(other.process);
-            word.is_free() || word.generation() != other.generation || !self.is_held(other.process)
+            word.generation() as u16 != other.generation
+                || self.verdict(other.process, word) == Verdict::Gone
         };
         let table = &tables.resources;
         let mut taken = Vec::new();

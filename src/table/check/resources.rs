@@ -203,7 +203,7 @@ fn reclaim<M: Mem, W: Witness<M>, const P: usize>(
         return;
     };
     let of = processes.word(claimant.process);
-    let is_present = of.generation() == claimant.generation;
+    let is_present = of.generation() as u16 == claimant.generation;
     if claimant.process >= P {
         let what = "is claimed by a process that there is no room for";
         look.broken(Invariant::Reclaim, at, what, &words);

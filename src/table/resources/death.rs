@@ -6,13 +6,23 @@ use crate::sync::{Env, Mem};
 use super::{Key, Moved, Resources, State};
 
 impl<M: Mem, const N: usize> Resources<M, N> {
+    /// Clears what the process of a slot left, for certain.
+    #[cfg(test)]
+    pub(crate) fn sweep(&self, process: usize, env: &impl Env<M>) {
+        self.sweep_while(process, || true, env);
+    }
+
     /// Clears what a gone process left: frees its claimed records, marks its system
-    /// resources to be reclaimed, orphans its open ones. Under its byte lock; may be done
-    /// again. The mark comes first: an orphaned record without it might be used again.
-    pub(crate) fn sweep(&self, dead: usize, env: &impl Env<M>) {
+    /// resources to be reclaimed, orphans its open ones. May be done again, and by two at
+    /// once. The mark comes first: an orphaned record without it might be used again.
+    ///
+    /// `is_still` says whether the process slot is still that of the dead one. It is asked
+    /// after the load of each word: the registration that was loaded is then the dead one's,
+    /// and each step is bound to its generation.
+    pub(crate) fn sweep_while(&self, dead: usize, is_still: impl Fn() -> bool, env: &impl Env<M>) {
         for index in 0..self.used() {
             let word = self.word(index);
-            if word.process() != Some(dead) {
+            if word.process() != Some(dead) || !is_still() {
                 continue;
             }
             let key = self.key_of(index, word);

@@ -15,6 +15,7 @@ use crate::sync::{Owner, Word};
 use crate::table::barrier_word::place;
 use crate::table::control::EPOCH_MASK;
 use crate::table::resources::{State, TRIED};
+use crate::table::slots::ProcessWord;
 use crate::{CrossProcessBarrier, CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore};
 
 /// A lock that is held until its thread, this one, ends.
@@ -245,7 +246,7 @@ fn fail(tables: &Tables) {
 fn reclaim(word: impl Fn(u64) -> u64) -> impl Fn(&Lived, &Tables) {
     move |_, tables| {
         fail(tables);
-        let mine = u64::from(tables.processes.word(0).generation());
+        let mine = tables.processes.word(0).generation();
         Word::store(&tables.resources.records[0].reclaim, word(mine), Relaxed);
     }
 }
@@ -287,7 +288,7 @@ fn a_circle_is_of_open_ones_of_the_living_and_stands() {
     breaks(&left, |_, tables| {
         close_the_circle(tables, 0);
         let dead = &tables.processes.get(900).unwrap().word;
-        dead.store(1 << 48 | 1 << 2 | 2, Relaxed);
+        dead.store(ProcessWord::live(1, 0).raw(), Relaxed);
         set(&tables.resources.records[0].word, |word| {
             word & !(0xffff << 48) | 901 << 48
         });

@@ -7,6 +7,7 @@ use super::{Lived, breaks, broken, set};
 use crate::api::core::Tables;
 use crate::phase::Phase;
 use crate::sync::Real;
+use crate::table::slots::ProcessWord;
 use crate::table::stamp::Stamp;
 use crate::{Scope, ShutdownCoordinator, ShutdownRequest};
 
@@ -175,7 +176,7 @@ fn holder_and_counted_out() {
             .get(900)
             .unwrap()
             .word
-            .store(1 << 48 | 1 << 2 | 2, Relaxed);
+            .store(ProcessWord::live(1, 0).raw(), Relaxed);
         member(tables, |word| word & !(0xffff << 48) | 901 << 48);
     });
 }
@@ -250,11 +251,16 @@ fn record() {
 
 #[test]
 fn process_and_thread() {
-    for word in [3, 2, 1 << 48, 1 << 30, 0xffff << 48 | 2] {
+    let keeper = |number: u64| 2 | number << 2 | 1 << 15;
+    for word in [3, 2, 1 << 2, 1 << 63 | keeper(1), keeper(0x1fff)] {
         broken(Invariant::Process, |_, tables| {
             tables.processes.get(900).unwrap().word.store(word, Relaxed);
         });
     }
+    broken(Invariant::Process, |_, tables| {
+        let inbox = tables.processes.inbox(900).unwrap();
+        inbox.store(1 << 2, Relaxed);
+    });
     for word in [
         3,
         1,
