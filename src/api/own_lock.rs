@@ -70,9 +70,10 @@ where
     /// An answer of the own descriptor; `otherwise` if it is void, which the keeper is told.
     fn heard<T>(&self, answer: Result<T, Void>, otherwise: T) -> T {
         answer.unwrap_or_else(|Void| {
-            let state = self.lock.state.load(Ordering::Relaxed);
+            // The keeper knows already otherwise.
+            let is_news = matches!(self.lock.state.load(Ordering::Relaxed), HELD | ELSEWHERE);
             let is_attached = self.process() < MAX_PROCESSES && !self.is_forked();
-            if is_attached && state != NAMELESS {
+            if is_attached && is_news {
                 self.tables().processes.send(self.process(), LOCK_LOST);
             }
             otherwise
@@ -109,20 +110,23 @@ where
         let tries = if before == ELSEWHERE { 1 } else { TRIES };
         for _ in 0..tries {
             let is_taken = locks.try_take(offset(byte)).unwrap_or(false);
-            if !self.is_still_mine(is_taken) {
-                // It was swept; the byte is the next holder's.
-                if is_taken {
-                    locks.give_back(offset(byte));
-                }
-                return self.lose_slot();
+            let is_mine = self.is_still_mine(is_taken);
+            if is_taken && is_mine {
+                return self.live_with(before);
             }
             if is_taken {
-                return self.live_with(before);
+                // Swept, and the byte is the next holder's; or about to be.
+                locks.give_back(offset(byte));
+            }
+            if !is_mine {
+                return self.lose_slot();
             }
             if !locks.are_ours() {
                 return;
             }
-            std::thread::sleep(PAUSE);
+            if tries > 1 {
+                std::thread::sleep(PAUSE);
+            }
         }
         self.lock.state.store(ELSEWHERE, Ordering::Relaxed);
     }
@@ -137,7 +141,7 @@ where
             LifeSign::Beats(_)
         );
         if beats || !is_taken || self.lock.state.load(Ordering::Relaxed) == HELD {
-            return tables.processes.word(self.process()) == word;
+            return !tables.processes.is_lost(self.process(), word);
         }
         // Whoever takes the sweep byte from here on asks for the life byte after.
         let sweeps = Byte::Sweep(self.process());
@@ -148,7 +152,9 @@ where
             }
             is_taken
         });
-        let is_mine = is_alone && self.renew_word();
+        // A word that no release writes says nothing.
+        let is_mine =
+            is_alone && (self.renew_word() || !tables.processes.is_lost(self.process(), word));
         if is_alone {
             self.give_back(sweeps);
         }
@@ -253,5 +259,125 @@ where
             self.tables().processes.send(process, LOCK_LOST);
         }
         verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::api::core::Tables;
+    use crate::api::options::Liveness;
+    use crate::api::session::Session;
+    use crate::segment::{self, Opened, Options, SegmentName};
+    use crate::{Segment, SegmentError, SegmentOptions};
+
+    /// A segment that another process is attached to, for all that the kernel knows.
+    struct Place {
+        other: Segment,
+        files: Options,
+        _scratch: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let scratch = tempfile::tempdir().unwrap();
+            let directory = scratch.path().join("d");
+            let options = SegmentOptions::new().directory(&directory);
+            Self {
+                other: options.create("own").unwrap(),
+                files: Options {
+                    directory: Some(directory),
+                    ..Options::default()
+                },
+                _scratch: scratch,
+            }
+        }
+
+        fn open(&self) -> Opened<Tables> {
+            segment::open(&SegmentName::new("own").unwrap(), &self.files).unwrap()
+        }
+
+        fn attach(&self) -> Arc<Core> {
+            Core::attach(self.open(), Liveness::Auto).unwrap()
+        }
+
+        fn is_held(&self, core: &Core) -> bool {
+            self.other.session().core().is_held(core.process())
+        }
+    }
+
+    /// As other code of the program does.
+    fn close(opened: &Opened<Tables>) {
+        nix::unistd::close(opened.locks().number()).unwrap();
+        assert!(!opened.locks().are_ours());
+    }
+
+    #[test]
+    fn what_was_closed_before_the_claim_is_opened_again() {
+        let place = Place::new();
+        let opened = place.open();
+        close(&opened);
+        let core = Core::attach(opened, Liveness::Auto).unwrap();
+        assert!(core.opened().locks().are_ours() && place.is_held(&core));
+    }
+
+    #[test]
+    fn who_loses_its_lock_while_it_attaches_takes_it_again_once_it_is_live() {
+        let place = Place::new();
+        let core = place.attach();
+        close(core.opened());
+        assert!(!place.is_held(&core));
+        let session = Session::start(Arc::clone(&core)).unwrap();
+        assert_eq!(place.other.reap().unwrap(), 0);
+        while !place.is_held(&core) {
+            std::thread::yield_now();
+        }
+        assert!(core.check().is_ok());
+        drop(session);
+        assert!(core.tables().processes.word(core.process()).is_live());
+        drop(core);
+        assert_eq!(place.other.reap().unwrap(), 0);
+    }
+
+    #[test]
+    fn who_is_swept_while_it_attaches_is_told_and_harms_nobody() {
+        let place = Place::new();
+        let core = place.attach();
+        close(core.opened());
+        assert_eq!(place.other.reap().unwrap(), 1);
+        let next = place.attach();
+        assert_eq!(next.process(), core.process());
+        let refused = Session::start(Arc::clone(&core));
+        assert!(
+            matches!(refused, Err(SegmentError::Detached)),
+            "{refused:?}"
+        );
+        let word = next.word();
+        drop(core);
+        assert_eq!(next.tables().processes.word(next.process()), word);
+        assert!(place.is_held(&next));
+        let session = Session::start(next).unwrap();
+        assert_eq!(place.other.reap().unwrap(), 0);
+        drop(session);
+    }
+
+    #[test]
+    fn a_number_that_became_a_strangers_is_void_and_not_locked() {
+        let place = Place::new();
+        let core = place.attach();
+        let number = core.opened().locks().number();
+        close(core.opened());
+        // Other tests open files, too: any of them may get the number.
+        let stranger = std::fs::File::open("/proc/self/exe").unwrap();
+        let locks = core.opened().locks();
+        assert_eq!(locks.is_held(offset(Byte::Life(7))), Err(Void), "{number}");
+        assert_eq!(locks.try_take(offset(Byte::Life(7))), Err(Void));
+        locks.give_back(offset(Byte::Life(7)));
+        assert!(core.is_held(7) && !core.try_take(Byte::Sweep(7)));
+        assert_eq!(core.reap(), 0);
+        drop(core);
+        assert!(stranger.metadata().is_ok());
     }
 }

@@ -88,8 +88,7 @@ impl ShutdownCoordinator {
         let absent = || CoordinationError::NoSuchRunner { id: id.into() };
         let (_, member) = self.view().find(id).ok_or_else(absent)?;
         let process = member.process().filter(|_| member.is_counted());
-        let processes = &core.tables().processes;
-        let identity = process.and_then(|p| processes.identity(p, processes.word(p)));
+        let identity = process.and_then(|process| core.tables().processes.present(process));
         let identity = identity.ok_or_else(absent)?;
         let system = |source| CoordinationError::System {
             operation: "open the runner's process",

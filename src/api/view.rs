@@ -290,11 +290,8 @@ impl<E: Env<Real>> View<'_, E> {
     /// asked, as in another pid namespace.
     pub(super) fn is_stopped(&self, slot: usize) -> bool {
         let process = self.tables.group.member(slot).process();
-        let identity = process.and_then(|process| {
-            let processes = &self.tables.processes;
-            processes.identity(process, processes.word(process))
-        });
-        let Some(identity) = identity else {
+        let processes = &self.tables.processes;
+        let Some(identity) = process.and_then(|process| processes.present(process)) else {
             return false;
         };
         process::pid_namespace().is_ok_and(|ours| ours == identity.pid_namespace)

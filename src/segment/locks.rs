@@ -58,6 +58,13 @@ impl Locks {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn number(&self) -> std::os::fd::RawFd {
+        use std::os::fd::AsRawFd;
+        let file = self.file.read().unwrap();
+        file.descriptor().unwrap().as_raw_fd()
+    }
+
     /// Whether the descriptor is still ours.
     pub(crate) fn are_ours(&self) -> bool {
         self.ask(|_| ()).is_ok()

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A slot that stays ATTACHING, or LIVE with a marked life word, is freed by the sweep
-//! of its process (see `slots.rs`), on byte-lock evidence. The generation goes up when a
+//! of its process (see `slots/`), on byte-lock evidence. The generation goes up when a
 //! slot is freed, so a lock word that still bears the old owner reads as owner-died.
 
 use core::sync::atomic::Ordering;
@@ -170,6 +170,7 @@ impl<M: Mem, const N: usize> Threads<M, N> {
 
     /// Frees a slot: by its own thread after it released the life word, or by the sweep.
     /// Every lock still bearing this owner reads as owner-died from here on.
+    #[cfg(test)]
     pub(crate) fn free(&self, slot: usize) {
         if let Some(thread) = self.slots.get(slot) {
             thread

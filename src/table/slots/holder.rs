@@ -84,6 +84,11 @@ impl<M: Mem, const N: usize> Processes<M, N> {
         })
     }
 
+    /// Who the present holder of a slot is, if it has said so.
+    pub(crate) fn present(&self, slot: usize) -> Option<Identity> {
+        self.identity(slot, self.word(slot))
+    }
+
     /// The pid of a slot's latest holder, as that one saw itself; for people.
     pub(crate) fn pid(&self, slot: usize) -> u32 {
         let raw = self.0.get(slot).map(|p| p.pid.load(Ordering::Relaxed));

@@ -111,6 +111,7 @@ impl<M: Mem> Dead<'_, M> {
 pub(crate) struct Processes<M: Mem, const N: usize>([Process<M>; N]);
 
 impl<M: Mem, const N: usize> Processes<M, N> {
+    #[cfg(test)]
     pub(crate) fn get(&self, slot: usize) -> Option<&Process<M>> {
         self.0.get(slot)
     }
@@ -182,6 +183,13 @@ impl<M: Mem, const N: usize> Processes<M, N> {
     ) -> Option<ProcessWord> {
         let live = ProcessWord::live(word.generation(), keeper);
         self.swap(slot, word, live).then_some(live)
+    }
+
+    /// Whether a slot that was held under `word` is another's, or nobody's. Not if the word is
+    /// one that no release writes: that says nothing.
+    pub(crate) fn is_lost(&self, slot: usize, word: ProcessWord) -> bool {
+        let now = self.word(slot);
+        now != word && now.fault().is_none()
     }
 
     /// Gives the holder of a slot under `word` a new generation; `None` if it was swept.

@@ -202,7 +202,9 @@ fn an_overtaken_holder_moves_nothing() {
     };
     assert_eq!(table.reap(&other, |_| ()), 1);
     assert_eq!(table.go_live(1, mine, 3), None);
+    assert!(table.is_lost(1, mine) && !table.is_lost(1, table.word(1)));
     assert_eq!(live(&table, 8), 1);
+    assert!(table.is_lost(1, mine));
     let next = table.word(1);
     assert_eq!(table.go_live(1, mine, 3), None);
     assert_eq!(table.renew(1, mine), None);
@@ -305,6 +307,7 @@ fn words_that_no_release_writes_are_told() {
         0,
         "it goes round"
     );
+    let (table, mine) = (Table::default(), ProcessWord::live(1, 0));
     let bad = [
         3,
         2,
@@ -314,5 +317,7 @@ fn words_that_no_release_writes_are_told() {
     ];
     for bad in bad {
         assert!(ProcessWord::from_raw(bad).fault().is_some(), "{bad:#x}");
+        table.get(0).unwrap().word.store(bad, Ordering::Relaxed);
+        assert!(!table.is_lost(0, mine), "{bad:#x} is nobody's");
     }
 }
