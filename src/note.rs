@@ -40,11 +40,13 @@ pub(crate) enum Kind {
     LockOrder = 16,
     /// Argument: the new generation.
     Renewed = 17,
+    /// The writer's process lost its life byte. Detail: [`REGAINED`] if it has it again.
+    LockLost = 18,
 }
 
 impl Kind {
     /// How many numbers there are, 0 included.
-    pub(crate) const COUNT: usize = 18;
+    pub(crate) const COUNT: usize = 19;
 
     pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
         Some(match bits {
@@ -65,6 +67,7 @@ impl Kind {
             15 => Self::Deadlock,
             16 => Self::LockOrder,
             17 => Self::Renewed,
+            18 => Self::LockLost,
             _ => return None,
         })
     }
@@ -79,6 +82,7 @@ impl Kind {
                 | Self::Resource
                 | Self::Left
                 | Self::Joined
+                | Self::LockLost
         )
     }
 }
@@ -87,6 +91,8 @@ impl Kind {
 pub(crate) const OWN: u8 = 1 << 7;
 /// In the detail of a phase: somebody had not done the one before.
 pub(crate) const FORCED: u8 = 1 << 6;
+/// The detail of a lost lock that was taken again.
+pub(crate) const REGAINED: u8 = 1;
 /// In the detail of an acknowledgement: the phase had gone on.
 pub(crate) const LATE: u8 = 1 << 6;
 

@@ -165,7 +165,7 @@ impl ShutdownCoordinator {
         }
         let proposer = |process| {
             let word = core.tables().processes.word(process);
-            Proposer::new(process, u64::from(word.generation()))
+            Proposer::new(process, word.generation())
         };
         let is_alive = |other: Proposer| {
             let is_there = matches!(core.process_pulse(other.process), Pulse::Alive(_));

@@ -13,8 +13,9 @@ use crate::note::{Kind, Note};
 use crate::phase::Phase;
 use crate::sync::{Env, Mem, Pulse, Real};
 use crate::table::control::Stage;
+use crate::table::liveness::Verdict;
 use crate::table::member::{Member, State};
-use crate::table::slots::Gone;
+use crate::table::slots::Kernel;
 
 impl ShutdownCoordinator {
     /// Begins the next generation after Complete; returns its number. New runners may
@@ -115,22 +116,24 @@ impl ShutdownCoordinator {
         if group.joined(slot) != generation {
             return None;
         }
+        // Loaded before the signs are asked for.
+        let word = core.tables().processes.word(process);
+        let is_gone = || core.verdict(process, word) == Verdict::Gone;
         let is_there = match member.state().ok()? {
             State::Live => match core.process_pulse(process) {
                 Pulse::Alive(_) => true,
                 Pulse::Dead => {
                     group.count_out(slot, member, core.as_ref());
-                    core.is_held(process)
+                    !is_gone()
                 }
             },
-            // Once its byte lock is free it is reaped, and the slot word is free.
-            // Its process slot may have a new holder, who is somebody else.
+            // Once it is gone it is reaped, and the slot word is free. Its process slot may
+            // have a new holder, who is somebody else.
             State::Dead => {
-                let word = core.tables().processes.word(process);
                 let holder = group.runners[slot]
                     .process_generation
                     .load(Ordering::Relaxed);
-                !word.is_free() && u64::from(word.generation()) == holder && core.is_held(process)
+                !word.is_free() && word.generation() == holder && !is_gone()
             }
             _ => false,
         };

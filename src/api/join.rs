@@ -96,7 +96,7 @@ impl Runner {
         let generation = tables.processes.word(core.process()).generation();
         runner
             .process_generation
-            .store(u64::from(generation), Ordering::Release);
+            .store(generation, Ordering::Release);
         let same = |other: usize| tables.texts[other].id.is(id);
         let joined = group
             .publish(claim, core.as_ref(), same)

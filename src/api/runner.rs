@@ -11,7 +11,7 @@ use crate::api::report::ShutdownReport;
 use crate::api::resource::Shared as Resources;
 use crate::api::session::Session;
 use crate::api::view::{Target, View};
-use crate::error::{CoordinationError, SegmentError};
+use crate::error::CoordinationError;
 use crate::note::{Kind, Note, OWN};
 use crate::phase::{Mode, Phase};
 use crate::segment::Within;
@@ -170,7 +170,7 @@ impl Runner {
     /// its end, however it ends, until its slot is used again. The last ones stand.
     ///
     /// # Errors
-    /// `Left`; [`SegmentError::ForkedHandle`].
+    /// `Left`; [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     pub fn set_last_words(&self, text: &str) -> Result<(), CoordinationError> {
         self.check()?;
         let _writing = self.writing()?;
@@ -319,7 +319,7 @@ impl Runner {
     }
 
     pub(crate) fn check(&self) -> Result<(), CoordinationError> {
-        if self.core().is_forked() || self.left.is_set() {
+        if self.core().is_spent() || self.left.is_set() {
             return Err(self.spent());
         }
         Ok(())
@@ -327,8 +327,8 @@ impl Runner {
 
     #[cold]
     pub(super) fn spent(&self) -> CoordinationError {
-        if self.core().is_forked() {
-            return SegmentError::ForkedHandle.into();
+        if let Err(error) = self.core().check() {
+            return error.into();
         }
         CoordinationError::Left {
             id: self.id.clone(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::api::core::{Core, holders};
+use crate::api::core::Core;
 use crate::api::journal::Journal;
 use crate::api::metrics::Metrics;
 use crate::api::observer::Observer;
@@ -301,7 +301,7 @@ impl SegmentOptions {
     /// As [`open`](Self::open), without `Full` and `Stale`.
     pub fn observe(&self, name: &str) -> Result<Observer, SegmentError> {
         let name = SegmentName::new(name)?;
-        Ok(Observer::new(segment::observe(&name, &self.files)?))
+        self.observer(&name)
     }
 
     /// The names of the segments in the directory, sorted; none if there is no directory.
@@ -332,27 +332,37 @@ impl SegmentOptions {
     /// `NotRegular`, `Permission`.
     pub fn remove(&self, name: &str, force: bool) -> Result<(), SegmentError> {
         let name = SegmentName::new(name)?;
+        // A process that has lost its life byte hinders no remover, but lives.
+        if !force
+            && let Ok(observer) = self.observer(&name)
+            && observer.has_lockless()
+        {
+            let attached = observer.attached();
+            let name = name.to_string();
+            return Err(SegmentError::InUse {
+                name,
+                attached,
+                remover: None,
+            });
+        }
         match segment::remove(&name, &self.files, force) {
             Err(SegmentError::InUse {
                 name: of,
                 remover: None,
                 ..
             }) => {
-                let observed = segment::observe::<Tables>(&name, &self.files);
-                let attached = observed
-                    .ok()
-                    .and_then(|seen| {
-                        let slots = seen.attached().ok()?;
-                        Some(holders(seen.body(), slots.into_iter()))
-                    })
-                    .unwrap_or_default();
+                let attached = self.observer(&name).map(|seen| seen.attached());
                 Err(SegmentError::InUse {
                     name: of,
-                    attached,
+                    attached: attached.unwrap_or_default(),
                     remover: None,
                 })
             }
             result => result,
         }
+    }
+
+    fn observer(&self, name: &SegmentName) -> Result<Observer, SegmentError> {
+        Ok(Observer::new(segment::observe(name, &self.files)?))
     }
 }

@@ -100,6 +100,7 @@ impl<E: Env<Real>> View<'_, E> {
                 .occupied()
                 .filter(|process| matches!(self.env.process_pulse(*process), Pulse::Alive(_)))
                 .count(),
+            lockless: self.lockless(),
             keys: crate::api::state_keys::seen_keys(self.tables),
             locks: detector::held(self.tables, self.env),
             lock_waits: detector::wanted(self.tables, self.env),
@@ -292,14 +293,12 @@ impl<E: Env<Real>> View<'_, E> {
     /// asked, as in another pid namespace.
     pub(super) fn is_stopped(&self, slot: usize) -> bool {
         let process = self.tables.group.member(slot).process();
-        let Some(record) = process.and_then(|process| self.tables.processes.get(process)) else {
+        let processes = &self.tables.processes;
+        let Some(identity) = process.and_then(|process| processes.present(process)) else {
             return false;
         };
-        let namespace = record.pid_namespace.load(Ordering::Relaxed);
-        let start = record.start_time.load(Ordering::Relaxed);
-        let pid = u32::try_from(record.pid.load(Ordering::Relaxed)).unwrap_or(0);
-        process::pid_namespace().is_ok_and(|ours| ours == namespace)
-            && process::is_stopped(pid, start)
+        process::pid_namespace().is_ok_and(|ours| ours == identity.pid_namespace)
+            && process::is_stopped(identity.pid, identity.start_time)
     }
 
     fn laggard(&self, target: Target, slot: usize, control: Control) -> Laggard {

@@ -5,6 +5,7 @@ pub(crate) mod directory;
 mod fault;
 pub(crate) mod header;
 pub(crate) mod inode;
+pub(crate) mod locks;
 #[allow(unsafe_code)]
 pub(crate) mod map;
 pub(crate) mod name;
@@ -20,6 +21,7 @@ mod tests;
 pub(crate) use create::{create, open_or_create};
 pub(crate) use directory::Directory;
 pub(crate) use header::{Body, fingerprint};
+pub(crate) use locks::Void;
 pub(crate) use map::Within;
 pub(crate) use name::SegmentName;
 pub(crate) use open::{Observed, Opened, Options, observe, open, open_token};

@@ -272,15 +272,7 @@ impl<M: Mem, const N: usize> Threads<M, N> {
         if !word.is_live() {
             return LifeSign::Silent;
         }
-        let life = thread.life.word();
-        let value = life.load(Ordering::Acquire);
-        if value & life::OWNER_DIED != 0 {
-            LifeSign::Marked
-        } else if value & life::TID != 0 {
-            LifeSign::Beats(life)
-        } else {
-            LifeSign::Silent
-        }
+        LifeSign::of(thread.life.word())
     }
 
     /// The life of a process by its threads: `keeper` speaks for it while it lives, then
@@ -364,6 +356,20 @@ pub(crate) enum LifeSign<'a, M: Mem> {
     Marked,
     /// Not in use: ask the byte lock.
     Silent,
+}
+
+impl<'a, M: Mem> LifeSign<'a, M> {
+    /// What a life word says.
+    pub(crate) fn of(life: &'a M::U32) -> Self {
+        let value = life.load(Ordering::Acquire);
+        if value & life::OWNER_DIED != 0 {
+            LifeSign::Marked
+        } else if value & life::TID != 0 {
+            LifeSign::Beats(life)
+        } else {
+            LifeSign::Silent
+        }
+    }
 }
 
 impl<M: Mem, const N: usize> Default for Threads<M, N> {

@@ -109,8 +109,7 @@ impl Scene {
 
     pub(super) fn seat(&self) -> Seat<'_, Faulty> {
         let seat = Seat::take(&self.core).unwrap();
-        let keeper = usize::from(seat.owner.slot);
-        self.tables().processes.go_live(self.core.process(), keeper);
+        self.core.go_live(usize::from(seat.owner.slot)).unwrap();
         seat
     }
 
@@ -128,7 +127,7 @@ impl Scene {
         let generation = tables.processes.word(self.core.process()).generation();
         tables.group.runners[claim.slot]
             .process_generation
-            .store(u64::from(generation), Ordering::Relaxed);
+            .store(generation, Ordering::Relaxed);
         let joined = group.publish(claim, self.core.as_ref(), |_| false).unwrap();
         let live = matches!(joined, Joined::Live(_));
         self.claim = live.then_some(claim);
@@ -146,7 +145,7 @@ impl Scene {
         let generation = self.tables().processes.word(process).generation();
         group.scope.request.propose(
             epoch,
-            Proposer::new(process, u64::from(generation)),
+            Proposer::new(process, generation),
             terms,
             (&self.tables().reason, "the victim's reason"),
             |_| false,

@@ -10,6 +10,7 @@ use super::operation::{ASK, RECORDED, Scene};
 use super::rendezvous;
 use super::{Attached, Tables, store};
 use crate::api::check::suspicions;
+use crate::api::signs::Signs;
 use crate::limits::{MAX_RUNNERS, MAX_THREADS};
 use crate::note::{Kind, Note};
 use crate::phase::Phase;
@@ -211,9 +212,7 @@ fn nothing_is_left_of_the_dead(core: &Attached) {
     }
     for index in 0..tables.resources.used() {
         let word = tables.resources.word(index);
-        let held = word
-            .process()
-            .is_some_and(|process| crate::table::slots::Gone::is_held(core.as_ref(), process));
+        let held = word.process().is_some_and(|process| core.is_held(process));
         assert!(
             word.state() == Ok(ResourceState::Free) || word.is_ended() || held,
             "resource {index} belongs to nobody"
@@ -221,9 +220,7 @@ fn nothing_is_left_of_the_dead(core: &Attached) {
     }
     for slot in 0..MAX_THREADS {
         let word = tables.threads.word(slot);
-        let held = word
-            .process()
-            .is_none_or(|process| crate::table::slots::Gone::is_held(core.as_ref(), process));
+        let held = word.process().is_none_or(|process| core.is_held(process));
         assert!(
             word.is_free() || held,
             "thread slot {slot} belongs to nobody"

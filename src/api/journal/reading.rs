@@ -9,7 +9,7 @@ use crate::api::journal::writing::TAKEN;
 use crate::api::lock_wait::lock_name;
 use crate::api::resource::ResourceState;
 use crate::api::view::View;
-use crate::note::{FORCED, Kind, LATE, Note, OWN, RunnerKey, runner_key};
+use crate::note::{FORCED, Kind, LATE, Note, OWN, REGAINED, RunnerKey, runner_key};
 use crate::phase::{Mode, Phase, ReasonCode};
 use crate::sync::{Env, Real};
 use crate::table::journal::Found;
@@ -242,6 +242,9 @@ pub(crate) fn event(tables: &Tables, note: &Note) -> Option<JournalEvent> {
         },
         Kind::Renewed => JournalEvent::Generation {
             generation: note.argument as u32,
+        },
+        Kind::LockLost => JournalEvent::LockLost {
+            regained: note.detail == REGAINED,
         },
     })
 }

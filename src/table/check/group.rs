@@ -130,7 +130,7 @@ fn member<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
         }
         Standing::Living if state != State::Claimed => {
             let of = runner.process_generation.load(Ordering::Acquire);
-            if of != u64::from(holder.generation()) {
+            if of != holder.generation() {
                 let what = "belongs to an earlier holder of its process slot";
                 look.broken(Invariant::Holder, at, what, &[raw, holder.raw(), of]);
             }

@@ -11,6 +11,7 @@ use super::known::{Known, owner};
 use super::member::{Member, State};
 use super::runner::Verdict;
 use super::scope::{Cancelled, Initiated};
+use super::slots::{Dead, ProcessWord, Processes};
 use super::sweep::sweep;
 use super::threads::Threads;
 use crate::note::{FORCED, Kind, LATE, OWN};

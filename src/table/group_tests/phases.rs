@@ -177,7 +177,9 @@ fn a_sweep_takes_all_of_the_dead_and_nothing_else() {
     env.dead.set(Some(owner(1)));
     let handed = core::cell::RefCell::new(Vec::new());
     let hand_over = |owner| handed.borrow_mut().push(owner);
-    sweep(&group, &threads, 1, &env, hand_over).unwrap();
+    let processes = Processes::<Real, N>::default();
+    let dead = |process| Dead::of(&processes, process);
+    sweep(&group, &threads, &dead(1), &env, hand_over).unwrap();
     assert_eq!(*handed.borrow(), [of[0], of[2]]);
     assert!(threads.word(0).is_free() && !threads.word(1).is_free() && threads.word(2).is_free());
     let states = [a, b, c, claimed].map(|claim| group.member(claim.slot).state());
@@ -198,12 +200,35 @@ fn a_sweep_takes_all_of_the_dead_and_nothing_else() {
     word.store(bad.raw(), Ordering::Relaxed);
     handed.borrow_mut().clear();
     assert!(
-        sweep(&group, &threads, 2, &env, |owner| handed
+        sweep(&group, &threads, &dead(2), &env, |owner| handed
             .borrow_mut()
             .push(owner))
         .is_err()
     );
     assert_eq!(*handed.borrow(), [of[1]]);
+}
+
+/// The slot has a new holder, who has joined and attached a thread: a sweeper of the one
+/// before that is stopped until then takes nothing of it.
+#[test]
+fn an_overtaken_sweeper_takes_nothing_of_the_next_holder() {
+    let (group, env, [_, b, _]) = three();
+    let threads = Threads::<Real, N>::default();
+    let owner = threads.attach(1).unwrap();
+    let processes = Processes::<Real, N>::default();
+    let old = Dead::of(&processes, 1);
+    let word = &processes.get(1).unwrap().word;
+    word.store(ProcessWord::live(1, 0).raw(), Ordering::Relaxed);
+    initiate(&group, &env);
+    sweep(&group, &threads, &old, &env, |_| panic!("it lives")).unwrap();
+    assert_eq!(group.member(b.slot).state(), Ok(State::Live));
+    assert_eq!(threads.word(0).generation(), owner.generation);
+    assert!(!threads.word(0).is_free());
+    // Overtaken in the middle of a step: the word that it loaded was moved since.
+    let loaded = threads.word(0);
+    assert!(threads.free(0, loaded));
+    threads.attach(1).unwrap();
+    assert!(!threads.free(0, loaded) && !threads.word(0).is_free());
 }
 
 #[test]

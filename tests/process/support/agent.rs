@@ -223,6 +223,15 @@ impl Agent {
     }
 }
 
+impl Agent {
+    /// The same for a role that says something last.
+    #[track_caller]
+    pub fn quit_with(mut self, last: &str) {
+        assert_eq!(self.ask("quit"), last);
+        assert!(self.ended().success(), "{} failed", self.role);
+    }
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
         self.kill();

@@ -16,6 +16,7 @@ use crate::table::barrier_word::Since;
 use crate::table::control::{Control, EPOCH_MASK};
 use crate::table::generation::EPOCH;
 use crate::table::resources::{Key, State, TRIED};
+use crate::table::slots::ProcessWord;
 use crate::width::RESOURCE;
 use crate::{CrossProcessBarrier, CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore};
 
@@ -244,7 +245,7 @@ fn fail(tables: &Tables) {
 fn reclaim(word: impl Fn(u64) -> u64) -> impl Fn(&Lived, &Tables) {
     move |_, tables| {
         fail(tables);
-        let mine = u64::from(tables.processes.word(0).generation());
+        let mine = tables.processes.word(0).generation();
         Word::store(&tables.resources.records[0].reclaim, word(mine), Relaxed);
     }
 }
@@ -290,7 +291,7 @@ fn a_circle_is_of_open_ones_of_the_living_and_stands() {
     breaks(&left, |_, tables| {
         close_the_circle(tables, 0);
         let dead = &tables.processes.get(900).unwrap().word;
-        dead.store(1 << 48 | 1 << 2 | 2, Relaxed);
+        dead.store(ProcessWord::live(1, 0).raw(), Relaxed);
         set(&tables.resources.records[0].word, |word| {
             word & !(0x7ff << 53) | 901 << 53
         });

@@ -3,12 +3,15 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::super::{Gravity, Invariant};
-use super::{Lived, breaks, broken, set};
+use super::{Lived, breaks, broken, kinds, set};
 use crate::api::core::Tables;
+use crate::os::file::PROCESS_LOCKS;
 use crate::phase::Phase;
-use crate::sync::Real;
+use crate::sync::life::OWNER_DIED;
+use crate::sync::{LifeArea, Real};
 use crate::table::ack::Ack;
 use crate::table::member::{Member, State};
+use crate::table::slots::ProcessWord;
 use crate::table::stamp::{Stamp, pack};
 use crate::width;
 use crate::width::{RESOURCE, mask};
@@ -238,7 +241,7 @@ fn holder_and_counted_out() {
             .get(900)
             .unwrap()
             .word
-            .store(1 << 48 | 1 << 2 | 2, Relaxed);
+            .store(ProcessWord::live(1, 0).raw(), Relaxed);
         member(tables, |word| word.with_process(Some(900)));
     });
 }
@@ -322,11 +325,16 @@ fn record() {
 
 #[test]
 fn process_and_thread() {
-    for word in [3, 2, 1 << 48, 1 << 30, 0xffff << 48 | 2] {
+    let keeper = |number: u64| 2 | number << 2 | 1 << 15;
+    for word in [3, 2, 1 << 2, 1 << 63 | keeper(1), keeper(0x1fff)] {
         broken(Invariant::Process, |_, tables| {
             tables.processes.get(900).unwrap().word.store(word, Relaxed);
         });
     }
+    broken(Invariant::Process, |_, tables| {
+        let inbox = tables.processes.inbox(900).unwrap();
+        inbox.store(1 << 2, Relaxed);
+    });
     for word in [
         3,
         1,
@@ -349,6 +357,27 @@ fn process_and_thread() {
     });
 }
 
+/// As after other code has closed the descriptor.
+#[test]
+fn who_lives_holds_its_lock() {
+    let lived = Lived::new();
+    let core = lived.segment.session().core();
+    let byte = PROCESS_LOCKS + core.process() as u64;
+    core.opened().locks().give_back(byte);
+    let options = crate::SegmentOptions::new().directory(lived.segment.path().parent().unwrap());
+    let observer = options.observe("lived").unwrap();
+    let found = observer.check().unwrap();
+    assert_eq!(kinds(&found), [(Invariant::Swept, Gravity::Left)].into());
+    assert_eq!(found.findings[0].what, "lives, and has lost its lock");
+    // Whoever would sweep it tells its keeper instead.
+    let other = options.open("lived").unwrap();
+    assert_eq!(other.reap().unwrap(), 0);
+    while !observer.check().unwrap().is_sound() {
+        std::thread::yield_now();
+    }
+    assert!(core.opened().locks().are_ours() && lived.runner.begin().is_ok());
+}
+
 /// The last one dies in the middle of a shutdown, and its successor ends it.
 #[test]
 fn advance() {
@@ -358,6 +387,20 @@ fn advance() {
     let options = crate::SegmentOptions::new().directory(path.parent().unwrap());
     let copy = path.with_file_name("copy");
     std::fs::copy(&path, &copy).unwrap();
+    // A copy of one that lives: its life words would beat for ever.
+    let files = crate::segment::Options {
+        directory: Some(path.parent().unwrap().to_path_buf()),
+        ..Default::default()
+    };
+    let name = crate::segment::SegmentName::new("copy").unwrap();
+    let opened = crate::segment::open::<Tables>(&name, &files).unwrap();
+    for thread in &opened.body().threads.slots {
+        set(
+            thread.life.word(),
+            |value| if value == 0 { 0 } else { OWNER_DIED },
+        );
+    }
+    drop(opened);
     let report = options.observe("copy").unwrap().check().unwrap();
     let found: Vec<_> = report.findings.iter().map(|one| one.invariant).collect();
     assert!(report.worst() == Some(Gravity::Left), "{report:#?}");
