@@ -20,11 +20,11 @@ const POLLS: u8 = 10;
 
 /// How often each process was polled.
 #[derive(Debug)]
-pub(crate) struct Polls(Box<[AtomicU8]>);
+pub(crate) struct Polls(Box<[AtomicU8; MAX_PROCESSES]>);
 
 impl Default for Polls {
     fn default() -> Self {
-        Self((0..MAX_PROCESSES).map(|_| AtomicU8::new(0)).collect())
+        Self(Box::new([const { AtomicU8::new(0) }; MAX_PROCESSES]))
     }
 }
 

@@ -64,6 +64,10 @@ fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
+/// In clock ticks: centuries. What is shown as later was before the zero of the reader's
+/// clock.
+const LATEST_START: u64 = 1 << 40;
+
 /// Start times are shown with the reader's own offset, so that of a process is another
 /// number in each time namespace.
 fn normalised(ticks: Option<u64>) -> io::Result<Option<u64>> {
@@ -72,6 +76,12 @@ fn normalised(ticks: Option<u64>) -> io::Result<Option<u64>> {
     let per_second = nix::unistd::sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100);
     let tick = 1_000_000_000 / per_second.max(1);
     let ahead = clock::boot_offset();
+    if ticks > LATEST_START {
+        // The offset is added to an unsigned number.
+        return Err(io::Error::other(
+            "it was started before the clock of this time namespace begins",
+        ));
+    }
     if ahead % tick != 0 {
         // It is rounded after the offset is added: the number is not exact.
         return Err(io::Error::other(

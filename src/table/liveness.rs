@@ -96,34 +96,23 @@ mod tests {
         use Existence::{Gone, There, Unknown};
         let life = AtomicU32::new(7);
         let beats = || LifeSign::Beats(&life);
-        type Sign = fn(&AtomicU32) -> LifeSign<'_, Real>;
-        let cases: [(Sign, bool, Existence, Verdict); 12] = [
-            (|life| LifeSign::Beats(life), true, Gone, Verdict::Living),
-            (|life| LifeSign::Beats(life), true, There, Verdict::Living),
-            (
-                |life| LifeSign::Beats(life),
-                false,
-                There,
-                Verdict::LockLost,
-            ),
-            (
-                |life| LifeSign::Beats(life),
-                false,
-                Unknown,
-                Verdict::LockLost,
-            ),
-            (|life| LifeSign::Beats(life), false, Gone, Verdict::Gone),
-            (|_| LifeSign::Marked, false, There, Verdict::Gone),
-            (|_| LifeSign::Marked, true, There, Verdict::Living),
-            (|_| LifeSign::Marked, true, Unknown, Verdict::Living),
-            (|_| LifeSign::Marked, true, Gone, Verdict::Gone),
-            (|_| LifeSign::Silent, false, There, Verdict::Gone),
-            (|_| LifeSign::Silent, true, Unknown, Verdict::Living),
-            (|_| LifeSign::Silent, true, Gone, Verdict::Gone),
+        let cases = [
+            (beats(), true, Gone, Verdict::Living),
+            (beats(), true, There, Verdict::Living),
+            (beats(), false, There, Verdict::LockLost),
+            (beats(), false, Unknown, Verdict::LockLost),
+            (beats(), false, Gone, Verdict::Gone),
+            (LifeSign::Marked, false, There, Verdict::Gone),
+            (LifeSign::Marked, true, There, Verdict::Living),
+            (LifeSign::Marked, true, Unknown, Verdict::Living),
+            (LifeSign::Marked, true, Gone, Verdict::Gone),
+            (LifeSign::Silent, false, There, Verdict::Gone),
+            (LifeSign::Silent, true, Unknown, Verdict::Living),
+            (LifeSign::Silent, true, Gone, Verdict::Gone),
         ];
         let word = ProcessWord::live(1, 0);
         for (number, (sign, is_held, existence, expected)) in cases.into_iter().enumerate() {
-            let found = verdict::<Real>(word, sign(&life), || is_held, || existence);
+            let found = verdict::<Real>(word, sign, || is_held, || existence);
             assert_eq!(found, expected, "case {number}");
         }
         // Nobody's slot is nobody's, whoever has the byte.
