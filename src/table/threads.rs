@@ -90,7 +90,7 @@ impl ThreadWord {
     }
     /// The word of a live thread of a process.
     pub(crate) const fn live(owner: Owner, process: usize) -> Self {
-        Self(FREE | owner.generation << GENERATION_SHIFT)
+        Self(owner.generation << GENERATION_SHIFT)
             .claimed(process)
             .with_state(LIVE)
     }
@@ -112,9 +112,10 @@ impl ThreadWord {
         let generation = self.generation().wrapping_add(1) & GENERATION;
         Self(FREE | generation << GENERATION_SHIFT)
     }
+    /// Of this generation, and nothing else of what was there.
     const fn claimed(self, process: usize) -> Self {
         let process = (process as u64 + 1) & PROCESS;
-        Self(self.0 & !STATE | ATTACHING | process << PROCESS_SHIFT)
+        Self(self.generation() << GENERATION_SHIFT | process << PROCESS_SHIFT | ATTACHING)
     }
     const fn with_state(self, state: u64) -> Self {
         Self(self.0 & !STATE | state)
