@@ -105,7 +105,7 @@ impl Ack {
     }
     /// What no release writes, if it is that.
     pub(super) fn fault(self) -> Option<&'static str> {
-        if self.0 & !(ACKED | MISSED | GENERATION | EPOCH) != 0 {
+        if self.0 & (ACKED | MISSED | GENERATION | EPOCH) != self.0 {
             return Some("has bits that are never set");
         }
         self.first_missed()

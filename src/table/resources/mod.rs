@@ -79,18 +79,6 @@ pub(crate) struct About {
     pub(crate) order: i32,
 }
 
-impl About {
-    /// The low bits of a runner slot's generation.
-    pub(crate) const fn kept(generation: u64) -> u16 {
-        generation as u16
-    }
-
-    /// Whether it is about the runner of this slot generation.
-    pub(crate) const fn is_of(&self, generation: u64) -> bool {
-        self.runner_generation == Self::kept(generation)
-    }
-}
-
 /// What came of a change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]

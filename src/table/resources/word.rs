@@ -16,6 +16,8 @@
 
 use crate::table::Corrupt;
 
+use super::About;
+
 const STATE: u64 = 0b1111;
 const GENERATION_SHIFT: u32 = 4;
 const RUNNER_SHIFT: u32 = 32;
@@ -131,6 +133,18 @@ impl ResourceWord {
     }
     pub(super) const fn with_state(self, state: State) -> Self {
         Self(self.0 & !STATE | state as u64)
+    }
+}
+
+impl About {
+    /// The low bits of a runner slot's generation.
+    pub(crate) const fn kept(generation: u64) -> u16 {
+        generation as u16
+    }
+
+    /// Whether it is about the runner of this slot generation.
+    pub(crate) const fn is_of(&self, generation: u64) -> bool {
+        self.runner_generation == Self::kept(generation)
     }
 }
 
