@@ -379,13 +379,11 @@ impl<E: Env<Real>> View<'_, E> {
                 &self.tables.texts[slot].reason,
             ),
         };
-        let mut reason = Reason {
+        Reason {
             code: control.code(),
-            ..Reason::default()
-        };
-        reason.text = request.text(epoch, text).unwrap_or_default();
-        reason.pid = request.terms(epoch).pid;
-        reason
+            text: request.text(epoch, text).unwrap_or_default(),
+            pid: request.terms(epoch).pid,
+        }
     }
 }
 

@@ -107,7 +107,7 @@ impl Ack {
     // At the shipped widths the fields fill the word.
     #[allow(clippy::bad_bit_mask)]
     pub(super) fn fault(self) -> Option<&'static str> {
-        if self.0 & !(ACKED | MISSED | GENERATION | EPOCH) != 0 {
+        if self.0 & (ACKED | MISSED | GENERATION | EPOCH) != self.0 {
             return Some("has bits that are never set");
         }
         self.first_missed()

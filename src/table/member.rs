@@ -116,7 +116,7 @@ impl Member {
     pub(super) const fn fault(self) -> Option<&'static str> {
         match self.state() {
             Err(_) => Some("has no such state"),
-            Ok(_) if self.0 & !(STATE | PROCESS | GENERATION) != 0 => {
+            Ok(_) if self.0 & (STATE | PROCESS | GENERATION) != self.0 => {
                 Some("has bits that are never set")
             }
             Ok(State::Free) => None,

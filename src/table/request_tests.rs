@@ -145,11 +145,32 @@ fn an_initiator_of_an_epoch_that_is_over_claims_nothing() {
     assert_eq!(record.terms(2), TERMS);
 
     let record = Record::default();
+    let is_first = Cell::new(true);
     let meanwhile = || {
-        record.propose(2, SECOND, TERMS, "the next");
-        true
+        let answer = is_first.replace(false);
+        if answer {
+            record.propose(2, SECOND, TERMS, "the next");
+        }
+        answer
     };
     record.propose_where(1, FIRST, OTHER, "late", alive, meanwhile);
+    assert_eq!(record.terms(2), TERMS);
+    assert_eq!(record.text(2).as_deref(), Some("the next"));
+}
+
+/// One that was stopped claims for an epoch that is over, just before the next initiator
+/// does: that one tries again.
+#[test]
+fn a_late_claim_takes_no_terms_from_the_next_initiator() {
+    let record = Record::default();
+    let is_first = Cell::new(true);
+    let meanwhile = || {
+        if is_first.replace(false) {
+            record.claim(1, FIRST);
+        }
+        true
+    };
+    record.propose_where(2, SECOND, TERMS, "the next", alive, meanwhile);
     assert_eq!(record.terms(2), TERMS);
     assert_eq!(record.text(2).as_deref(), Some("the next"));
 }

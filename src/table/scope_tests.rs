@@ -99,6 +99,29 @@ fn a_time_of_long_ago_is_below_the_floor() {
     }
 }
 
+/// An own scope gets a new owner in a later epoch, with no shutdown in between: its floor is
+/// not raised until one begins.
+#[test]
+fn a_time_of_an_earlier_owner_is_not_one_of_the_present() {
+    for owners in LATER {
+        let (scope, clock) = (Scope::<Real>::default(), Clock::from(1_000_000));
+        initiate(&scope, &clock);
+        scope
+            .publish(scope.control(), Phase::Draining, clock.now())
+            .unwrap();
+        for _ in 0..owners {
+            scope.reset();
+        }
+        let epoch = initiate(&scope, &clock);
+        assert!(scope.entered(Phase::Signaling, epoch) > Some(scope.floor()));
+        assert_eq!(
+            scope.entered(Phase::Draining, epoch),
+            None,
+            "{owners} later"
+        );
+    }
+}
+
 /// An initiator that was stopped after it had verified the control word raises the floor
 /// while another one's shutdown is on.
 #[test]
@@ -123,39 +146,34 @@ fn a_floor_that_is_raised_late_is_below_the_start() {
     assert!(scope.entered(Phase::Signaling, epoch) > start);
 }
 
+/// The epoch in the word guards it: after a whole wrap the late grant is of the present one.
 #[test]
 fn a_grant_that_is_swapped_in_late_is_not_of_a_later_shutdown() {
-    for later in LATER {
+    for (later, grants) in LATER.into_iter().flat_map(|it| [(it, true), (it, false)]) {
         let (scope, clock) = (Scope::<Real>::default(), Clock::from(1_000_000));
         let epoch = initiate(&scope, &clock);
-        for grants in [true, false] {
-            let is_first = Cell::new(true);
-            let _ = scope.extension.add(
-                epoch,
-                |_| 500,
-                || {
-                    if is_first.replace(false) {
-                        again(&scope, later, &clock);
-                        if grants {
-                            let granted = scope.extend(scope.control(), 300_000, clock.now());
-                            assert_eq!(granted, 300_000);
-                        }
-                        return true;
-                    }
-                    false
-                },
-            );
-            let present = scope.control().epoch();
-            // Epochs wrap in a narrow build, and then the width is what would guard.
-            if (present ^ epoch) & width::mask(width::EPOCH) != 0 {
-                let expected = if grants { 300 } else { 0 };
-                assert_eq!(scope.extension.get(present), expected, "{later} later");
+        let is_first = Cell::new(true);
+        let meanwhile = || {
+            if !is_first.replace(false) {
+                return false;
             }
-            again(&scope, 1, &clock);
-        }
-        let epoch = scope.control().epoch();
-        assert_eq!(scope.extend(scope.control(), 500_000, clock.now()), 500_000);
-        assert_eq!(scope.extension.get(epoch), 500);
+            again(&scope, later, &clock);
+            if grants {
+                let granted = scope.extend(scope.control(), 300_000, clock.now());
+                assert_eq!(granted, 300_000);
+            }
+            true
+        };
+        let late = scope.extension.add(epoch, |_| 500, meanwhile);
+        let is_wrapped = later % (1 << width::EPOCH) == 0;
+        let expected = match grants {
+            true => 300,
+            false if is_wrapped => 500,
+            false => 0,
+        };
+        let present = scope.control().epoch();
+        assert_eq!(scope.extension.get(present), expected, "{later} later");
+        assert_eq!(late, if grants { 0 } else { 500 });
     }
 }
 

@@ -193,3 +193,24 @@ fn a_generation_is_begun_once_from_the_shutdown_seen() {
         Ok(Stage::Phase(Phase::Running))
     );
 }
+
+/// The generation word keeps some bits of the epoch it began with. If they happen to be those
+/// of the next one, the next renewal steps the number all the same.
+#[test]
+fn a_generation_is_begun_though_the_epochs_have_wrapped() {
+    let (group, env) = (Table::default(), Known::default());
+    let epoch = initiate(&group, &env);
+    let next = (epoch + 1) & crate::table::generation::EPOCH;
+    group.generation.0.store(7 << 32 | next, Ordering::Relaxed);
+    assert_eq!(laggard(&group, &env), None);
+    let complete = group.scope.control();
+    assert_eq!(group.generation.current(), 8);
+    assert_eq!(group.generation.begin(&group.scope, complete), Ok(true));
+    assert_eq!(group.generation.current(), 9);
+    // One who would do the same late finds another word.
+    assert_eq!(group.generation.begin(&group.scope, complete), Ok(false));
+    assert_eq!(
+        (group.generation.current(), phase(&group)),
+        (9, Phase::Running)
+    );
+}

@@ -13,7 +13,7 @@ use crate::limits::{
 use crate::phase::Phase;
 use crate::sync::{Owner, Word};
 use crate::table::barrier_word::Since;
-use crate::table::control::{Control, EPOCH_MASK};
+use crate::table::control::EPOCH_MASK;
 use crate::table::generation::EPOCH;
 use crate::table::resources::{Key, State, TRIED};
 use crate::table::slots::ProcessWord;
@@ -329,48 +329,6 @@ fn a_request_is_of_an_epoch_and_a_process_that_there_are() {
     broken(Invariant::Request, request(EPOCH_MASK, MAX_PROCESSES + 1));
     if !cfg!(feature = "narrow") {
         broken(Invariant::Request, request(1, MAX_PROCESSES));
-    }
-}
-
-#[test]
-fn an_acknowledgement_has_a_time_and_one_that_is_late_what_it_missed() {
-    let acked = |late: bool, is_timed: bool| {
-        move |lived: &Lived, tables: &Tables| {
-            begin(lived);
-            if is_timed {
-                let start = tables.group.scope.entered(Phase::Signaling, 0).unwrap();
-                stamp(&tables.group.runners[0].group_times.acked[0], 0, start);
-            }
-            ack(tables, |ack, of| ack.with(of, 0, Phase::Signaling, late));
-        }
-    };
-    breaks(&[], acked(false, true));
-    breaks(&[], acked(true, true));
-    broken(Invariant::Acknowledgement, acked(false, false));
-}
-
-/// Times are judged in the present epoch, whichever that is; those of one that is over may
-/// lie below the floor of the next.
-#[test]
-fn times_are_judged_in_any_epoch() {
-    let acked = |epoch: u64, of: u64| {
-        move |lived: &Lived, tables: &Tables| {
-            set(&*tables.group.scope.control, |_| {
-                Control::running(epoch).raw()
-            });
-            begin(lived);
-            ack(tables, |ack, generation| {
-                ack.with(generation, of, Phase::Signaling, false)
-            });
-        }
-    };
-    let epochs = match cfg!(feature = "narrow") {
-        true => [1, 2, 3],
-        false => [0x7fff, 0x1_0000, 0x12_3456_789a],
-    };
-    for epoch in epochs {
-        broken(Invariant::Acknowledgement, acked(epoch, epoch));
-        breaks(&[], acked(epoch, epoch - 1));
     }
 }
 

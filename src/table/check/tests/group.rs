@@ -13,8 +13,6 @@ use crate::table::ack::Ack;
 use crate::table::member::{Member, State};
 use crate::table::slots::ProcessWord;
 use crate::table::stamp::{Stamp, pack};
-use crate::width;
-use crate::width::{RESOURCE, mask};
 use crate::{Scope, ShutdownCoordinator, ShutdownRequest};
 
 pub(super) fn stamp(stamp: &Stamp<Real>, tag: u64, micros: u64) {
@@ -107,54 +105,18 @@ fn control() {
 }
 
 #[test]
-fn phase_times() {
-    // Before a shutdown has begun, and below its floor, no time counts.
-    breaks(&[], |lived, tables| {
-        stamp(&tables.group.scope.entered[1], 0, 5);
-        begin(lived);
-        stamp(&tables.group.scope.entered[2], 0, 5);
-    });
-    broken(Invariant::PhaseTimes, |lived, tables| {
-        begin(lived);
-        let now = tables.group.scope.entered(Phase::Signaling, 0).unwrap();
-        stamp(&tables.group.scope.entered[1], 0, now);
-    });
-    broken(Invariant::PhaseTimes, |lived, tables| {
-        begin(lived);
-        stamp(&tables.group.scope.entered[0], 0, 1 << 47);
-    });
-    // A floor of the future, and one above a time that was set.
-    broken(Invariant::PhaseTimes, |_, tables| {
-        set(&tables.group.scope.floor, |_| 1 << 47);
-    });
-    broken(Invariant::PhaseTimes, |lived, tables| {
-        begin(lived);
-        for phase in Phase::ACKNOWLEDGED {
-            lived.runner.acknowledge(phase).unwrap();
-        }
-        let start = tables.group.scope.entered(Phase::Signaling, 0).unwrap();
-        stamp(&tables.group.scope.entered[1], 0, start - 1);
-        set(&tables.group.scope.floor, |_| start);
-    });
-    broken(Invariant::PhaseTimes, |lived, tables| {
-        begin(lived);
-        for phase in Phase::ACKNOWLEDGED {
-            lived.runner.acknowledge(phase).unwrap();
-        }
-        let now = tables.group.scope.entered(Phase::Complete, 0).unwrap();
-        stamp(&tables.group.scope.entered[2], 0, now + 10);
-    });
-}
-
-#[test]
 fn request() {
-    // No such state, no process, one that there is no room for, an epoch to come.
+    // An epoch to come, which a narrow build does not distinguish from one of long ago; no
+    // such state, no process, one that there is no room for.
     for tag in [
+        1 << 40 | 1 << 42 | 1,
         3 << 40 | 1 << 42,
         1 << 40,
         0x7ff << 42 | 1 << 40,
-        1 << 40 | 1 << 42 | 1,
-    ] {
+    ]
+    .into_iter()
+    .skip(usize::from(cfg!(feature = "narrow")))
+    {
         broken(Invariant::Request, |_, tables| {
             tables.group.scope.request.tag.store(tag, Relaxed);
         });
@@ -260,7 +222,9 @@ fn acknowledgement() {
     let done = |epoch| move |ack: Ack, of: u64| ack.with(of, epoch, Phase::Signaling, false);
     // Of no shutdown, of one to come, at no time, by one that is not live yet.
     broken(Invariant::Acknowledgement, |_, tables| ack(tables, done(0)));
-    broken(Invariant::Acknowledgement, |_, tables| ack(tables, done(3)));
+    if !cfg!(feature = "narrow") {
+        broken(Invariant::Acknowledgement, |_, tables| ack(tables, done(3)));
+    }
     broken(Invariant::Acknowledgement, |lived, tables| {
         begin(lived);
         lived.runner.acknowledge(Phase::Signaling).unwrap();
@@ -410,46 +374,4 @@ fn advance() {
     assert!(repaired.is_sound(), "{repaired:#?}");
     let status = ShutdownCoordinator::new(&segment).status().unwrap();
     assert_eq!(status.phase, Phase::Complete);
-}
-
-/// Tags wrap in any order, and near is not after: a time of long ago is neither taken for
-/// one of now nor in its way.
-#[test]
-fn times_of_a_slot_that_was_claimed_often_are_kept() {
-    let lived = Lived::new();
-    lived
-        .manager
-        .cleanup_resources(std::time::Duration::from_secs(60))
-        .unwrap();
-    lived.runner.leave();
-    let coordinator = ShutdownCoordinator::new(&lived.segment);
-    let request = ShutdownRequest::new();
-    coordinator
-        .initiate_shutdown(&Scope::All, &request)
-        .unwrap();
-    coordinator.begin_generation().unwrap();
-    let tables = lived.tables();
-    let half = 0x8000;
-    // As many claims that were taken back.
-    member(tables, |word| {
-        word.with_generation(half).with_state(State::Free)
-    });
-    let record = &tables.resources.records[0];
-    let skipped = half & mask(RESOURCE);
-    set(&record.word, |word| word & !0xf | skipped << 4);
-
-    let runner = crate::Runner::join(&lived.segment, "b").unwrap();
-    let manager = crate::ResourceManager::new(&runner);
-    let options = crate::ResourceOptions::new();
-    let kind = crate::ResourceType::Queue;
-    manager.register_resource("again", kind, options).unwrap();
-    assert_eq!(tables.resources.word(0).generation(), skipped + 2);
-    manager
-        .cleanup_resources(std::time::Duration::from_secs(60))
-        .unwrap();
-    runner.leave();
-    let expected = (half + 1) & width::mask(width::RUNNER);
-    assert_eq!(tables.group.member(0).generation(), expected);
-    let report = lived.segment.check().unwrap();
-    assert!(report.is_sound(), "{report:#?}");
 }
