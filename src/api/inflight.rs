@@ -33,7 +33,7 @@ impl Runner {
     /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     #[inline]
     pub fn begin(&self) -> Result<InFlight<'_>, CoordinationError> {
-        if self.core().is_forked() {
+        if self.core().is_spent() {
             return Err(self.spent());
         }
         let gate = &self.record().gate;

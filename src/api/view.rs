@@ -219,7 +219,8 @@ impl<E: Env<Real>> View<'_, E> {
             (shown && self.tables.texts.get(slot)?.id.is(id)).then_some((slot, member))
         });
         let mut all: Vec<_> = of_id.collect();
-        all.sort_by_key(|(slot, member)| {
+        // Each key is read once: it may change in the segment meanwhile.
+        all.sort_by_cached_key(|(slot, member)| {
             let newness = (
                 member.is_counted(),
                 group.joined(*slot),
