@@ -66,6 +66,9 @@ impl Plan {
         ledger.head(Head::Parties).store(self.parties(), Release);
         ledger.head(Head::Closes).store(self.closes.into(), Release);
         ledger.head(Head::Faults).store(self.faults.bits(), Release);
+        // Who stops itself is continued by the storm alone.
+        let no_stops = u64::from(!self.faults.is_empty());
+        ledger.head(Head::NoStops).store(no_stops, Release);
     }
 }
 

@@ -23,6 +23,7 @@ impl Tally {
         toll.killed_stopped += more.killed_stopped;
         toll.stopped += more.stopped;
         toll.held += more.held;
+        toll.aimed += more.aimed;
         toll.terminated += more.terminated;
         let (sums, more) = (&mut self.sums, &other.sums);
         sums.generations += more.generations;
@@ -52,8 +53,8 @@ impl fmt::Display for Tally {
         )?;
         writeln!(
             f,
-            "SIGSTOP {}, reported as stopped {}, killed while stopped {}",
-            toll.stopped, toll.held, toll.killed_stopped
+            "SIGSTOP {}, aimed at a call {}, reported as stopped {}, killed while stopped {}",
+            toll.stopped, toll.aimed, toll.held, toll.killed_stopped
         )?;
         writeln!(
             f,

@@ -1,13 +1,16 @@
 //! After all others have ended: whole lives, alone.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ebbtide::{Outcome, Phase, Runner, Scope, Segment, ShutdownCoordinator, ShutdownOutcome};
-use ebbtide::ShutdownRequest;
+use ebbtide::{
+    Outcome, Phase, Runner, Scope, Segment, ShutdownCoordinator, ShutdownOutcome, ShutdownRequest,
+};
 
 use super::{Checked, ensure, invariants, left, must, renew, take_everything, unlimited};
-use crate::ledger::Ledger;
+use crate::ledger::{Head, Ledger};
+use crate::plan::Kind;
 use crate::support::HANG;
 
 /// A budget that nobody keeps.
@@ -17,6 +20,9 @@ pub fn alone(segment: &Segment, ledger: &Arc<Ledger>) -> Checked {
     renew(segment, ledger)?;
     finishes(segment)?;
     renew(segment, ledger)?;
+    // Patience is over.
+    let mixed = Kind::Mixed as u64;
+    ledger.head(Head::Kind).store(mixed, Ordering::Release);
     is_forced(segment)?;
     take_everything(segment, ledger)?;
     invariants(segment, ledger)?;

@@ -6,12 +6,12 @@ mod left;
 pub mod slots;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ebbtide::{
     CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore, DeadlockDetector, Initiation,
-    Phase, Scope, Segment, ShutdownCoordinator, ShutdownOutcome, ShutdownRequest,
+    Phase, RunnerReport, Scope, Segment, ShutdownCoordinator, ShutdownOutcome, ShutdownRequest,
 };
 
 use crate::ledger::stamp::Actor;
@@ -22,7 +22,7 @@ use crate::oracle::bank::{Bank, Transfer};
 use crate::oracle::store::{Log, Store};
 use crate::oracle::{cleanup, deaths};
 use crate::plan::{self, FOREVER, SHARES};
-use crate::population::{PARENT, Population};
+use crate::population::{PARENT, Population, release};
 use crate::support::HANG;
 pub use alone::alone;
 
@@ -38,6 +38,17 @@ pub fn ensure(what: &str, is_so: bool) -> Checked {
 
 /// Ends the storm: all go on, all end in order, and the parent is the last one there.
 pub fn calm(segment: &Segment, ledger: &Arc<Ledger>, all: &mut Population<'_>) -> Checked {
+    ledger.head(Head::NoStops).store(1, Ordering::Release);
+    let (pids, is_over) = (all.pids(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| release(&pids, &is_over));
+        let checked = end_in_order(segment, ledger, all);
+        is_over.store(true, Ordering::Release);
+        checked
+    })
+}
+
+fn end_in_order(segment: &Segment, ledger: &Arc<Ledger>, all: &mut Population<'_>) -> Checked {
     all.go_on()?;
     ledger.head(Head::StopVisitors).store(1, Ordering::Release);
     for kind in ["initiator", "reaper", "joiner"] {
@@ -78,11 +89,17 @@ fn drive_the_last(
     while Instant::now() < end {
         all.collect();
         let status = must("status", coordinator.status())?;
-        // In patient rounds it has the same terms as one that is under way.
-        if status.phase == Phase::Running || ledger.is_patient() {
+        // One that is shut down alone, within a budget that ends, may be late for both.
+        let of_itself = |one: &RunnerReport| one.alive && one.own_phase != Phase::Running;
+        let alone = status.runners.iter().any(of_itself);
+        // In patient rounds all have the same terms.
+        let is_free = status.phase == Phase::Running && !alone;
+        if is_free || ledger.is_patient() {
             let initiated = coordinator.initiate_shutdown(&Scope::All, &unlimited());
-            if must("initiate", initiated)? != Initiation::Over {
-                return Ok(());
+            match must("initiate", initiated)? {
+                Initiation::Drives => return Ok(()),
+                Initiation::Merged if ledger.is_patient() => return Ok(()),
+                _ => {}
             }
         }
         begin_generation(segment, ledger, PARENT);

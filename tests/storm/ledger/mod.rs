@@ -64,6 +64,8 @@ pub enum Head {
     Gone,
     /// The last generation whose books are closed; only then may the next one begin.
     Harvested,
+    /// Joins of joiners that were admitted into the present generation, below its number.
+    Admitted,
     /// The last generation of whose shutdown the full terms were read.
     FullTerms,
     Violations,
@@ -84,6 +86,8 @@ pub enum Head {
     TicketsRenewed,
     /// The highest commit that has returned.
     Committed,
+    /// Whether members stop themselves.
+    NoStops,
     /// Stops and kills so far.
     Stops,
     Kills,
@@ -156,6 +160,19 @@ impl Ledger {
     /// How many of the four modes may be asked for: `Immediate` waits for nobody.
     pub fn modes(&self) -> u64 {
         if self.is_patient() { 3 } else { 4 }
+    }
+
+    /// A joiner was admitted into this generation.
+    pub fn note_admitted(&self, generation: u32) {
+        let first = u64::from(generation) << 32;
+        self.raise(Head::Admitted, first);
+        self.add(Head::Admitted);
+    }
+
+    /// How many were so far.
+    pub fn admitted(&self, generation: u32) -> u64 {
+        let (first, word) = (u64::from(generation) << 32, self.get(Head::Admitted));
+        word.saturating_sub(first)
     }
 
     pub fn parties(&self) -> u64 {

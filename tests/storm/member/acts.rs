@@ -8,7 +8,7 @@ use ebbtide::{
     LockError, LockGuard, Reset, Runner, Segment, Subscription,
 };
 
-use super::churn;
+use super::{aim, churn};
 use crate::fault::Fault;
 use crate::ledger::act::Act;
 use crate::ledger::line::{Count, Line};
@@ -99,12 +99,18 @@ impl<'a> Acts<'a> {
         true
     }
 
+    /// The call that follows may be stopped in the middle.
+    fn aim(&self) {
+        aim::at_call(self.ledger, 64, Duration::from_micros(2));
+    }
+
     fn breaks(&self, fault: Fault) -> bool {
         self.ledger.faults().has(fault)
     }
 
     fn work(&mut self, runner: &Runner) -> bool {
         self.line.add(self.thread, Count::Entering);
+        self.aim();
         let item = match runner.begin() {
             Ok(item) => item,
             Err(CoordinationError::Draining { .. } | CoordinationError::Left { .. }) => {
@@ -121,6 +127,7 @@ impl<'a> Acts<'a> {
             runner.set_last_words(&self.line.id()).ok();
         }
         self.line.add(self.thread, Count::Leaving);
+        self.aim();
         if self.breaks(Fault::Uncounted) {
             std::mem::forget(item);
         } else {
@@ -137,6 +144,7 @@ impl<'a> Acts<'a> {
             return self.exclude_racily(which);
         }
         let lock = self.locks[which].clone();
+        self.aim();
         match lock.lock_timeout(HANGS) {
             Ok(guard) => {
                 let bank = self.enter(which, &guard);
@@ -159,6 +167,7 @@ impl<'a> Acts<'a> {
             Err(error) => return self.ledger.violate(&format!("outer lock {first}: {error}")),
         };
         let bank = self.enter(first, &guard);
+        self.aim();
         match inner.lock_timeout(HANGS) {
             Ok(guard) => {
                 let bank = self.enter(second, &guard);
@@ -202,6 +211,7 @@ impl<'a> Acts<'a> {
     }
 
     fn produce(&mut self) {
+        self.aim();
         match self.boxed.lock_timeout(HANGS) {
             Ok(guard) => {
                 self.ledger.add(Head::Produced);
@@ -240,6 +250,7 @@ impl<'a> Acts<'a> {
 
     fn hold_permit(&mut self) {
         let permits = self.permits.clone();
+        self.aim();
         let permit = match self.breaks(Fault::Unasked) {
             true => None,
             false => match permits.acquire_timeout(HANGS) {
@@ -251,11 +262,13 @@ impl<'a> Acts<'a> {
         self.pause();
         held.count(PERMITS);
         held.end();
+        self.aim();
         drop(permit);
     }
 
     fn meet(&mut self) {
         meeting::arrives(self.ledger);
+        self.aim();
         match self.barrier.wait_timeout(Duration::from_millis(30)) {
             Ok(passed) => meeting::passed(self.ledger, passed.is_leader()),
             Err(BarrierError::TimedOut { .. } | BarrierError::BrokenBarrier { .. }) => {
@@ -276,6 +289,7 @@ impl<'a> Acts<'a> {
             matches!(result, Err(EventError::Lock(LockError::TimedOut { .. })))
         };
         // Several setters may have been stopped one after the other, each within its set.
+        self.aim();
         let result = Some(set()).filter(|result| !is_late(result));
         match result.unwrap_or_else(set) {
             Ok(number) => numbers::confirm(self.ledger, number, stamp),
@@ -306,6 +320,7 @@ impl<'a> Acts<'a> {
                 Err(error) => self.ledger.violate(&format!("set: {error}")),
             }
         }
+        self.aim();
         if self.ticket.wait_timeout(Duration::from_millis(5)).unwrap() {
             tickets::took(self.ledger);
         }
@@ -315,6 +330,7 @@ impl<'a> Acts<'a> {
         if self.breaks(Fault::Torn) {
             return self.store.tear(&self.log, &mut self.random);
         }
+        self.aim();
         self.store
             .transfer(&self.log, &self.actor, &mut self.random);
     }

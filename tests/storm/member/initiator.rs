@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ebbtide::{CoordinationError, Mode, Scope, ShutdownCoordinator};
 
-use super::Member;
+use super::{Member, aim};
 use crate::ledger::Head;
 use crate::ledger::act::Act;
 use crate::plan::{self, Kind};
@@ -32,6 +32,7 @@ impl Member {
         let scope = self.scope(&coordinator);
         let (code, text) = plan::reason(self.process);
         let request = plan::request(&self.ledger, &mut self.random).reason(code, text);
+        aim::at_call(&self.ledger, 2, Duration::from_micros(5));
         match coordinator.initiate_shutdown(&scope, &request) {
             Ok(_) => self.ledger.count(Act::Shutdown),
             // The one runner has ended.
@@ -71,6 +72,7 @@ impl Member {
         let end = Instant::now() + Duration::from_millis(self.random.below(60));
         while Instant::now() < end {
             for _ in 0..50 {
+                aim::at_call(&self.ledger, 16, Duration::from_micros(3));
                 let initiated = coordinator.initiate_shutdown(&Scope::All, &request);
                 initiated.unwrap_or_else(|error| panic!("initiate: {error:?}"));
                 if coordinator.cancel_shutdown(&Scope::All).is_ok() {

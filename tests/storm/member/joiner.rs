@@ -1,9 +1,17 @@
 //! A process that joins and leaves as fast as it can, is refused while a shutdown is on,
 //! and starts and ends threads. It does no work and acknowledges nothing.
+//!
+//! A refused join leaves no record, but an admitted one does, and the records of a
+//! generation are 1024: were there more, those of runners that died would be used again
+//! before their books are closed. So joiners together stay within half of them.
 
-use ebbtide::{CoordinationError, Runner};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Member, churn};
+use ebbtide::limits::MAX_RUNNERS;
+use ebbtide::{CoordinationError, Phase, Runner, ShutdownCoordinator};
+
+use super::{Member, aim, churn};
 use crate::ledger::Head;
 use crate::ledger::act::Act;
 use crate::ledger::line::{Line, State};
@@ -13,7 +21,7 @@ use crate::support::Child;
 
 pub fn joiner(child: &Child) {
     let mut member = Member::of(child);
-    let ledger = std::sync::Arc::clone(&member.ledger);
+    let ledger = Arc::clone(&member.ledger);
     let line = Line::take_as_joiner(&ledger, member.process);
     let hammers = ledger.kind() == Kind::Hammer;
     while !member.has_stopped(Head::StopVisitors) {
@@ -22,10 +30,13 @@ pub fn joiner(child: &Child) {
             false => member.random.below(50),
         };
         for _ in 0..times {
-            member.join_and_leave(line);
             if member.has_stopped(Head::StopVisitors) {
                 return;
             }
+            if !member.may_join() {
+                break;
+            }
+            member.join_and_leave(line);
         }
         let bursts = if hammers { 20 } else { 2 };
         for _ in 0..member.random.below(bursts) {
@@ -37,9 +48,19 @@ pub fn joiner(child: &Child) {
 }
 
 impl Member {
+    /// Whether there is room in the records, or it would be refused anyway.
+    fn may_join(&self) -> bool {
+        let generation = self.ledger.get(Head::Harvested) as u32 + 1;
+        self.ledger.admitted(generation) < MAX_RUNNERS as u64 / 2
+            || ShutdownCoordinator::new(&self.segment)
+                .status()
+                .is_ok_and(|status| status.phase > Phase::Running)
+    }
+
     fn join_and_leave(&mut self, line: Line<'_>) {
         line.set_state(State::Joining);
         let complete = membership::before_join(&self.ledger);
+        aim::at_call(&self.ledger, 16, Duration::from_micros(4));
         let runner = match Runner::join(&self.segment, &line.id()) {
             Ok(runner) => runner,
             Err(CoordinationError::ShuttingDown { .. }) => {
@@ -48,6 +69,7 @@ impl Member {
             Err(error) => panic!("join: {error:?}"),
         };
         line.set_joined(runner.generation());
+        self.ledger.note_admitted(runner.generation());
         // Some of the time, as it reads all lines.
         if self.random.once_in(8) {
             membership::was_admitted(line, complete);
@@ -55,10 +77,11 @@ impl Member {
             membership::is_still_here(line);
         }
         if self.random.once_in(16) {
-            std::thread::sleep(std::time::Duration::from_micros(self.random.below(500)));
+            std::thread::sleep(Duration::from_micros(self.random.below(500)));
             membership::is_still_here(line);
         }
         line.set_state(State::Leaving);
+        aim::at_call(&self.ledger, 64, Duration::from_micros(2));
         runner.leave();
     }
 }

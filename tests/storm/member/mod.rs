@@ -1,6 +1,7 @@
 //! The processes of a storm, by what they do.
 
 pub mod acts;
+mod aim;
 mod churn;
 mod descriptors;
 pub mod initiator;
@@ -11,6 +12,7 @@ pub mod runner;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ebbtide::{CoordinationError, CrossProcessLock, Phase, Segment, ShutdownCoordinator};
 
@@ -37,6 +39,7 @@ impl Member {
         let (process, seed) = number();
         let ledger = Arc::new(Ledger::open(&scratch));
         ledger.set_pid(process, std::process::id());
+        aim::seed(seed);
         Self {
             ledger,
             segment: child.open(),
@@ -72,6 +75,7 @@ pub fn begin_generation(segment: &Segment, ledger: &Ledger, process: usize) {
     {
         return;
     }
+    aim::at_call(ledger, 4, Duration::from_micros(8));
     match coordinator.begin_generation() {
         Ok(generation) => {
             membership::generation_has_begun(ledger, generation, || ledger.describe(process));

@@ -7,7 +7,7 @@ use ebbtide::{
     CoordinationError, DeadlockDetector, Gravity, Phase, Scope, SegmentError, ShutdownCoordinator,
 };
 
-use super::{Member, phase_of_generation};
+use super::{Member, aim, phase_of_generation};
 use crate::ledger::Head;
 use crate::ledger::act::Act;
 use crate::oracle::{cleanup, deaths, membership, terms};
@@ -19,6 +19,7 @@ pub fn reaper(child: &Child) {
     let coordinator = ShutdownCoordinator::new(&member.segment);
     while !member.has_stopped(Head::StopVisitors) {
         std::thread::sleep(member.random.millis(1, 20));
+        aim::at_call(&member.ledger, 4, Duration::from_micros(200));
         let reaped = member.segment.reclaim().unwrap();
         cleanup::reclaimed(&member.ledger, &reaped);
         member.ledger.count(Act::Reap);

@@ -10,7 +10,7 @@ use ebbtide::{
     ShutdownOutcome, ShutdownRequest, SignalPolicy,
 };
 
-use super::Member;
+use super::{Member, aim};
 use super::acts::{Acts, HANGS};
 use super::descriptors::Descriptors;
 use super::resources;
@@ -81,6 +81,7 @@ impl Member {
             closing.join().unwrap();
         });
         line.set_state(State::Leaving);
+        aim::at_call(&ledger, 4, Duration::from_micros(3));
         runner.leave();
         // Closed in a hurry, or by nobody: its owner lives, so it is the owner's.
         if line.file_is(File::Registered) {
@@ -95,6 +96,7 @@ impl Member {
     fn join(&self, id: &str) -> Option<Runner> {
         let end = Instant::now() + HANGS;
         loop {
+            aim::at_call(&self.ledger, 8, Duration::from_micros(5));
             match Runner::join(&self.segment, id) {
                 Ok(runner) => return Some(runner),
                 Err(CoordinationError::ShuttingDown { .. }) => {
@@ -173,6 +175,7 @@ fn drive(runner: &Runner, line: Line<'_>) {
         }
         membership::is_still_here(line);
         line.set_state(State::Driving);
+        aim::at_call(line.ledger, 8, Duration::from_micros(50));
         match runner.run_shutdown() {
             Ok(report) if report.outcome == ShutdownOutcome::Cancelled => {}
             // Cancelled before it was noticed.
@@ -201,6 +204,7 @@ fn by_hand(runner: &Runner, line: Line<'_>, resources: &ResourceManager) {
         }
         if phase != Phase::Running {
             line.set_done(phase);
+            aim::at_call(line.ledger, 4, Duration::from_micros(3));
             match runner.acknowledge(phase) {
                 Ok(Acknowledged::InTime | Acknowledged::Late) => {}
                 Err(CoordinationError::OutOfOrder { .. }) => {}

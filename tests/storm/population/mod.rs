@@ -8,9 +8,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use ebbtide::{Liveness, Segment};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::ledger::{Head, Ledger, PROCESSES};
 use crate::plan::{Kind, Plan};
@@ -43,6 +46,8 @@ pub struct Toll {
     pub stopped: u64,
     /// Stops of which the kernel reported that all threads were stopped.
     pub held: u64,
+    /// Stops of members by themselves, in the middle of a call.
+    pub aimed: u64,
     pub terminated: u64,
 }
 
@@ -157,7 +162,12 @@ impl<'a> Population<'a> {
             .run(&mut self.members, &self.ledger, toll, until);
     }
 
-    /// Lets all go on.
+    /// The processes that are there now.
+    pub fn pids(&self) -> Vec<Pid> {
+        self.members.iter().map(Member::pid).collect()
+    }
+
+    /// Lets all go on. None stops itself any more, once it has read so.
     ///
     /// # Errors
     /// Somebody stays stopped.
@@ -233,6 +243,20 @@ impl<'a> Population<'a> {
             self.collect();
         }
         Ok(())
+    }
+}
+
+/// Lets those go on that stop themselves still: they had not read that it is over. Until
+/// told to end.
+pub fn release(pids: &[Pid], is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Acquire) {
+        for pid in pids {
+            // Reported of a child that was not waited for, so the pid is its own.
+            if stops::is_reported(*pid) {
+                let _ = kill(*pid, Signal::SIGCONT);
+            }
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 

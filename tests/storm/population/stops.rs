@@ -10,6 +10,9 @@
 //! below. Lengths and fates come from a stream of random numbers of their own, so the seed
 //! repeats them; which instruction they meet is the scheduler's choice.
 //!
+//! Half of the stops come from the members themselves, aimed at the middle of a call
+//! (`member/aim.rs`); what becomes of them is decided here all the same.
+//!
 //! Single threads are not stopped: a signal stops the whole process, and a ptrace stop of
 //! one thread needs a tracer that would see every signal and every death. What one stopped
 //! thread in a living process can do is met by preemption (there are ten times as many
@@ -82,11 +85,7 @@ impl Stop {
 
     /// Asks the kernel whether all threads are stopped.
     fn observe(&mut self, pid: Pid) {
-        // Takes the notice of the stop, and of nothing else: an end is still to be waited for.
-        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
-        if self.since.is_none()
-            && let Ok(WaitStatus::Stopped(..)) = waitid(Id::Pid(pid), flags)
-        {
+        if self.since.is_none() && is_reported(pid) {
             self.since = Some(Instant::now());
         }
     }
@@ -117,8 +116,9 @@ impl Stops {
         loop {
             let now = Instant::now();
             let mut due = until;
-            for member in members.iter_mut() {
-                due = due.min(advance(member, ledger, toll, now).unwrap_or(until));
+            for at in 0..members.len() {
+                self.adopt(members, at, ledger, toll);
+                due = due.min(advance(&mut members[at], ledger, toll, now).unwrap_or(until));
             }
             if now >= until {
                 return;
@@ -140,8 +140,9 @@ impl Stops {
         }
     }
 
-    fn begin(&mut self, members: &mut [Member], ledger: &Ledger, toll: &mut Toll) {
-        // All of them whatever comes of it, so that the next ones are the same.
+    /// What a stop is to be, if it begins now. All is drawn whatever comes of it, so that
+    /// the next ones are the same.
+    fn draw(&mut self, members: &[Member]) -> (Stop, u64) {
         let length = self.random.log_uniform(SHORTEST, LONGEST);
         let below = self.random.log_uniform(SHORTEST, LONG);
         let is_killed = self.random.once_in(8);
@@ -149,6 +150,17 @@ impl Stops {
         let is_long = |member: &&Member| member.stop.is_some_and(|stop| stop.length > LONG);
         let long = members.iter().filter(is_long).count();
         let is_full = long >= (members.len() / 3).max(1);
+        let stop = Stop {
+            length: if is_full { length.min(below) } else { length },
+            end: if is_killed { End::Killed } else { End::Continued },
+            sent: Instant::now(),
+            since: None,
+        };
+        (stop, whom)
+    }
+
+    fn begin(&mut self, members: &mut [Member], ledger: &Ledger, toll: &mut Toll) {
+        let (mut stop, whom) = self.draw(members);
         let mut free: Vec<_> = members.iter_mut().filter(|m| m.stop.is_none()).collect();
         if free.is_empty() {
             return;
@@ -161,12 +173,7 @@ impl Stops {
         ledger.note_stop(member.process);
         toll.stopped += 1;
         member.signal(Signal::SIGSTOP);
-        let mut stop = Stop {
-            length: if is_full { length.min(below) } else { length },
-            end: if is_killed { End::Killed } else { End::Continued },
-            sent: Instant::now(),
-            since: None,
-        };
+        stop.sent = Instant::now();
         if stop.length < BRIEF {
             // To the microsecond, as far as the kernel reports it soon.
             stop.watch(member.pid());
@@ -174,6 +181,28 @@ impl Stops {
         toll.held += u64::from(stop.holds());
         member.stop = Some(stop);
     }
+
+    /// A member that stopped itself has a stop from now on.
+    fn adopt(&mut self, members: &mut [Member], at: usize, ledger: &Ledger, toll: &mut Toll) {
+        if members[at].stop.is_some() || !is_reported(members[at].pid()) {
+            return;
+        }
+        let (mut stop, _) = self.draw(members);
+        let member = &mut members[at];
+        ledger.note_stop(member.process);
+        toll.stopped += 1;
+        toll.aimed += 1;
+        toll.held += 1;
+        stop.since = Some(Instant::now());
+        member.stop = Some(stop);
+    }
+}
+
+/// Whether the kernel reports, for the first time, that all threads are stopped.
+pub fn is_reported(pid: Pid) -> bool {
+    // Takes the notice of the stop, and of nothing else: an end is still to be waited for.
+    let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
+    matches!(waitid(Id::Pid(pid), flags), Ok(WaitStatus::Stopped(..)))
 }
 
 /// Ends the stop of a member that is due; else says when to ask again.
