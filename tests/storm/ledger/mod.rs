@@ -29,6 +29,8 @@ pub const LINES: usize = 16_384;
 /// Numbers of an event, and commits of the store, that are remembered.
 pub const NUMBERS: u64 = 1 << 17;
 pub const COMMITS: u64 = 1 << 16;
+/// Waits at the barrier, likewise.
+pub const MEETINGS: u64 = 1 << 14;
 
 /// Locks of which the ledger shows that one thread holds each at a time.
 pub const LOCKS: usize = 3;
@@ -42,8 +44,10 @@ const PROCESSES_AT: usize = ACTS_AT + ACTS;
 const LINES_AT: usize = PROCESSES_AT + PROCESSES * PROCESS_WORDS;
 const NUMBERS_AT: usize = LINES_AT + LINES * LINE_WORDS;
 const COMMITS_AT: usize = NUMBERS_AT + NUMBERS as usize;
+const MEETINGS_AT: usize = COMMITS_AT + COMMITS as usize * COMMIT_WORDS;
+const MEETING_WORDS: usize = 3;
 /// The file has holes: only what is used takes memory.
-const WORDS: usize = COMMITS_AT + COMMITS as usize * COMMIT_WORDS;
+const WORDS: usize = MEETINGS_AT + MEETINGS as usize * MEETING_WORDS;
 
 /// Words of the head.
 #[derive(Clone, Copy)]
@@ -64,6 +68,8 @@ pub enum Head {
     Gone,
     /// The last generation whose books are closed; only then may the next one begin.
     Harvested,
+    /// Whose shutdown is to be left alone for a while: process and one.
+    Hold,
     /// Joins of joiners that were admitted into the present generation, below its number.
     Admitted,
     /// The last generation of whose shutdown the full terms were read.
@@ -72,11 +78,9 @@ pub enum Head {
     /// Things put into the box, and taken out, under its lock.
     Produced,
     Consumed,
-    /// Of the barrier.
-    Arrived,
-    Failed,
-    Passed,
-    Led,
+    /// Waits at the barrier, and ticks of the counter that orders them.
+    Meetings,
+    Ticks,
     /// Sets of the event with subscribers: before, and after; the highest number returned.
     Announced,
     Confirmed,
@@ -198,6 +202,12 @@ impl Ledger {
     pub fn commit(&self, commit: u64, word: usize) -> Option<&AtomicU64> {
         assert!(word < COMMIT_WORDS);
         (commit < COMMITS).then(|| self.word(COMMITS_AT + commit as usize * COMMIT_WORDS + word))
+    }
+
+    /// The record of a wait; see `oracle/meeting.rs`.
+    pub fn meeting(&self, number: u64) -> Option<[&AtomicU64; MEETING_WORDS]> {
+        let first = MEETINGS_AT + number as usize * MEETING_WORDS;
+        (number < MEETINGS).then(|| core::array::from_fn(|word| self.word(first + word)))
     }
 
     /// Reports something that must never be: what was seen, by which process, and where

@@ -18,6 +18,7 @@ pub const PROCESS_WORDS: usize = 4;
 const MARKS: usize = 0;
 const PID: usize = 1;
 const STOPS: usize = 2;
+const END_TICK: usize = 3;
 
 const DOOMED: u64 = 1;
 const ENDED: u64 = 2;
@@ -57,7 +58,17 @@ impl Ledger {
 
     /// The parent has waited for it.
     pub fn end(&self, process: usize) {
+        let tick = self.add(Head::Ticks);
+        self.process(process, END_TICK).store(tick, Ordering::Release);
         self.mark(process, DOOMED | ENDED);
+    }
+
+    /// The tick after its end; none yet: it may do anything still.
+    pub fn end_tick(&self, process: usize) -> u64 {
+        match self.process(process, END_TICK).load(Ordering::Acquire) {
+            0 => u64::MAX,
+            tick => tick,
+        }
     }
 
     pub fn has_ended(&self, process: usize) -> bool {

@@ -15,11 +15,12 @@ use crate::ledger::line::{Count, Line};
 use crate::ledger::stamp::Actor;
 use crate::ledger::{Head, LOCKS, Ledger};
 use crate::oracle::bank::{Bank, Transfer};
+use crate::oracle::meeting::Wait;
+use crate::oracle::membership;
 use crate::oracle::numbers::{self, Reader};
 use crate::oracle::permits::Held;
 use crate::oracle::store::{Log, Store};
 use crate::oracle::tickets::{self, Tickets};
-use crate::oracle::meeting;
 use crate::random::Random;
 
 /// Longer than anybody is ever stopped: who waits this long hangs.
@@ -78,7 +79,7 @@ impl<'a> Acts<'a> {
 
     /// One thing, whatever comes up. False if the runner takes no work now.
     pub fn one(&mut self, runner: &Runner) -> bool {
-        match self.random.below(22) {
+        match self.random.below(23) {
             0..=5 => return self.work(runner),
             6..=8 => self.exclude(),
             9 => self.nest(),
@@ -88,9 +89,10 @@ impl<'a> Acts<'a> {
             14 => self.meet(),
             15 => self.tell(),
             16 => self.hear(),
-            17 => self.give_or_take(),
-            18..=19 => self.transfer(),
-            20 if self.random.once_in(8) => {
+            17 => self.give(),
+            18 => self.take(),
+            19..=20 => self.transfer(),
+            21 if self.random.once_in(8) => {
                 let (segment, process) = (self.segment, self.actor.process());
                 churn::churn(segment, self.ledger, process, &mut self.random);
             }
@@ -110,6 +112,7 @@ impl<'a> Acts<'a> {
 
     fn work(&mut self, runner: &Runner) -> bool {
         self.line.add(self.thread, Count::Entering);
+        let before = runner.phase();
         self.aim();
         let item = match runner.begin() {
             Ok(item) => item,
@@ -120,6 +123,7 @@ impl<'a> Acts<'a> {
             Err(error) => panic!("begin: {error:?}"),
         };
         self.line.add(self.thread, Count::Begun);
+        membership::work_was_let_in(self.line, before);
         self.pause();
         if self.random.once_in(4) {
             runner.progress();
@@ -267,12 +271,12 @@ impl<'a> Acts<'a> {
     }
 
     fn meet(&mut self) {
-        meeting::arrives(self.ledger);
+        let wait = Wait::begin(self.ledger, &self.actor);
         self.aim();
         match self.barrier.wait_timeout(Duration::from_millis(30)) {
-            Ok(passed) => meeting::passed(self.ledger, passed.is_leader()),
+            Ok(passed) => wait.passed(passed.is_leader()),
             Err(BarrierError::TimedOut { .. } | BarrierError::BrokenBarrier { .. }) => {
-                meeting::failed(self.ledger);
+                wait.failed();
                 self.barrier.reset().unwrap();
             }
             Err(error) => panic!("barrier: {error:?}"),
@@ -313,15 +317,20 @@ impl<'a> Acts<'a> {
         }
     }
 
-    fn give_or_take(&mut self) {
+    fn give(&mut self) {
         if self.tickets.may_set(self.ledger, || self.ticket.is_set()) {
+            self.aim();
             match self.ticket.set() {
                 Ok(_) | Err(EventError::Lock(LockError::TimedOut { .. })) => {}
                 Err(error) => self.ledger.violate(&format!("set: {error}")),
             }
         }
+    }
+
+    fn take(&mut self) {
+        let patience = Duration::from_micros(self.random.below(5_000));
         self.aim();
-        if self.ticket.wait_timeout(Duration::from_millis(5)).unwrap() {
+        if self.ticket.wait_timeout(patience).unwrap() {
             tickets::took(self.ledger);
         }
     }

@@ -1,5 +1,6 @@
 //! A process that begins shutdowns and changes its mind.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ebbtide::{CoordinationError, Mode, Scope, ShutdownCoordinator};
@@ -7,6 +8,7 @@ use ebbtide::{CoordinationError, Mode, Scope, ShutdownCoordinator};
 use super::{Member, aim};
 use crate::ledger::Head;
 use crate::ledger::act::Act;
+use crate::oracle::terms;
 use crate::plan::{self, Kind};
 use crate::support::Child;
 
@@ -21,6 +23,10 @@ pub fn initiator(child: &Child) {
         std::thread::sleep(pause);
         if kind == Kind::Hammer {
             member.initiate_and_cancel();
+            member.watch_terms();
+            if member.is_held() {
+                continue;
+            }
         }
         member.initiate();
     }
@@ -70,7 +76,7 @@ impl Member {
         let (code, text) = plan::reason(self.process);
         let request = plan::request(&self.ledger, &mut self.random).reason(code, text);
         let end = Instant::now() + Duration::from_millis(self.random.below(60));
-        while Instant::now() < end {
+        while Instant::now() < end && !self.is_held() {
             for _ in 0..50 {
                 aim::at_call(&self.ledger, 16, Duration::from_micros(3));
                 let initiated = coordinator.initiate_shutdown(&Scope::All, &request);
@@ -80,6 +86,29 @@ impl Member {
                 }
             }
         }
+    }
+
+    /// Whether the shutdown of another one is to be left alone.
+    fn is_held(&self) -> bool {
+        match (self.ledger.get(Head::Hold) as usize).checked_sub(1) {
+            Some(process) => process != self.process && !self.ledger.is_doomed(process),
+            None => false,
+        }
+    }
+
+    /// Initiates with terms of its own, and watches whether they stay, while the others hold
+    /// still; but for those that are stopped in the middle of an initiation.
+    fn watch_terms(&mut self) {
+        let (hold, mine) = (self.ledger.head(Head::Hold), self.process as u64 + 1);
+        let before = hold.load(Ordering::Acquire);
+        let is_free = !self.is_held();
+        let swap = |from, to| hold.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        if !is_free || swap(before, mine).is_err() {
+            return;
+        }
+        let coordinator = ShutdownCoordinator::new(&self.segment);
+        terms::watch(&self.ledger, &coordinator, self.process);
+        let _ = swap(mine, 0);
     }
 
     /// Mostly one runner, so that the group gets to work at all.

@@ -3,7 +3,8 @@
 //!
 //! A refused join leaves no record, but an admitted one does, and the records of a
 //! generation are 1024: were there more, those of runners that died would be used again
-//! before their books are closed. So joiners together stay within half of them.
+//! before their books are closed. So joiners together stay within half of them, where there
+//! are books.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub fn joiner(child: &Child) {
     let mut member = Member::of(child);
     let ledger = Arc::clone(&member.ledger);
     let line = Line::take_as_joiner(&ledger, member.process);
+    let mut was_admitted = false;
     let hammers = ledger.kind() == Kind::Hammer;
     while !member.has_stopped(Head::StopVisitors) {
         let times = match hammers {
@@ -36,7 +38,7 @@ pub fn joiner(child: &Child) {
             if !member.may_join() {
                 break;
             }
-            member.join_and_leave(line);
+            member.join_and_leave(line, &mut was_admitted);
         }
         let bursts = if hammers { 20 } else { 2 };
         for _ in 0..member.random.below(bursts) {
@@ -51,17 +53,22 @@ impl Member {
     /// Whether there is room in the records, or it would be refused anyway.
     fn may_join(&self) -> bool {
         let generation = self.ledger.get(Head::Harvested) as u32 + 1;
-        self.ledger.admitted(generation) < MAX_RUNNERS as u64 / 2
+        self.ledger.kind() == Kind::Hammer
+            || self.ledger.admitted(generation) < MAX_RUNNERS as u64 / 2
             || ShutdownCoordinator::new(&self.segment)
                 .status()
                 .is_ok_and(|status| status.phase > Phase::Running)
     }
 
-    fn join_and_leave(&mut self, line: Line<'_>) {
+    fn join_and_leave(&mut self, line: Line<'_>, was_admitted: &mut bool) {
         line.set_state(State::Joining);
         let complete = membership::before_join(&self.ledger);
-        aim::at_call(&self.ledger, 16, Duration::from_micros(4));
-        let runner = match Runner::join(&self.segment, &line.id()) {
+        // Rather one that will be admitted, as the one before was.
+        let times = if *was_admitted { 2 } else { 256 };
+        aim::at_call(&self.ledger, times, Duration::from_micros(4));
+        let joined = Runner::join(&self.segment, &line.id());
+        *was_admitted = joined.is_ok();
+        let runner = match joined {
             Ok(runner) => runner,
             Err(CoordinationError::ShuttingDown { .. }) => {
                 return self.ledger.count(Act::Refused);

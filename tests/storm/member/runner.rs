@@ -57,6 +57,7 @@ impl Member {
         ledger.count(Act::Join);
         let resources = resources::register(self, &runner, line);
         self.handle(&runner, line.index);
+        let is_hammered = ledger.kind() == Kind::Hammer;
         let finish = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
@@ -72,8 +73,9 @@ impl Member {
                 });
             }
             let closing = scope.spawn(|| descriptors.close_soon(&finish));
-            if self.random.once_in(4) {
+            if self.random.once_in(if is_hammered { 2 } else { 4 }) {
                 by_hand(&runner, line, &resources);
+                self.note_complete(line);
             } else {
                 drive(&runner, line);
             }
@@ -89,7 +91,33 @@ impl Member {
         }
         line.set_state(State::Closed);
         ledger.count(Act::Leave);
+        self.note_gone(line);
         descriptors.check(&ledger, self.process);
+    }
+
+    /// Before it leaves by hand: as long as it is a member, its generation cannot end, so
+    /// Complete with its number is its own.
+    fn note_complete(&self, line: Line<'_>) {
+        let status = ShutdownCoordinator::new(&self.segment).status().unwrap();
+        if status.phase == Phase::Complete && status.generation == line.generation() {
+            self.ledger.raise(Head::Complete, line.generation().into());
+        }
+    }
+
+    /// Where nobody keeps books, somebody must ask who is gone.
+    fn note_gone(&self, line: Line<'_>) {
+        let generation = line.generation();
+        if self.ledger.kind() != Kind::Hammer
+            || self.ledger.get(Head::Complete) < u64::from(generation)
+        {
+            return;
+        }
+        let patience = Duration::from_millis(50);
+        match ShutdownCoordinator::new(&self.segment).wait_gone(generation, patience) {
+            Ok(()) => self.ledger.raise(Head::Gone, generation.into()),
+            Err(CoordinationError::Occupied { .. }) => {}
+            Err(error) => panic!("wait_gone: {error:?}"),
+        }
     }
 
     /// `None`: refused, as a shutdown is on.

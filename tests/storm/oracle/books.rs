@@ -25,6 +25,7 @@ use ebbtide::{Phase, RunnerReport, Scope, Segment, ShutdownCoordinator, Shutdown
 use super::{deaths, journal, membership};
 use crate::ledger::line::{Line, State};
 use crate::ledger::{Head, Ledger};
+use crate::plan::Kind;
 
 /// Longer than any generation takes to go.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -64,6 +65,9 @@ impl Harvester {
     pub fn run(mut self, stop: &AtomicBool) -> Sums {
         while !stop.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(1));
+            if self.ledger.kind() == Kind::Hammer {
+                continue;
+            }
             let status = self.coordinator.status().unwrap();
             let is_new = u64::from(status.generation) > self.ledger.get(Head::Harvested);
             if status.phase == Phase::Complete && is_new && self.is_its_own(status.generation) {

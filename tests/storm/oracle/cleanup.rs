@@ -111,13 +111,11 @@ fn once(line: Line<'_>, name: &str, before: u64) {
 /// A reaper's call has returned.
 pub fn reclaimed(ledger: &Ledger, reaped: &Reaped) {
     for one in &reaped.resources {
-        if let Some(how) = one.reclaimed {
-            reclaim(ledger, &one.runner, &one.name, how);
-        }
+        reclaim(ledger, &one.runner, &one.name, one.reclaimed);
     }
 }
 
-fn reclaim(ledger: &Ledger, runner: &str, name: &str, how: Reclaim) {
+fn reclaim(ledger: &Ledger, runner: &str, name: &str, how: Option<Reclaim>) {
     let Some(line) = Line::of(ledger, runner).filter(|_| name == FILE) else {
         return ledger.violate(&format!("{runner}/{name} was reclaimed, and is nobody's file"));
     };
@@ -129,7 +127,7 @@ fn reclaim(ledger: &Ledger, runner: &str, name: &str, how: Reclaim) {
     ledger.ensure(line.may_be_dead(), || {
         format!("the file of {}, who was never killed, was reclaimed", line.who())
     });
-    ledger.ensure(how != Reclaim::Refused, || {
+    ledger.ensure(how != Some(Reclaim::Refused), || {
         format!("the file of {} could not be reclaimed", line.who())
     });
     ledger.count(Act::Reclaimed);
@@ -226,14 +224,14 @@ mod tests {
         let (_directory, ledger) = scratch();
         let [dead, living] = [1, 2].map(|process| Line::take(&ledger, process));
         ledger.doom(1);
-        let take = |line: Line<'_>| reclaim(&ledger, &line.id(), FILE, Reclaim::Reclaimed);
+        let take = |line: Line<'_>| reclaim(&ledger, &line.id(), FILE, Some(Reclaim::Reclaimed));
         take(dead);
         assert_eq!(count(&ledger), 0);
         take(dead);
         assert_eq!(count(&ledger), 1);
         take(living);
         assert_eq!(count(&ledger), 2);
-        reclaim(&ledger, "somebody", FILE, Reclaim::Absent);
+        reclaim(&ledger, "somebody", FILE, Some(Reclaim::Absent));
         assert_eq!(count(&ledger), 3);
     }
 }

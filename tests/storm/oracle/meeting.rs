@@ -1,136 +1,271 @@
 //! Barriers: nobody passes before all have arrived, and each passage has one leader.
 //!
-//! Every wait is counted before it begins (`arrived`), and after it has passed (`passed`,
-//! and `led` for the leader) or was refused (`failed`: timed out or broken). A passage
-//! takes as many parties as the barrier has, each of which had arrived and none of which
-//! has failed or ever will. So at any time
+//! Every wait has a record in a log: the tick of a shared counter before it began, and the
+//! tick after it ended with what came of it: *led*, *followed*, or *failed* (timed out, or
+//! broken). A passage happens at one instant, at which all its parties wait. So after the
+//! storm there must be a way to give
 //!
-//! ```text
-//! parties × led ≤ arrived - failed
-//! ```
-//! if `led` is read first, then `failed`, then `arrived`: the members of the passages led
-//! so far, and those who have failed so far, are different waits, all of them counted in
-//! `arrived` by then. Whoever is killed or stopped in a wait has arrived and not failed,
-//! which makes the right side larger, never smaller.
+//! - every leader `parties - 1` followers of its own whose waits overlap with its wait;
+//! - every follower a leader whose wait overlaps with its own, with at most `parties - 1`
+//!   followers for one leader.
 //!
-//! At the end, with `open` waits that never returned (their threads were killed), the
-//! followers are `parties - 1` for each passage, and a passage whose leader was killed
-//! before it counted itself is among the open ones:
+//! A wait that never ended is that of a killed thread: it may have led, or followed, once,
+//! until its parent had waited for the process (that tick is in the ledger, too). A wait of
+//! a stopped process is a long one, and right: stops make overlaps larger, never smaller.
+//! Failed waits pass with nobody.
 //!
-//! ```text
-//! (parties - 1) × led - open ≤ passed - led ≤ (parties - 1) × (led + open)
-//! ```
+//! Whether there is a way is a question of bipartite matching, answered by augmenting
+//! paths: no luck in the order of the search makes a right history wrong.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ledger::act::Act;
-use crate::ledger::{Head, Ledger};
+use crate::ledger::stamp::{Actor, Stamp};
+use crate::ledger::{Head, Ledger, MEETINGS};
 
-/// Before a wait.
-pub fn arrives(ledger: &Ledger) {
-    ledger.add(Head::Arrived);
+const FAILED: u64 = 1;
+const FOLLOWED: u64 = 2;
+const LED: u64 = 3;
+const RESULT_BITS: u32 = 2;
+
+/// One wait of one thread.
+pub struct Wait<'a> {
+    ledger: &'a Ledger,
+    record: Option<[&'a AtomicU64; 3]>,
 }
 
-/// It timed out, or was broken.
-pub fn failed(ledger: &Ledger) {
-    ledger.add(Head::Failed);
-    ledger.count(Act::Broken);
-}
-
-/// It has passed.
-pub fn passed(ledger: &Ledger, leads: bool) {
-    if leads {
-        ledger.add(Head::Led);
+impl<'a> Wait<'a> {
+    /// Before the wait.
+    pub fn begin(ledger: &'a Ledger, actor: &Actor) -> Self {
+        let record = ledger.meeting(ledger.add(Head::Meetings) - 1);
+        if let Some([stamp, began, _]) = record {
+            stamp.store(actor.next().0, Ordering::Release);
+            began.store(ledger.add(Head::Ticks), Ordering::Release);
+        }
+        Self { ledger, record }
     }
-    ledger.add(Head::Passed);
-    ledger.count(Act::Barrier);
-    let led = ledger.get(Head::Led);
-    let failed = ledger.get(Head::Failed);
-    let arrived = ledger.get(Head::Arrived);
-    let parties = ledger.parties();
-    ledger.ensure(parties * led <= arrived - failed, || {
-        format!(
-            "barrier of {parties}: {led} passages, but {arrived} arrived and {failed} of them failed"
-        )
-    });
+
+    fn end(self, result: u64) {
+        if let Some([.., ended]) = self.record {
+            let tick = self.ledger.add(Head::Ticks);
+            ended.store(tick << RESULT_BITS | result, Ordering::Release);
+        }
+    }
+
+    pub fn passed(self, leads: bool) {
+        self.ledger.count(Act::Barrier);
+        self.end(if leads { LED } else { FOLLOWED });
+    }
+
+    /// It timed out, or was broken.
+    pub fn failed(self) {
+        self.ledger.count(Act::Broken);
+        self.end(FAILED);
+    }
+}
+
+/// A wait that has passed, or may have.
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    began: u64,
+    ended: u64,
+    stamp: Stamp,
+}
+
+impl Passed {
+    fn overlaps(&self, other: &Self) -> bool {
+        self.began <= other.ended && other.began <= self.ended
+    }
+}
+
+/// The log, by what came of each wait.
+#[derive(Default)]
+struct Log {
+    led: Vec<Passed>,
+    followed: Vec<Passed>,
+    /// Killed in the wait.
+    open: Vec<Passed>,
+}
+
+impl Log {
+    fn read(ledger: &Ledger, count: u64) -> Self {
+        let mut log = Self::default();
+        for number in 0..count {
+            let Some(record) = ledger.meeting(number) else {
+                break;
+            };
+            let [stamp, began, ended] = record.map(|word| word.load(Ordering::Acquire));
+            let (stamp, result) = (Stamp(stamp), ended & ((1 << RESULT_BITS) - 1));
+            let of_process = || stamp.process().map(|process| ledger.end_tick(process));
+            let ended = match ended >> RESULT_BITS {
+                0 => of_process().unwrap_or(0),
+                ended => ended,
+            };
+            let wait = Passed {
+                began,
+                ended,
+                stamp,
+            };
+            match result {
+                // Killed before it had begun to wait.
+                _ if began == 0 => {}
+                LED => log.led.push(wait),
+                FOLLOWED => log.followed.push(wait),
+                FAILED => {}
+                _ => log.open.push(wait),
+            }
+        }
+        log
+    }
+}
+
+/// The first of `many` that is left over when each is given to one of `few` that it
+/// overlaps with, each of which has room for so many.
+fn left_over(many: &[Passed], few: &[(Passed, usize)]) -> Option<Passed> {
+    let mut given: Vec<Vec<usize>> = vec![Vec::new(); few.len()];
+    for start in 0..many.len() {
+        let mut tried = vec![false; few.len()];
+        if !give(start, many, few, &mut given, &mut tried) {
+            return Some(many[start]);
+        }
+    }
+    None
+}
+
+fn give(
+    one: usize,
+    many: &[Passed],
+    few: &[(Passed, usize)],
+    given: &mut [Vec<usize>],
+    tried: &mut [bool],
+) -> bool {
+    for (at, (to, room)) in few.iter().enumerate() {
+        if tried[at] || !many[one].overlaps(to) {
+            continue;
+        }
+        tried[at] = true;
+        if given[at].len() < *room {
+            given[at].push(one);
+            return true;
+        }
+        for place in 0..given[at].len() {
+            if give(given[at][place], many, few, given, tried) {
+                given[at][place] = one;
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// After the storm: nobody waits any more.
 pub fn at_end(ledger: &Ledger) {
-    let get = |word| ledger.get(word);
-    let (arrived, failed) = (get(Head::Arrived), get(Head::Failed));
-    let (passed, led) = (get(Head::Passed), get(Head::Led));
-    let Some(open) = arrived.checked_sub(failed + passed) else {
-        return ledger.violate(&format!(
-            "barrier: {arrived} arrived, {failed} failed and {passed} passed"
-        ));
+    let count = ledger.get(Head::Meetings);
+    if count > MEETINGS {
+        // Not all of it is written down.
+        return;
+    }
+    let log = Log::read(ledger, count);
+    let parties = ledger.parties() as usize;
+    let with = |all: &[Passed], room: usize| -> Vec<(Passed, usize)> {
+        let open = log.open.iter().map(|open| (*open, room));
+        all.iter().map(|one| (*one, room)).chain(open).collect()
     };
-    let (followers, parties) = (passed - led.min(passed), ledger.parties());
-    let (least, most) = (
-        ((parties - 1) * led).saturating_sub(open),
-        (parties - 1) * (led + open),
-    );
-    ledger.ensure((least..=most).contains(&followers), || {
-        format!(
-            "barrier of {parties}: {led} led and {followers} followed; {open} never returned"
-        )
-    });
+    // Each leader as often as it needs a follower.
+    let seats = log.led.iter().flat_map(|led| vec![*led; parties - 1]);
+    let seats: Vec<_> = seats.collect();
+    if let Some(led) = left_over(&seats, &with(&log.followed, 1)) {
+        let who = ledger.who(led.stamp);
+        ledger.violate(&format!("barrier of {parties}: {who} led a passage of fewer"));
+    }
+    if let Some(followed) = left_over(&log.followed, &with(&log.led, parties - 1)) {
+        let who = ledger.who(followed.stamp);
+        ledger.violate(&format!("barrier of {parties}: {who} passed with no leader"));
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use super::*;
     use crate::ledger::scratch;
 
-    fn of_two() -> (tempfile::TempDir, Ledger) {
+    fn of(parties: u64) -> (tempfile::TempDir, Ledger) {
         let (directory, ledger) = scratch();
-        ledger.head(Head::Parties).store(2, Ordering::Relaxed);
+        ledger.head(Head::Parties).store(parties, Ordering::Relaxed);
         (directory, ledger)
     }
 
-    fn meet(ledger: &Ledger) {
-        arrives(ledger);
-        arrives(ledger);
-        passed(ledger, false);
-        passed(ledger, true);
-    }
-
-    #[test]
-    fn two_who_pass_together_are_right_and_so_are_those_who_fail_or_die() {
-        let (_directory, ledger) = of_two();
-        meet(&ledger);
-        arrives(&ledger);
-        failed(&ledger);
-        meet(&ledger);
-        // Its leader, or its follower, was killed before it counted itself.
-        for leads in [false, true] {
-            arrives(&ledger);
-            arrives(&ledger);
-            passed(&ledger, leads);
+    /// Waits of these processes that overlap; the first one leads.
+    fn meet(ledger: &Ledger, processes: &[usize]) {
+        let wait = |process: &usize| Wait::begin(ledger, &Actor::new(*process));
+        let all: Vec<_> = processes.iter().map(wait).collect();
+        for (at, wait) in all.into_iter().enumerate() {
+            wait.passed(at == 0);
         }
-        at_end(&ledger);
-        assert_eq!(ledger.get(Head::Violations), 0, "{:?}", ledger.violations());
+    }
+
+    fn check(ledger: &Ledger) -> u64 {
+        at_end(ledger);
+        ledger.get(Head::Violations)
     }
 
     #[test]
-    fn one_who_passes_alone_is_caught() {
+    fn those_who_pass_together_are_right_and_so_are_those_who_fail() {
+        for parties in [2, 3] {
+            let (_directory, ledger) = of(parties);
+            for _ in 0..50 {
+                meet(&ledger, &[1, 2, 3][..parties as usize]);
+                Wait::begin(&ledger, &Actor::new(4)).failed();
+            }
+            assert_eq!(check(&ledger), 0, "{:?}", ledger.violations());
+        }
+    }
+
+    #[test]
+    fn one_who_was_killed_may_have_led_or_followed_once() {
+        for (leads, times) in [(true, 1), (false, 1), (true, 2), (false, 2)] {
+            let (_directory, ledger) = of(2);
+            let _killed = Wait::begin(&ledger, &Actor::new(1));
+            for _ in 0..times {
+                Wait::begin(&ledger, &Actor::new(2)).passed(leads);
+            }
+            ledger.end(1);
+            assert_eq!(check(&ledger), times - 1, "{:?}", ledger.violations());
+        }
+    }
+
+    #[test]
+    fn one_who_passes_alone_is_caught_though_others_were_killed_before() {
         for leads in [true, false] {
-            let (_directory, ledger) = of_two();
-            meet(&ledger);
-            arrives(&ledger);
-            passed(&ledger, leads);
-            at_end(&ledger);
-            assert!(ledger.get(Head::Violations) > 0, "{leads}");
+            let (_directory, ledger) = of(2);
+            let _killed = Wait::begin(&ledger, &Actor::new(1));
+            ledger.end(1);
+            meet(&ledger, &[2, 3]);
+            Wait::begin(&ledger, &Actor::new(2)).passed(leads);
+            meet(&ledger, &[2, 3]);
+            assert_eq!(check(&ledger), 1, "{:?}", ledger.violations());
         }
     }
 
     #[test]
-    fn two_leaders_are_caught() {
-        let (_directory, ledger) = of_two();
-        arrives(&ledger);
-        arrives(&ledger);
-        passed(&ledger, true);
-        passed(&ledger, true);
-        assert!(ledger.get(Head::Violations) > 0);
+    fn a_long_wait_is_given_to_the_passage_that_needs_it() {
+        let (_directory, ledger) = of(2);
+        // Its wait overlaps with two passages, the other one's with the first only.
+        let begin = |process| Wait::begin(&ledger, &Actor::new(process));
+        let (long, short, first) = (begin(1), begin(2), begin(3));
+        first.passed(true);
+        short.passed(false);
+        let second = begin(3);
+        second.passed(true);
+        long.passed(false);
+        assert_eq!(check(&ledger), 0, "{:?}", ledger.violations());
+    }
+
+    #[test]
+    fn a_passage_of_two_where_three_must_be_is_caught() {
+        let (_directory, ledger) = of(3);
+        meet(&ledger, &[1, 2, 3]);
+        meet(&ledger, &[1, 2]);
+        assert_eq!(check(&ledger), 1, "{:?}", ledger.violations());
     }
 }

@@ -17,6 +17,7 @@
 //!   generation is none: it was admitted while the group was running, so it is counted.
 //! - *Draining waits for work*: Closing was seen, and an item of a living member was begun
 //!   and is not about to be finished, at one instant after that. In patient rounds only.
+//!   And work that is asked for after Draining was seen is refused ([`work_was_let_in`]).
 //! - *Generations do not overlap* ([`generation_has_begun`]), in all rounds: a generation
 //!   begins when all members of the one before have left or died. Who sees a new one (it
 //!   began it, or joined it) and then loads a status "member of an older one" of a process
@@ -97,6 +98,14 @@ pub fn phase_was_seen(ledger: &Ledger, generation: u32, phase: Phase, by: impl F
     ledger.count(Act::Phase);
 }
 
+/// An item was begun; `before` is the runner's phase as it was seen before.
+pub fn work_was_let_in(line: Line<'_>, before: Phase) {
+    let is_late = line.ledger.is_patient() && before >= Phase::Draining;
+    line.ledger.ensure(!is_late, || {
+        format!("{} was let in with new work in {before}", line.who())
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
@@ -173,6 +182,10 @@ mod tests {
         assert_eq!(see(&ledger, 7, Phase::Closing), 1);
         line.add(2, Count::Leaving);
         assert_eq!(see(&ledger, 7, Phase::Closing), 1);
+        work_was_let_in(line, Phase::Signaling);
+        assert_eq!(ledger.get(Head::Violations), 1);
+        work_was_let_in(line, Phase::Draining);
+        assert_eq!(ledger.get(Head::Violations), 2);
     }
 
     #[test]

@@ -10,15 +10,21 @@
 //!   the first initiator has not written its terms, for it may be stopped or killed there.
 //!   Once the full terms were seen, the default ones are never seen again in that
 //!   generation: *seen* is read before the status is asked for.
+//! - *They last*, where shutdowns are initiated and cancelled as fast as possible
+//!   ([`watch`]): an initiator that drives a shutdown has seen its full terms at an instant
+//!   `t`, and later it sees the default ones for its budget. If the shutdown of the later
+//!   status began before `t`, it is the same: it was on at `t`, and is on still. It began
+//!   at the time of the status less `elapsed`, at the latest at the end of the call less
+//!   `elapsed`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ebbtide::{Phase, ShutdownCoordinator, Status};
+use ebbtide::{Initiation, Phase, Scope, ShutdownCoordinator, ShutdownRequest, Status};
 
 use super::repeated;
 use crate::ledger::act::Act;
 use crate::ledger::{Head, Ledger};
-use crate::plan::{FOREVER, SHARES, author};
+use crate::plan::{FOREVER, SHARES, author, reason};
 
 /// More than all extensions of a round together.
 const EXTENSIONS: Duration = Duration::from_secs(60);
@@ -39,7 +45,7 @@ fn check(ledger: &Ledger, full: u64, status: &Status) -> Result<(), String> {
         return Ok(());
     };
     // One that asks again may shorten the budget by what was extended before.
-    let fits = |shares: &[u16; 3]| sum.abs_diff(share(shares, status.phase)) < EXTENSIONS;
+    let fits = |shares: &[u16; 3]| sum.abs_diff(share(shares, status.phase, FOREVER)) < EXTENSIONS;
     if fits(&SHARES) {
         ledger.raise(Head::FullTerms, status.generation.into());
         ledger.count(Act::Terms);
@@ -70,10 +76,59 @@ fn phase_budget(status: &Status) -> Option<Duration> {
     Some(elapsed + remaining)
 }
 
-fn share(shares: &[u16; 3], phase: Phase) -> Duration {
+fn share(shares: &[u16; 3], phase: Phase, budget: Duration) -> Duration {
     let phases = (phase as usize).clamp(1, 2);
     let share: u32 = shares[..phases].iter().map(|share| u32::from(*share)).sum();
-    FOREVER / 1000 * share
+    budget / 1000 * share
+}
+
+/// The budget of a shutdown that is watched, and what extensions add to it.
+const WATCHED: Duration = Duration::from_secs(100);
+const WATCHED_EXTENSIONS: Duration = Duration::from_secs(5);
+/// For how long it is watched.
+const WATCH: Duration = Duration::from_millis(10);
+
+/// Initiates a shutdown with the terms of this process, watches them, and cancels it.
+pub fn watch(ledger: &Ledger, coordinator: &ShutdownCoordinator, process: usize) {
+    let (code, text) = reason(process);
+    let request = ShutdownRequest::new().timeout(WATCHED).cap(2 * WATCHED);
+    let request = request.reason(code, text.clone()).shares(SHARES).unwrap();
+    let initiated = coordinator.initiate_shutdown(&Scope::All, &request);
+    if initiated.unwrap_or_else(|error| panic!("initiate: {error:?}")) != Initiation::Drives {
+        return;
+    }
+    let (begin, mut full_at) = (Instant::now(), None);
+    while begin.elapsed() < WATCH {
+        let status = coordinator.status().unwrap();
+        let is_mine = |status: &Status| status.reason.as_ref().is_some_and(|it| it.text == text);
+        if !(Phase::Signaling..Phase::Closing).contains(&status.phase) {
+            break;
+        }
+        if is_mine(&status) && has(&status, &SHARES) {
+            full_at.get_or_insert_with(Instant::now);
+            ledger.count(Act::Terms);
+        }
+        let Some(full_at) = full_at else {
+            continue;
+        };
+        let lost = || {
+            let status = coordinator.status().ok()?;
+            let began = Instant::now().checked_sub(status.elapsed?)?;
+            (began <= full_at && has(&status, &DEFAULT)).then_some(())
+        };
+        if repeated(lost).is_some() {
+            let who = ledger.describe(process);
+            ledger.violate(&format!("terms were lost: those of {who}, in {}", status.phase));
+            break;
+        }
+    }
+    let _ = coordinator.cancel_shutdown(&Scope::All);
+}
+
+/// Whether the present phase of a watched shutdown has what these shares give it.
+fn has(status: &Status, shares: &[u16; 3]) -> bool {
+    let share = share(shares, status.phase, WATCHED);
+    phase_budget(status).is_some_and(|sum| sum.abs_diff(share) < WATCHED_EXTENSIONS)
 }
 
 /// Asks for the status, in the middle of everything.
@@ -91,11 +146,11 @@ pub fn in_status(ledger: &Ledger, coordinator: &ShutdownCoordinator) {
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use ebbtide::{Scope, Segment, ShutdownRequest};
+    use ebbtide::Segment;
 
     use super::*;
     use crate::ledger::scratch;
-    use crate::plan::{Kind, reason};
+    use crate::plan::Kind;
 
     fn segment(directory: &tempfile::TempDir) -> Segment {
         let options = ebbtide::SegmentOptions::new().directory(directory.path().join("d"));
