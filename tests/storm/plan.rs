@@ -56,6 +56,16 @@ impl Plan {
         }
     }
 
+    /// How many times slower than in a mixed round its processes are killed, so that they
+    /// live to see what a stop of another one has led to, and how many fewer are.
+    pub fn slowness(&self) -> u64 {
+        match self.kind {
+            Kind::Mixed => 1,
+            Kind::Patient => 2,
+            Kind::Hammer => 4,
+        }
+    }
+
     pub fn parties(&self) -> u64 {
         2 + Random::stream(self.seed, 3).below(2)
     }
@@ -67,6 +77,7 @@ impl Plan {
         ledger.head(Head::Parties).store(self.parties(), Release);
         ledger.head(Head::Closes).store(self.closes.into(), Release);
         ledger.head(Head::Faults).store(self.faults.bits(), Release);
+        ledger.raise(Head::Begun, 1);
         // Who stops itself is continued by the storm alone.
         let no_stops = u64::from(!self.faults.is_empty());
         ledger.head(Head::NoStops).store(no_stops, Release);

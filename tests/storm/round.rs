@@ -88,7 +88,7 @@ fn check(
 /// Until there were enough kills, or a violation.
 fn storm(all: &mut Population<'_>, ledger: &Ledger, plan: &Plan) {
     let mut pace = Pace::new(all, plan);
-    while ledger.get(Head::Violations) == 0 && all.toll.killed < plan.kills {
+    while ledger.get(Head::Violations) == 0 && all.toll.struck < plan.kills {
         all.collect();
         all.fill_up(pace.people);
         all.strike();
@@ -133,7 +133,7 @@ impl Pace {
         let people = plan.people();
         Self {
             people: people.map(|(least, more)| least + all.random.below(more) as usize),
-            longest: PAUSES[all.random.below(PAUSES.len() as u64) as usize],
+            longest: PAUSES[all.random.below(PAUSES.len() as u64) as usize] * plan.slowness(),
         }
     }
 

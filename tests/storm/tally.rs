@@ -20,6 +20,7 @@ impl Tally {
         let (toll, more) = (&mut self.toll, &other.toll);
         toll.started += more.started;
         toll.killed += more.killed;
+        toll.struck += more.struck;
         toll.killed_stopped += more.killed_stopped;
         toll.stopped += more.stopped;
         toll.held += more.held;

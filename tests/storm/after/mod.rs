@@ -17,7 +17,7 @@ use ebbtide::{
 use crate::ledger::stamp::Actor;
 use crate::ledger::{Head, Ledger};
 use crate::member::acts::{HANGS, LOCK_NAMES, PERMITS};
-use crate::member::begin_generation;
+use crate::member::generations;
 use crate::oracle::bank::{Bank, Transfer};
 use crate::oracle::store::{Log, Store};
 use crate::oracle::{cleanup, deaths};
@@ -102,7 +102,7 @@ fn drive_the_last(
                 _ => {}
             }
         }
-        begin_generation(segment, ledger, PARENT);
+        generations::begin(segment, ledger, PARENT);
         std::thread::sleep(Duration::from_millis(1));
     }
     Err("the shutdown of before does not end".into())
@@ -114,7 +114,7 @@ pub fn renew(segment: &Segment, ledger: &Arc<Ledger>) -> Checked {
     let end = Instant::now() + HANG;
     while must("status", coordinator.status())?.phase != Phase::Running {
         ensure("the next generation does not begin", Instant::now() < end)?;
-        begin_generation(segment, ledger, PARENT);
+        generations::begin(segment, ledger, PARENT);
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())

@@ -62,6 +62,10 @@ pub enum Head {
     Parties,
     Closes,
     Faults,
+    /// The last generation that is known to have begun.
+    Begun,
+    /// Until when the group rests, and the generation that does, below it.
+    Rest,
     /// The last generation that was seen Complete.
     Complete,
     /// The last generation of which `wait_gone` returned.
@@ -164,6 +168,18 @@ impl Ledger {
     /// How many of the four modes may be asked for: `Immediate` waits for nobody.
     pub fn modes(&self) -> u64 {
         if self.is_patient() { 3 } else { 4 }
+    }
+
+    /// Until when the group rests after this generation: what the first one said.
+    pub fn rest_until(&self, generation: u32, until: u64) -> u64 {
+        const BITS: u32 = 12;
+        let mark = u64::from(generation) & ((1 << BITS) - 1);
+        let first = |word: u64| (word & ((1 << BITS) - 1) != mark).then_some(until << BITS | mark);
+        let rest = self.head(Head::Rest);
+        match rest.fetch_update(Ordering::AcqRel, Ordering::Acquire, first) {
+            Ok(_) => until,
+            Err(word) => word >> BITS,
+        }
     }
 
     /// A joiner was admitted into this generation.

@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ebbtide::{CoordinationError, Mode, Scope, ShutdownCoordinator};
+use ebbtide::{
+    CoordinationError, Initiation, Mode, Scope, ShutdownCoordinator, ShutdownRequest,
+};
 
 use super::{Member, aim};
 use crate::ledger::Head;
@@ -18,17 +20,14 @@ pub fn initiator(child: &Child) {
     while !member.has_stopped(Head::StopVisitors) {
         let pause = match (kind, member.ledger.faults().is_empty()) {
             (Kind::Mixed, true) => member.random.millis(20, 150),
+            (Kind::Hammer, _) => member.random.millis(0, 10),
             _ => member.random.millis(5, 40),
         };
         std::thread::sleep(pause);
-        if kind == Kind::Hammer {
-            member.initiate_and_cancel();
-            member.watch_terms();
-            if member.is_held() {
-                continue;
-            }
+        match kind {
+            Kind::Hammer => member.hammer(),
+            _ => member.initiate(),
         }
-        member.initiate();
     }
 }
 
@@ -70,6 +69,19 @@ impl Member {
         self.begin_generation();
     }
 
+    fn hammer(&mut self) {
+        match self.random.below(8) {
+            _ if self.is_held() => {}
+            0 => self.initiate(),
+            1 => self.alone(|member, coordinator| member.force(coordinator)),
+            2..=4 => self.alone(|member, coordinator| {
+                terms::watch(&member.ledger, coordinator, member.process);
+            }),
+            _ => self.initiate_and_cancel(),
+        }
+        self.begin_generation();
+    }
+
     /// As fast as it can, for some milliseconds.
     fn initiate_and_cancel(&mut self) {
         let coordinator = ShutdownCoordinator::new(&self.segment);
@@ -79,12 +91,34 @@ impl Member {
         while Instant::now() < end && !self.is_held() {
             for _ in 0..50 {
                 aim::at_call(&self.ledger, 16, Duration::from_micros(3));
-                let initiated = coordinator.initiate_shutdown(&Scope::All, &request);
-                initiated.unwrap_or_else(|error| panic!("initiate: {error:?}"));
+                match coordinator.initiate_shutdown(&Scope::All, &request) {
+                    // Complete: somebody must begin the next generation first.
+                    Ok(Initiation::Over) => return,
+                    Ok(_) => {}
+                    Err(error) => panic!("initiate: {error:?}"),
+                }
                 if coordinator.cancel_shutdown(&Scope::All).is_ok() {
                     self.ledger.count(Act::Cancel);
                 }
             }
+        }
+    }
+
+    /// A shutdown that goes on without whoever is stopped, after some quiet time in which
+    /// others join.
+    fn force(&mut self, coordinator: &ShutdownCoordinator) {
+        let (code, text) = plan::reason(self.process);
+        std::thread::sleep(self.random.millis(2, 12));
+        let request = ShutdownRequest::new().timeout(Duration::from_millis(10));
+        let request = request.reason(code, text);
+        let patience = Duration::from_millis(200);
+        let forced = coordinator
+            .initiate_shutdown(&Scope::All, &request)
+            .and_then(|_| coordinator.wait_for_shutdown_complete(&Scope::All, patience));
+        match forced {
+            Ok(_) => self.ledger.count(Act::Shutdown),
+            Err(CoordinationError::TimedOut { .. } | CoordinationError::NotShuttingDown) => {}
+            Err(error) => panic!("forced: {error:?}"),
         }
     }
 
@@ -96,19 +130,23 @@ impl Member {
         }
     }
 
-    /// Initiates with terms of its own, and watches whether they stay, while the others hold
-    /// still; but for those that are stopped in the middle of an initiation.
-    fn watch_terms(&mut self) {
-        let (hold, mine) = (self.ledger.head(Head::Hold), self.process as u64 + 1);
-        let before = hold.load(Ordering::Acquire);
-        let is_free = !self.is_held();
-        let swap = |from, to| hold.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
-        if !is_free || swap(before, mine).is_err() {
+    /// Does something while the other initiators hold still; but for those that are stopped
+    /// in the middle of an initiation.
+    fn alone(&mut self, act: impl FnOnce(&mut Self, &ShutdownCoordinator)) {
+        let mine = self.process as u64 + 1;
+        let before = self.ledger.get(Head::Hold);
+        if self.is_held() || !self.swap_hold(before, mine) {
             return;
         }
         let coordinator = ShutdownCoordinator::new(&self.segment);
-        terms::watch(&self.ledger, &coordinator, self.process);
-        let _ = swap(mine, 0);
+        act(self, &coordinator);
+        self.swap_hold(mine, 0);
+    }
+
+    fn swap_hold(&self, from: u64, to: u64) -> bool {
+        let hold = self.ledger.head(Head::Hold);
+        let swapped = hold.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        swapped.is_ok()
     }
 
     /// Mostly one runner, so that the group gets to work at all.

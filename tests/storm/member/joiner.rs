@@ -77,6 +77,7 @@ impl Member {
         };
         line.set_joined(runner.generation());
         self.ledger.note_admitted(runner.generation());
+        self.ledger.raise(Head::Begun, runner.generation().into());
         // Some of the time, as it reads all lines.
         if self.random.once_in(8) {
             membership::was_admitted(line, complete);

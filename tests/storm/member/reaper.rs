@@ -7,7 +7,7 @@ use ebbtide::{
     CoordinationError, DeadlockDetector, Gravity, Phase, Scope, SegmentError, ShutdownCoordinator,
 };
 
-use super::{Member, aim, phase_of_generation};
+use super::{Member, aim, generations};
 use crate::ledger::Head;
 use crate::ledger::act::Act;
 use crate::oracle::{cleanup, deaths, membership, terms};
@@ -38,7 +38,7 @@ impl Member {
         let (ledger, process) = (&self.ledger, self.process);
         deaths::in_status(ledger, coordinator);
         terms::in_status(ledger, coordinator);
-        if let Some((generation, phase)) = phase_of_generation(coordinator) {
+        if let Some((generation, phase)) = generations::phase_of(coordinator) {
             let by = || ledger.describe(process);
             membership::phase_was_seen(ledger, generation, phase, by);
         }

@@ -53,11 +53,11 @@ impl Member {
         };
         let runner = Arc::new(runner);
         line.set_joined(runner.generation());
+        ledger.raise(Head::Begun, runner.generation().into());
         membership::was_admitted(line, complete);
         ledger.count(Act::Join);
         let resources = resources::register(self, &runner, line);
         self.handle(&runner, line.index);
-        let is_hammered = ledger.kind() == Kind::Hammer;
         let finish = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
@@ -73,9 +73,8 @@ impl Member {
                 });
             }
             let closing = scope.spawn(|| descriptors.close_soon(&finish));
-            if self.random.once_in(if is_hammered { 2 } else { 4 }) {
+            if self.random.once_in(4) {
                 by_hand(&runner, line, &resources);
-                self.note_complete(line);
             } else {
                 drive(&runner, line);
             }
@@ -91,33 +90,7 @@ impl Member {
         }
         line.set_state(State::Closed);
         ledger.count(Act::Leave);
-        self.note_gone(line);
         descriptors.check(&ledger, self.process);
-    }
-
-    /// Before it leaves by hand: as long as it is a member, its generation cannot end, so
-    /// Complete with its number is its own.
-    fn note_complete(&self, line: Line<'_>) {
-        let status = ShutdownCoordinator::new(&self.segment).status().unwrap();
-        if status.phase == Phase::Complete && status.generation == line.generation() {
-            self.ledger.raise(Head::Complete, line.generation().into());
-        }
-    }
-
-    /// Where nobody keeps books, somebody must ask who is gone.
-    fn note_gone(&self, line: Line<'_>) {
-        let generation = line.generation();
-        if self.ledger.kind() != Kind::Hammer
-            || self.ledger.get(Head::Complete) < u64::from(generation)
-        {
-            return;
-        }
-        let patience = Duration::from_millis(50);
-        match ShutdownCoordinator::new(&self.segment).wait_gone(generation, patience) {
-            Ok(()) => self.ledger.raise(Head::Gone, generation.into()),
-            Err(CoordinationError::Occupied { .. }) => {}
-            Err(error) => panic!("wait_gone: {error:?}"),
-        }
     }
 
     /// `None`: refused, as a shutdown is on.
@@ -149,7 +122,10 @@ impl Member {
     fn handle(&mut self, runner: &Arc<Runner>, index: usize) {
         for phase in Phase::ACKNOWLEDGED {
             let (weak, ledger) = (Arc::downgrade(runner), Arc::clone(&self.ledger));
-            let nap = self.random.below(6);
+            let nap = self.random.below(match self.ledger.kind() {
+                Kind::Hammer => 20,
+                Kind::Mixed | Kind::Patient => 6,
+            });
             let extends = self.random.once_in(3);
             let nap = move |_: &ebbtide::HandlerContext| {
                 std::thread::sleep(Duration::from_millis(nap));

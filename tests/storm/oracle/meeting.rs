@@ -85,6 +85,7 @@ struct Log {
     followed: Vec<Passed>,
     /// Killed in the wait.
     open: Vec<Passed>,
+    failed: Vec<Passed>,
 }
 
 impl Log {
@@ -111,11 +112,29 @@ impl Log {
                 _ if began == 0 => {}
                 LED => log.led.push(wait),
                 FOLLOWED => log.followed.push(wait),
-                FAILED => {}
+                FAILED => log.failed.push(wait),
                 _ => log.open.push(wait),
             }
         }
         log
+    }
+
+    /// The waits that overlap with this one, for a report.
+    fn beside(&self, one: &Passed, ledger: &Ledger) -> String {
+        let kinds = [
+            ("led", &self.led),
+            ("followed", &self.followed),
+            ("was killed", &self.open),
+            ("failed", &self.failed),
+        ];
+        let mut text = format!("{}..{}", one.began, one.ended);
+        for (what, waits) in kinds {
+            for wait in waits.iter().filter(|wait| wait.overlaps(one)) {
+                let (who, began, ended) = (ledger.who(wait.stamp), wait.began, wait.ended);
+                text += &format!("\n    {began}..{ended} {what}: {who}");
+            }
+        }
+        text
     }
 }
 
@@ -175,12 +194,14 @@ pub fn at_end(ledger: &Ledger) {
     let seats = log.led.iter().flat_map(|led| vec![*led; parties - 1]);
     let seats: Vec<_> = seats.collect();
     if let Some(led) = left_over(&seats, &with(&log.followed, 1)) {
-        let who = ledger.who(led.stamp);
-        ledger.violate(&format!("barrier of {parties}: {who} led a passage of fewer"));
+        let (who, others) = (ledger.who(led.stamp), log.beside(&led, ledger));
+        let text = format!("barrier of {parties}: {who} led a passage of fewer; beside it: {others}");
+        ledger.violate(&text);
     }
     if let Some(followed) = left_over(&log.followed, &with(&log.led, parties - 1)) {
-        let who = ledger.who(followed.stamp);
-        ledger.violate(&format!("barrier of {parties}: {who} passed with no leader"));
+        let (who, others) = (ledger.who(followed.stamp), log.beside(&followed, ledger));
+        let text = format!("barrier of {parties}: {who} passed with no leader; beside it: {others}");
+        ledger.violate(&text);
     }
 }
 

@@ -11,11 +11,12 @@
 //!   Once the full terms were seen, the default ones are never seen again in that
 //!   generation: *seen* is read before the status is asked for.
 //! - *They last*, where shutdowns are initiated and cancelled as fast as possible
-//!   ([`watch`]): an initiator that drives a shutdown has seen its full terms at an instant
-//!   `t`, and later it sees the default ones for its budget. If the shutdown of the later
-//!   status began before `t`, it is the same: it was on at `t`, and is on still. It began
-//!   at the time of the status less `elapsed`, at the latest at the end of the call less
-//!   `elapsed`.
+//!   ([`watch`]): an initiator that drives a shutdown asks for the status at an instant `t`
+//!   and gets its full terms, and later it gets the default ones for its budget. Another
+//!   shutdown can only have begun after its own had ended, so after `t`. One that began
+//!   before `t` is the same. It began at the time of the status less `elapsed`, at the
+//!   latest at the end of the call less `elapsed`. The terms are read word by word after the phase; that they were read while
+//!   that shutdown was on is known when the next status shows it still.
 
 use std::time::{Duration, Instant};
 
@@ -86,7 +87,7 @@ fn share(shares: &[u16; 3], phase: Phase, budget: Duration) -> Duration {
 const WATCHED: Duration = Duration::from_secs(100);
 const WATCHED_EXTENSIONS: Duration = Duration::from_secs(5);
 /// For how long it is watched.
-const WATCH: Duration = Duration::from_millis(10);
+const WATCH: Duration = Duration::from_millis(30);
 
 /// Initiates a shutdown with the terms of this process, watches them, and cancels it.
 pub fn watch(ledger: &Ledger, coordinator: &ShutdownCoordinator, process: usize) {
@@ -97,32 +98,48 @@ pub fn watch(ledger: &Ledger, coordinator: &ShutdownCoordinator, process: usize)
     if initiated.unwrap_or_else(|error| panic!("initiate: {error:?}")) != Initiation::Drives {
         return;
     }
-    let (begin, mut full_at) = (Instant::now(), None);
+    let mut seen = Seen::default();
+    let begin = Instant::now();
     while begin.elapsed() < WATCH {
+        let asked = Instant::now();
         let status = coordinator.status().unwrap();
-        let is_mine = |status: &Status| status.reason.as_ref().is_some_and(|it| it.text == text);
-        if !(Phase::Signaling..Phase::Closing).contains(&status.phase) {
+        if seen.is_lost(&status, asked, Instant::now(), &text) {
+            let (who, phase) = (ledger.describe(process), status.phase);
+            ledger.violate(&format!("terms were lost: those of {who}, before {phase}"));
             break;
         }
-        if is_mine(&status) && has(&status, &SHARES) {
-            full_at.get_or_insert_with(Instant::now);
-            ledger.count(Act::Terms);
-        }
-        let Some(full_at) = full_at else {
-            continue;
-        };
-        let lost = || {
-            let status = coordinator.status().ok()?;
-            let began = Instant::now().checked_sub(status.elapsed?)?;
-            (began <= full_at && has(&status, &DEFAULT)).then_some(())
-        };
-        if repeated(lost).is_some() {
-            let who = ledger.describe(process);
-            ledger.violate(&format!("terms were lost: those of {who}, in {}", status.phase));
+        ledger.count(Act::Terms);
+        if !(Phase::Signaling..Phase::Closing).contains(&status.phase) {
             break;
         }
     }
     let _ = coordinator.cancel_shutdown(&Scope::All);
+}
+
+/// What was seen of a watched shutdown.
+#[derive(Default)]
+struct Seen {
+    /// When the last status was asked for that had its full terms.
+    full_at: Option<Instant>,
+    /// The default ones were seen after that.
+    is_default: bool,
+}
+
+impl Seen {
+    /// The next status, and the beginning and end of its call. True if the default terms were seen before,
+    /// and the same shutdown is on, or over, still: so they were those of this one.
+    fn is_lost(&mut self, status: &Status, asked: Instant, at: Instant, text: &str) -> bool {
+        let is_mine = status.reason.as_ref().is_some_and(|it| it.text == text);
+        if is_mine && has(status, &SHARES) {
+            self.full_at = Some(asked);
+        }
+        let began = status.elapsed.and_then(|elapsed| at.checked_sub(elapsed));
+        // Without one: cancelled.
+        let is_same = began.zip(self.full_at).is_some_and(|(began, full)| began <= full);
+        let is_lost = is_same && self.is_default;
+        self.is_default |= is_same && has(status, &DEFAULT);
+        is_lost
+    }
 }
 
 /// Whether the present phase of a watched shutdown has what these shares give it.
@@ -187,6 +204,44 @@ mod tests {
         assert_eq!(check(&ledger, 0, &status), Ok(()));
         let error = check(&ledger, status.generation.into(), &status);
         assert!(error.unwrap_err().contains("lost"));
+    }
+
+    #[test]
+    fn watched_terms_that_go_away_are_caught_and_a_newer_shutdown_is_none() {
+        let _alone = crate::alone();
+        let (_directory, ledger, segment, _) = initiated(SHARES);
+        let coordinator = ShutdownCoordinator::new(&segment);
+        let _ = coordinator.cancel_shutdown(&Scope::All);
+        watch(&ledger, &coordinator, 5);
+        assert_eq!(ledger.violations(), [""; 0]);
+        let status = |shares: [u16; 3], elapsed: u64| {
+            let mut status = coordinator.status().unwrap();
+            let (code, text) = reason(5);
+            let budget = share(&shares, Phase::Signaling, WATCHED);
+            status.phase = Phase::Signaling;
+            status.elapsed = Some(Duration::from_millis(elapsed));
+            status.phase_remaining = Some(budget - Duration::from_millis(elapsed));
+            status.reason = Some(ebbtide::Reason::default());
+            let reason = status.reason.as_mut().unwrap();
+            (reason.code, reason.text) = (code, text);
+            status
+        };
+        let now = Instant::now() + Duration::from_secs(1);
+        let after = |millis| now + Duration::from_millis(millis);
+        let mut seen = Seen::default();
+        let text = reason(5).1;
+        for (shares, elapsed, at, is_lost) in [
+            (DEFAULT, 1, 1, false),
+            (SHARES, 2, 2, false),
+            // Begun since.
+            (DEFAULT, 1, 4, false),
+            (SHARES, 2, 5, false),
+            // The same as at first.
+            (DEFAULT, 6, 6, false),
+            (SHARES, 7, 7, true),
+        ] {
+            assert_eq!(seen.is_lost(&status(shares, elapsed), after(at), after(at), &text), is_lost);
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub const PARENT: usize = 0;
 pub struct Toll {
     pub started: u64,
     pub killed: u64,
+    /// Of those, by the plan, not at the end of a stop.
+    pub struck: u64,
     pub killed_stopped: u64,
     pub stopped: u64,
     /// Stops of which the kernel reported that all threads were stopped.
@@ -148,10 +150,15 @@ impl<'a> Population<'a> {
         }
     }
 
-    /// Of those that are stopped and those that are not alike.
+    /// Rather one that is not stopped: else few would live to go on.
     fn kill(&mut self, whom: u64) {
-        if let Some(member) = pick(&mut self.members, whom) {
+        let (spares, whom) = (!whom.is_multiple_of(8), whom / 8);
+        if let Some(member) = pick(&mut self.members, whom)
+            && !(spares && member.stop.is_some())
+        {
+            let before = self.toll.killed;
             member.kill(&self.ledger, &mut self.toll);
+            self.toll.struck += self.toll.killed - before;
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! The lengths are log-uniform from a microsecond to three seconds: as many between one
 //! and ten microseconds as between one and ten milliseconds. A stop counts from the instant
-//! when the kernel reports that every thread of the process is stopped. One in eight of the
-//! stopped is killed at the end of its stop; all others get SIGCONT.
+//! when the kernel reports that every thread of the process is stopped. One in sixteen of
+//! the stopped is killed at the end of its stop; all others get SIGCONT.
 //!
 //! At most a third of the processes is stopped for longer than ten milliseconds at a time,
 //! else nothing would be left to go on meanwhile: beyond that the length is drawn from
@@ -145,7 +145,7 @@ impl Stops {
     fn draw(&mut self, members: &[Member]) -> (Stop, u64) {
         let length = self.random.log_uniform(SHORTEST, LONGEST);
         let below = self.random.log_uniform(SHORTEST, LONG);
-        let is_killed = self.random.once_in(8);
+        let is_killed = self.random.once_in(16);
         let whom = self.random.next();
         let is_long = |member: &&Member| member.stop.is_some_and(|stop| stop.length > LONG);
         let long = members.iter().filter(is_long).count();
@@ -235,7 +235,7 @@ mod tests {
     fn the_seed_repeats_the_lengths_and_the_fates() {
         let draw = |seed| {
             let mut random = Stops::new(seed).random;
-            let one = |_| (random.log_uniform(SHORTEST, LONGEST), random.once_in(8));
+            let one = |_| (random.log_uniform(SHORTEST, LONGEST), random.once_in(16));
             (0..100).map(one).collect::<Vec<_>>()
         };
         assert_eq!(draw(5), draw(5));
