@@ -103,7 +103,10 @@ pub fn request(ledger: &Ledger, random: &mut Random) -> ShutdownRequest {
 
 /// What an initiator says of itself, so that who reads it knows whose terms it has.
 pub fn reason(process: usize) -> (ReasonCode, String) {
-    (ReasonCode::Idle, format!("it storms, says process {process}"))
+    (
+        ReasonCode::Idle,
+        format!("it storms, says process {process}"),
+    )
 }
 
 /// The process that a text names.

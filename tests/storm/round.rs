@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use ebbtide::Segment;
 
 use crate::after;
-use crate::ledger::{Head, Ledger};
 use crate::ledger::act::Act;
+use crate::ledger::{Head, Ledger};
 use crate::oracle::books::Harvester;
 use crate::oracle::store::Store;
 use crate::plan::Plan;
@@ -114,7 +114,7 @@ fn storm_until(
         for text in ledger.violations_from(next) {
             next += 1;
             let is_new = |sign: &&str| text.contains(*sign) && !is_shown(&found, sign);
-            if signs.iter().any(|sign| is_new(&sign)) {
+            if signs.iter().any(is_new) {
                 found.push(text);
             }
         }

@@ -1,4 +1,4 @@
-//! After all others have ended: whole lives, alone.
+//! After all others have ended: two generations with one runner each.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

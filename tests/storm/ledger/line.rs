@@ -263,9 +263,9 @@ impl<'a> Line<'a> {
     /// Its registration has returned. Its cleanup may have begun by now.
     pub fn register_cache(&self) {
         let registered = Cache::Registered as u64;
-        let _ = self
-            .word(CACHE)
-            .compare_exchange(0, registered, Ordering::AcqRel, Ordering::Acquire);
+        let _ =
+            self.word(CACHE)
+                .compare_exchange(0, registered, Ordering::AcqRel, Ordering::Acquire);
     }
 
     pub fn set_cache(&self, cache: Cache) {

@@ -2,8 +2,8 @@
 //!
 //! The parent marks a process *doomed* before it sends the signal that may end it. A
 //! death follows its signal, and whoever learns of a death from the library learns of it
-//! after it happened; so whoever is told that somebody died and then finds no mark was
-//! told of a death that did not happen. Nobody ends in the middle of the storm in any
+//! after it happened; so a process that gets a report of a death and then finds no mark got
+//! one of a death that did not happen. Nobody ends in the middle of the storm in any
 //! other way: one that does is a violation by itself (`population`).
 //!
 //! *Ended* is set after the parent has waited for the process: none of its instructions
@@ -32,7 +32,8 @@ impl Ledger {
     }
 
     fn mark(&self, process: usize, mark: u64) {
-        self.process(process, MARKS).fetch_or(mark, Ordering::AcqRel);
+        self.process(process, MARKS)
+            .fetch_or(mark, Ordering::AcqRel);
     }
 
     fn is_marked(&self, process: usize, mark: u64) -> bool {
@@ -40,7 +41,8 @@ impl Ledger {
     }
 
     pub fn set_pid(&self, process: usize, pid: u32) {
-        self.process(process, PID).store(pid.into(), Ordering::Release);
+        self.process(process, PID)
+            .store(pid.into(), Ordering::Release);
     }
 
     pub fn pid(&self, process: usize) -> u32 {
@@ -59,7 +61,8 @@ impl Ledger {
     /// The parent has waited for it.
     pub fn end(&self, process: usize) {
         let tick = self.add(Head::Ticks);
-        self.process(process, END_TICK).store(tick, Ordering::Release);
+        self.process(process, END_TICK)
+            .store(tick, Ordering::Release);
         self.mark(process, DOOMED | ENDED);
     }
 

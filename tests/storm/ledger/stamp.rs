@@ -50,7 +50,10 @@ impl Actor {
     /// A million threads were named.
     pub fn new(process: usize) -> Self {
         let thread = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(thread < 1 << THREAD_BITS, "too many threads to name them all");
+        assert!(
+            thread < 1 << THREAD_BITS,
+            "too many threads to name them all"
+        );
         Self {
             process,
             thread,
@@ -86,7 +89,9 @@ impl Ledger {
 
     /// Whether the process of a stamp was sent a signal that may end it.
     pub fn may_be_dead(&self, stamp: Stamp) -> bool {
-        stamp.process().is_some_and(|process| self.is_doomed(process))
+        stamp
+            .process()
+            .is_some_and(|process| self.is_doomed(process))
     }
 }
 

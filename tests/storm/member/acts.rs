@@ -5,7 +5,7 @@ use std::time::Duration;
 use ebbtide::{
     BarrierError, CoordinationError, CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent,
     CrossProcessLock, CrossProcessSemaphore, Delivery, EventError, EventKind, EventOptions,
-    LockError, LockGuard, Reset, Runner, Segment, Subscription,
+    LockError, LockGuard, Phase, Reset, Runner, Segment, Subscription,
 };
 
 use super::{aim, churn};
@@ -44,7 +44,7 @@ pub struct Acts<'a> {
     barrier: CrossProcessBarrier,
     ticket: CrossProcessEvent,
     tickets: Tickets,
-    told: Subscription,
+    news: Subscription,
     reader: Reader,
     store: Store,
     log: Log<'a>,
@@ -70,7 +70,7 @@ impl<'a> Acts<'a> {
             barrier: CrossProcessBarrier::open(segment, "meeting", parties).unwrap(),
             ticket: ticket(segment),
             tickets: Tickets::default(),
-            told: news.subscribe().unwrap(),
+            news: news.subscribe().unwrap(),
             reader,
             store: Store::open(segment),
             log: Log::new(ledger),
@@ -125,11 +125,16 @@ impl<'a> Acts<'a> {
         self.line.add(self.thread, Count::Begun);
         membership::work_was_let_in(self.line, before);
         self.pause();
+        if before == Phase::Signaling && self.random.once_in(2) {
+            // Long enough for a phase to pass without it, if phases did.
+            std::thread::sleep(self.random.millis(0, 8));
+        }
         if self.random.once_in(4) {
             runner.progress();
             runner.set_activity("in the storm");
             runner.set_last_words(&self.line.id()).ok();
         }
+        membership::work_is_in_flight(self.line, runner.phase());
         self.line.add(self.thread, Count::Leaving);
         self.aim();
         if self.breaks(Fault::Uncounted) {
@@ -178,7 +183,9 @@ impl<'a> Acts<'a> {
                 self.transact(bank);
             }
             Err(LockError::Deadlock { .. }) => self.ledger.count(Act::Deadlock),
-            Err(error) => self.ledger.violate(&format!("inner lock {second}: {error}")),
+            Err(error) => self
+                .ledger
+                .violate(&format!("inner lock {second}: {error}")),
         }
         self.transact(bank);
         drop(guard);
@@ -287,7 +294,7 @@ impl<'a> Acts<'a> {
         let stamp = self.actor.next();
         let payload = numbers::payload(stamp);
         numbers::announce(self.ledger);
-        let news = self.told.event();
+        let news = self.news.event();
         let set = || news.set_with(EventKind::Custom(7), &payload);
         let is_late = |result: &Result<u64, EventError>| {
             matches!(result, Err(EventError::Lock(LockError::TimedOut { .. })))
@@ -304,7 +311,7 @@ impl<'a> Acts<'a> {
     fn hear(&mut self) {
         loop {
             let bound = Reader::bound(self.ledger);
-            match self.told.try_next().unwrap() {
+            match self.news.try_next().unwrap() {
                 Some(Delivery::Set(set)) => {
                     if self.breaks(Fault::Deaf) && self.random.once_in(4) {
                         continue;

@@ -43,7 +43,9 @@ impl Timer {
         }
         let takes = || {
             let begin = Instant::now();
-            timer.set(Duration::from_secs(3600)).then(|| begin.elapsed())
+            timer
+                .set(Duration::from_secs(3600))
+                .then(|| begin.elapsed())
         };
         let lead = (0..5).filter_map(|_| takes()).min()?;
         timer.lead = lead;

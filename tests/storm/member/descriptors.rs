@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_was_touched_is_told_from_one_that_was_not() {
+    fn a_file_that_was_touched_is_reported_and_one_that_was_not_is_none() {
         let directory = tempfile::tempdir().unwrap();
         let make = |name: &str| Own::create(&directory.path().join(name));
         let mut own = make("a");

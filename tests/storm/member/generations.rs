@@ -65,7 +65,9 @@ fn rest(segment: &Segment, ledger: &Ledger, random: &mut Random) {
     }
     let now = UNIX_EPOCH.elapsed().unwrap().as_micros() as u64;
     let until = ledger.rest_until(generation, now + random.below(REST_MICROS));
-    std::thread::sleep(Duration::from_micros(until.saturating_sub(now).min(REST_MICROS)));
+    std::thread::sleep(Duration::from_micros(
+        until.saturating_sub(now).min(REST_MICROS),
+    ));
 }
 
 pub fn begin(segment: &Segment, ledger: &Ledger, process: usize) {

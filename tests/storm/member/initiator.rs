@@ -3,9 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ebbtide::{
-    CoordinationError, Initiation, Mode, Scope, ShutdownCoordinator, ShutdownRequest,
-};
+use ebbtide::{CoordinationError, Initiation, Mode, Scope, ShutdownCoordinator, ShutdownRequest};
 
 use super::{Member, aim};
 use crate::ledger::Head;
@@ -85,8 +83,7 @@ impl Member {
     /// As fast as it can, for some milliseconds.
     fn initiate_and_cancel(&mut self) {
         let coordinator = ShutdownCoordinator::new(&self.segment);
-        let (code, text) = plan::reason(self.process);
-        let request = plan::request(&self.ledger, &mut self.random).reason(code, text);
+        let request = terms::watched_request(self.process);
         let end = Instant::now() + Duration::from_millis(self.random.below(60));
         while Instant::now() < end && !self.is_held() {
             for _ in 0..50 {
@@ -94,6 +91,8 @@ impl Member {
                 match coordinator.initiate_shutdown(&Scope::All, &request) {
                     // Complete: somebody must begin the next generation first.
                     Ok(Initiation::Over) => return,
+                    // Another one's, which is that one's to cancel.
+                    Ok(Initiation::Merged) => break,
                     Ok(_) => {}
                     Err(error) => panic!("initiate: {error:?}"),
                 }

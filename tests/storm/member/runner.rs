@@ -1,5 +1,5 @@
 //! A runner of the storm: it joins, works on several threads, goes through shutdowns, and
-//! joins again in the next generation, until it is told to stop or killed.
+//! joins again in the next generation, until the round ends or it is killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,10 @@ use ebbtide::{
     ShutdownOutcome, ShutdownRequest, SignalPolicy,
 };
 
-use super::{Member, aim};
 use super::acts::{Acts, HANGS};
 use super::descriptors::Descriptors;
 use super::resources;
+use super::{Member, aim};
 use crate::fault::Fault;
 use crate::ledger::Head;
 use crate::ledger::act::Act;

@@ -97,7 +97,8 @@ impl<'a> Bank<'a> {
     #[track_caller]
     fn ensure(&self, is_so: bool, text: impl FnOnce() -> String) {
         let lock = self.lock;
-        self.ledger.ensure(is_so, || format!("lock {lock} {}", text()));
+        self.ledger
+            .ensure(is_so, || format!("lock {lock} {}", text()));
     }
 
     fn two(&self, other: Stamp) -> String {

@@ -61,7 +61,7 @@ impl Harvester {
         }
     }
 
-    /// Closes the books of each generation that completes, until told to stop.
+    /// Closes the books of each generation that completes, until `stop` is set.
     pub fn run(mut self, stop: &AtomicBool) -> Sums {
         while !stop.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(1));

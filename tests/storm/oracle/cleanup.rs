@@ -60,7 +60,11 @@ impl Open for Segment {
 /// The cleanup of a file runs: begins by this.
 pub fn file_begins(line: Line<'_>, path: &Path, library: &impl Open) {
     let ledger = line.ledger;
-    once(line, FILE, line.file_cleanups().fetch_add(1, Ordering::AcqRel));
+    once(
+        line,
+        FILE,
+        line.file_cleanups().fetch_add(1, Ordering::AcqRel),
+    );
     for other in ledger.all_lines() {
         let depends = other.index == line.index || other.depends_on() == Some(line.index);
         let is_left = other.cache_is(Cache::Registered) || other.cache_is(Cache::Cleaning);
@@ -80,7 +84,11 @@ pub fn file_begins(line: Line<'_>, path: &Path, library: &impl Open) {
 
 /// The cleanup of a cache runs: begins by this.
 pub fn cache_begins(line: Line<'_>, library: &impl Open) {
-    once(line, CACHE, line.cache_cleanups().fetch_add(1, Ordering::AcqRel));
+    once(
+        line,
+        CACHE,
+        line.cache_cleanups().fetch_add(1, Ordering::AcqRel),
+    );
     line.set_cache(Cache::Cleaning);
     let needed = [Some(line.index), line.depends_on()];
     for on in needed.into_iter().flatten() {
@@ -117,7 +125,7 @@ pub fn reclaimed(ledger: &Ledger, reaped: &Reaped) {
 
 fn reclaim(ledger: &Ledger, runner: &str, name: &str, how: Option<Reclaim>) {
     let Some(line) = Line::of(ledger, runner).filter(|_| name == FILE) else {
-        return ledger.violate(&format!("{runner}/{name} was reclaimed, and is nobody's file"));
+        return ledger.violate(&format!("{runner}/{name} was reclaimed, and has no line"));
     };
     let before = line.reclaims().fetch_add(1, Ordering::AcqRel);
     ledger.ensure(before == 0, || {
@@ -125,7 +133,10 @@ fn reclaim(ledger: &Ledger, runner: &str, name: &str, how: Option<Reclaim>) {
         format!("the file of {who} was reclaimed {} times", before + 1)
     });
     ledger.ensure(line.may_be_dead(), || {
-        format!("the file of {}, who was never killed, was reclaimed", line.who())
+        format!(
+            "the file of {}, who was never killed, was reclaimed",
+            line.who()
+        )
     });
     ledger.ensure(how != Some(Reclaim::Refused), || {
         format!("the file of {} could not be reclaimed", line.who())
@@ -146,7 +157,7 @@ pub fn at_end(ledger: &Ledger) {
         let _ = std::fs::remove_file(path);
     }
     let left = std::fs::read_dir(folder).map_or(0, Iterator::count);
-    ledger.ensure(left == 0, || format!("{left} files are nobody's"));
+    ledger.ensure(left == 0, || format!("{left} files have no owner"));
 }
 
 #[cfg(test)]

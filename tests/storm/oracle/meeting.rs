@@ -195,12 +195,14 @@ pub fn at_end(ledger: &Ledger) {
     let seats: Vec<_> = seats.collect();
     if let Some(led) = left_over(&seats, &with(&log.followed, 1)) {
         let (who, others) = (ledger.who(led.stamp), log.beside(&led, ledger));
-        let text = format!("barrier of {parties}: {who} led a passage of fewer; beside it: {others}");
+        let text =
+            format!("barrier of {parties}: {who} led a passage of fewer; beside it: {others}");
         ledger.violate(&text);
     }
     if let Some(followed) = left_over(&log.followed, &with(&log.led, parties - 1)) {
         let (who, others) = (ledger.who(followed.stamp), log.beside(&followed, ledger));
-        let text = format!("barrier of {parties}: {who} passed with no leader; beside it: {others}");
+        let text =
+            format!("barrier of {parties}: {who} passed with no leader; beside it: {others}");
         ledger.violate(&text);
     }
 }

@@ -15,8 +15,9 @@
 //!   before a line is loaded is in effect at the load. A member that has not done the phase
 //!   before the one that was seen was left out. A join that returns later with that
 //!   generation is none: it was admitted while the group was running, so it is counted.
-//! - *Draining waits for work*: Closing was seen, and an item of a living member was begun
-//!   and is not about to be finished, at one instant after that. In patient rounds only.
+//! - *Draining waits for work*, in patient rounds only: Closing was seen, and an item of a living member was begun
+//!   and is not about to be finished, at one instant after that; or the thread that has the
+//!   item sees Closing itself ([`work_is_in_flight`]).
 //!   And work that is asked for after Draining was seen is refused ([`work_was_let_in`]).
 //! - *Generations do not overlap* ([`generation_has_begun`]), in all rounds: a generation
 //!   begins when all members of the one before have left or died. Who sees a new one (it
@@ -106,6 +107,14 @@ pub fn work_was_let_in(line: Line<'_>, before: Phase) {
     });
 }
 
+/// An item of the caller is in flight; `phase` is its runner's after it was begun.
+pub fn work_is_in_flight(line: Line<'_>, phase: Phase) {
+    let is_late = line.ledger.is_patient() && phase >= Phase::Closing;
+    line.ledger.ensure(!is_late, || {
+        format!("{} has an item in flight in {phase}", line.who())
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
@@ -186,6 +195,10 @@ mod tests {
         assert_eq!(ledger.get(Head::Violations), 1);
         work_was_let_in(line, Phase::Draining);
         assert_eq!(ledger.get(Head::Violations), 2);
+        work_is_in_flight(line, Phase::Draining);
+        assert_eq!(ledger.get(Head::Violations), 2);
+        work_is_in_flight(line, Phase::Closing);
+        assert_eq!(ledger.get(Head::Violations), 3);
     }
 
     #[test]
@@ -228,6 +241,10 @@ mod tests {
         ledger.raise(Head::Complete, 8);
         let late = member(&ledger, 2, 8);
         was_admitted(late, before_join(&ledger));
-        assert!(ledger.get(Head::Violations) > 1, "{:?}", ledger.violations());
+        assert!(
+            ledger.get(Head::Violations) > 1,
+            "{:?}",
+            ledger.violations()
+        );
     }
 }

@@ -10,7 +10,7 @@
 //! - *Not invented, not mixed*: the payload is the stamp 25 times over. A reader that got
 //!   parts of two sets, or of none, has no stamp or another one than the cell.
 //! - *Each once, or counted*: the number that a reader gets is one more than the last,
-//!   after what it was told to have missed.
+//!   after what was reported as missed.
 //! - *None lost*: a set that has returned is in the event. The highest number returned is
 //!   read *before* a reader asks; if the reader then gets nothing, it must have had that
 //!   one. It may be stopped in between for any time: the bound only gets older.
@@ -33,8 +33,8 @@ pub fn payload(stamp: Stamp) -> Vec<u8> {
 /// The stamp of a payload of one piece.
 fn read(payload: &[u8]) -> Option<Stamp> {
     let (first, _) = payload.split_first_chunk::<8>()?;
-    let is_whole = payload.len() == 8 * REPEATS && payload.chunks(8).all(|word| word == first);
-    is_whole.then(|| Stamp(u64::from_le_bytes(*first)))
+    let is_consistent = payload.len() == 8 * REPEATS && payload.chunks(8).all(|word| word == first);
+    is_consistent.then(|| Stamp(u64::from_le_bytes(*first)))
 }
 
 /// Before the event is set.

@@ -110,7 +110,7 @@ mod tests {
         first.count(2);
         third.end();
         first.count(1);
-        drop(second);
+        second.count(3);
         assert_eq!(ledger.get(Head::Violations), 0, "{:?}", ledger.violations());
     }
 }

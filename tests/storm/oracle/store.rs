@@ -7,7 +7,7 @@
 //!
 //! *The log is exact.* Cell `n` is written only by a transaction that found `n - 1`
 //! committed, and transactions exclude each other. If it was killed before its commit, the
-//! next one finds `n - 1` again and writes the cell anew; if after it, the next one writes
+//! next one finds `n - 1` again and writes the cell again; if after it, the next one writes
 //! cell `n + 1`. So once `n` is committed, cell `n` never changes, and nobody reads it
 //! before. One that is stopped inside keeps the lock, so it is none of these; if it were
 //! robbed, two would write one cell, and what is committed differs from it.
@@ -119,12 +119,18 @@ impl<'a> Log<'a> {
         });
         ledger.ensure(seen.number >= bound, || {
             let number = seen.number;
-            format!("state: commit {number} was read, older than {bound}, of {}", who())
+            format!(
+                "state: commit {number} was read, older than {bound}, of {}",
+                who()
+            )
         });
         // The first one was there before the log.
         if let Some(logged) = self.read(seen.number).filter(|_| seen.number > 0) {
             ledger.ensure(seen == logged, || {
-                format!("state: {seen:?} was read, {logged:?} was committed by {}", who())
+                format!(
+                    "state: {seen:?} was read, {logged:?} was committed by {}",
+                    who()
+                )
             });
         }
         self.newest.set(self.newest.get().max(seen.number));

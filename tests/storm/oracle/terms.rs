@@ -40,7 +40,9 @@ fn check(ledger: &Ledger, full: u64, status: &Status) -> Result<(), String> {
         && reason.pid != ledger.pid(process)
     {
         let (who, pid) = (ledger.describe(process), reason.pid);
-        return Err(format!("terms of two: the text is by {who}, the pid is {pid}"));
+        return Err(format!(
+            "terms of two: the text is by {who}, the pid is {pid}"
+        ));
     }
     let Some(sum) = ledger.is_patient().then(|| phase_budget(status)).flatten() else {
         return Ok(());
@@ -86,34 +88,54 @@ fn share(shares: &[u16; 3], phase: Phase, budget: Duration) -> Duration {
 /// The budget of a shutdown that is watched, and what extensions add to it.
 const WATCHED: Duration = Duration::from_secs(100);
 const WATCHED_EXTENSIONS: Duration = Duration::from_secs(5);
-/// For how long it is watched.
-const WATCH: Duration = Duration::from_millis(30);
-
-/// Initiates a shutdown with the terms of this process, watches them, and cancels it.
-pub fn watch(ledger: &Ledger, coordinator: &ShutdownCoordinator, process: usize) {
+/// What is asked for where shutdowns are watched. All ask for the same, but for their names,
+/// so that one that was stopped in its initiation does not change what another one watches.
+pub fn watched_request(process: usize) -> ShutdownRequest {
     let (code, text) = reason(process);
     let request = ShutdownRequest::new().timeout(WATCHED).cap(2 * WATCHED);
-    let request = request.reason(code, text.clone()).shares(SHARES).unwrap();
-    let initiated = coordinator.initiate_shutdown(&Scope::All, &request);
-    if initiated.unwrap_or_else(|error| panic!("initiate: {error:?}")) != Initiation::Drives {
-        return;
-    }
-    let mut seen = Seen::default();
+    request.reason(code, text).shares(SHARES).unwrap()
+}
+
+/// For how long one is watched, and one after the other.
+const WATCH: Duration = Duration::from_millis(5);
+const ALL_WATCHES: Duration = Duration::from_millis(60);
+
+/// Initiates shutdowns with the terms of this process, watches each for a while, and
+/// cancels it, so that the epoch moves on under whoever is stopped in an initiation.
+pub fn watch(ledger: &Ledger, coordinator: &ShutdownCoordinator, process: usize) {
+    let ((_, text), request) = (reason(process), watched_request(process));
     let begin = Instant::now();
+    while begin.elapsed() < ALL_WATCHES {
+        let initiated = coordinator.initiate_shutdown(&Scope::All, &request);
+        if initiated.unwrap_or_else(|error| panic!("initiate: {error:?}")) != Initiation::Drives {
+            return;
+        }
+        if let Some(phase) = lost_phase(ledger, coordinator, &text) {
+            let who = ledger.describe(process);
+            ledger.violate(&format!("terms were lost: those of {who}, before {phase}"));
+        }
+        if coordinator.cancel_shutdown(&Scope::All).is_err() {
+            return;
+        }
+        ledger.count(Act::Cancel);
+    }
+}
+
+/// Watches one shutdown; the phase in which its terms were found to be lost.
+fn lost_phase(ledger: &Ledger, coordinator: &ShutdownCoordinator, text: &str) -> Option<Phase> {
+    let (begin, mut seen) = (Instant::now(), Seen::default());
     while begin.elapsed() < WATCH {
         let asked = Instant::now();
         let status = coordinator.status().unwrap();
-        if seen.is_lost(&status, asked, Instant::now(), &text) {
-            let (who, phase) = (ledger.describe(process), status.phase);
-            ledger.violate(&format!("terms were lost: those of {who}, before {phase}"));
-            break;
+        if seen.is_lost(&status, asked, Instant::now(), text) {
+            return Some(status.phase);
         }
         ledger.count(Act::Terms);
         if !(Phase::Signaling..Phase::Closing).contains(&status.phase) {
             break;
         }
     }
-    let _ = coordinator.cancel_shutdown(&Scope::All);
+    None
 }
 
 /// What was seen of a watched shutdown.
@@ -135,7 +157,9 @@ impl Seen {
         }
         let began = status.elapsed.and_then(|elapsed| at.checked_sub(elapsed));
         // Without one: cancelled.
-        let is_same = began.zip(self.full_at).is_some_and(|(began, full)| began <= full);
+        let is_same = began
+            .zip(self.full_at)
+            .is_some_and(|(began, full)| began <= full);
         let is_lost = is_same && self.is_default;
         self.is_default |= is_same && has(status, &DEFAULT);
         is_lost
@@ -185,7 +209,9 @@ mod tests {
         let (code, text) = reason(5);
         let request = ShutdownRequest::new().timeout(FOREVER).reason(code, text);
         let request = request.shares(shares).unwrap();
-        coordinator.initiate_shutdown(&Scope::All, &request).unwrap();
+        coordinator
+            .initiate_shutdown(&Scope::All, &request)
+            .unwrap();
         in_status(&ledger, &coordinator);
         let status = coordinator.status().unwrap();
         drop(runner);
@@ -240,7 +266,10 @@ mod tests {
             (DEFAULT, 6, 6, false),
             (SHARES, 7, 7, true),
         ] {
-            assert_eq!(seen.is_lost(&status(shares, elapsed), after(at), after(at), &text), is_lost);
+            assert_eq!(
+                seen.is_lost(&status(shares, elapsed), after(at), after(at), &text),
+                is_lost
+            );
         }
     }
 

@@ -66,12 +66,7 @@ pub struct Population<'a> {
 }
 
 impl<'a> Population<'a> {
-    pub fn new(
-        place: &'a Place,
-        segment: &'a Segment,
-        ledger: &Arc<Ledger>,
-        plan: &Plan,
-    ) -> Self {
+    pub fn new(place: &'a Place, segment: &'a Segment, ledger: &Arc<Ledger>, plan: &Plan) -> Self {
         let scratch = place.scratch("storm");
         for directory in ["files", "output", "own"] {
             std::fs::create_dir_all(scratch.join(directory)).unwrap();
@@ -165,8 +160,7 @@ impl<'a> Population<'a> {
     /// Stops and continues members at random until then.
     pub fn stop_and_go(&mut self, until: Instant) {
         let toll = &mut self.toll;
-        self.stops
-            .run(&mut self.members, &self.ledger, toll, until);
+        self.stops.run(&mut self.members, &self.ledger, toll, until);
     }
 
     /// The processes that are there now.
@@ -254,7 +248,7 @@ impl<'a> Population<'a> {
 }
 
 /// Lets those go on that stop themselves still: they had not read that it is over. Until
-/// told to end.
+/// `is_over` is set.
 pub fn release(pids: &[Pid], is_over: &AtomicBool) {
     while !is_over.load(Ordering::Acquire) {
         for pid in pids {

@@ -10,8 +10,8 @@
 //! below. Lengths and fates come from a stream of random numbers of their own, so the seed
 //! repeats them; which instruction they meet is the scheduler's choice.
 //!
-//! Half of the stops come from the members themselves, aimed at the middle of a call
-//! (`member/aim.rs`); what becomes of them is decided here all the same.
+//! About a fifth of the stops comes from the members themselves, aimed at the middle of a call
+//! (`member/aim.rs`); their lengths and ends are drawn here, too.
 //!
 //! Single threads are not stopped: a signal stops the whole process, and a ptrace stop of
 //! one thread needs a tracer that would see every signal and every death. What one stopped
@@ -78,7 +78,10 @@ impl Stop {
         while self.since.is_none() && self.sent.elapsed() < BRIEF {
             self.observe(pid);
         }
-        while self.since.is_some_and(|since| since.elapsed() < self.length) {
+        while self
+            .since
+            .is_some_and(|since| since.elapsed() < self.length)
+        {
             std::hint::spin_loop();
         }
     }
@@ -152,7 +155,11 @@ impl Stops {
         let is_full = long >= (members.len() / 3).max(1);
         let stop = Stop {
             length: if is_full { length.min(below) } else { length },
-            end: if is_killed { End::Killed } else { End::Continued },
+            end: if is_killed {
+                End::Killed
+            } else {
+                End::Continued
+            },
             sent: Instant::now(),
             since: None,
         };
@@ -206,12 +213,7 @@ pub fn is_reported(pid: Pid) -> bool {
 }
 
 /// Ends the stop of a member that is due; else says when to ask again.
-fn advance(
-    member: &mut Member,
-    ledger: &Ledger,
-    toll: &mut Toll,
-    now: Instant,
-) -> Option<Instant> {
+fn advance(member: &mut Member, ledger: &Ledger, toll: &mut Toll, now: Instant) -> Option<Instant> {
     let pid = member.pid();
     let stop = member.stop.as_mut()?;
     let held = stop.holds();
@@ -240,7 +242,15 @@ mod tests {
         };
         assert_eq!(draw(5), draw(5));
         assert_ne!(draw(5), draw(6));
-        assert!(draw(5).iter().any(|(length, _)| *length < Duration::from_micros(50)));
-        assert!(draw(5).iter().any(|(length, _)| *length > Duration::from_millis(500)));
+        assert!(
+            draw(5)
+                .iter()
+                .any(|(length, _)| *length < Duration::from_micros(50))
+        );
+        assert!(
+            draw(5)
+                .iter()
+                .any(|(length, _)| *length > Duration::from_millis(500))
+        );
     }
 }
