@@ -19,6 +19,10 @@ pub struct Board {
     pub spin: AtomicU32,
     /// The twins' three values, written one after the other.
     pub values: [AtomicU64; 3],
+    /// The last generation of which it was answered that all of it are gone.
+    pub gone: AtomicU64,
+    /// How often the resource of a stopped process was closed.
+    pub closed: AtomicU32,
 }
 
 impl Board {
@@ -60,8 +64,9 @@ impl Board {
         self.leave();
         self.take_clashes();
         self.spin.store(0, Ordering::Release);
-        for value in &self.values {
+        for value in self.values.iter().chain([&self.gone]) {
             value.store(0, Ordering::Release);
         }
+        self.closed.store(0, Ordering::Release);
     }
 }

@@ -1,0 +1,145 @@
+//! What must be so when a stopped process has gone on, or was killed, and all is quiet.
+
+use super::cast::{Cast, Played, Who};
+use super::operation::About;
+use crate::harness::place::NAME;
+use crate::harness::survivor::Violation;
+
+/// Checks everything, and ends all processes but the survivor on the way.
+pub fn check(cast: &mut Cast) -> Played {
+    let is_alive = cast.has(Who::Victim);
+    if is_alive {
+        (cast.operation.after)(cast)?;
+    } else {
+        cast.victim = None;
+    }
+    if cast.operation.about == About::Nothing {
+        return Ok(());
+    }
+    let survivor = Who::Survivor;
+    cast.told(survivor, "unlock", "")?;
+    cast.told(survivor, "give permits", "")?;
+    cast.told(survivor, "churn ends", "")?;
+    if cast.operation.about == About::Names && !is_attached(cast, survivor)? {
+        let opened = cast.ask(survivor, "open or create", "")?;
+        if opened != "attached" {
+            return Err(Violation::of("the name cannot be used any more"));
+        }
+    }
+    cast.told(survivor, "no harm", "")?;
+    // One that removes by force may come after the segment was made.
+    let named = match cast.operation.name {
+        "remove, forced" => "named or marked",
+        _ => "named",
+    };
+    cast.told(survivor, named, "")?;
+    let mut all = vec![survivor];
+    if is_alive && is_attached(cast, Who::Victim)? {
+        cast.told(Who::Victim, "no harm", "")?;
+        if !cast.is_replaced {
+            all.push(Who::Victim);
+            if named == "named" {
+                cast.told(Who::Victim, "named", "")?;
+            }
+        }
+    }
+    if cast.has(Who::Other) {
+        match cast.is_replaced {
+            true => cast.kill(Who::Other),
+            false => all.push(Who::Other),
+        }
+    }
+    members(cast, &all)?;
+    shutdown(cast, &all)?;
+    holds(cast, &all)?;
+    alone(cast)
+}
+
+fn is_attached(cast: &mut Cast, who: Who) -> Result<bool, Violation> {
+    Ok(cast.ask(who, "is attached", "")? == "yes")
+}
+
+/// All are members of the present generation or of none, and the group runs.
+fn members(cast: &mut Cast, all: &[Who]) -> Played {
+    for who in all {
+        cast.told(*who, "member", "")?;
+    }
+    if cast.ask(Who::Survivor, "calm", "")? != "running" {
+        for who in all {
+            cast.told(*who, "leave", "")?;
+        }
+        let calm = cast.ask(Who::Survivor, "calm", "")?;
+        if calm != "running" {
+            return Err(Violation::of(format!("all have left, and it is {calm}")));
+        }
+    }
+    for who in all {
+        cast.told(*who, "member", "")?;
+        cast.told(*who, "join if it has not", "")?;
+    }
+    Ok(())
+}
+
+/// The next shutdown has its own terms, waits for all and for nobody else, and completes.
+fn shutdown(cast: &mut Cast, all: &[Who]) -> Played {
+    let ids: Vec<_> = all.iter().map(|who| who.id()).collect();
+    let ids = ids.join(",");
+    let own = cast.ask(Who::Survivor, "own", "")?;
+    if own != "under way" {
+        return Err(Violation::of(format!("a shutdown of its own is {own}")));
+    }
+    cast.told(Who::Survivor, "counts", &ids)?;
+    cast.together(all, "run", "")?;
+    cast.told(Who::Survivor, "completed", &ids)?;
+    let renewed = cast.ask(Who::Survivor, "renew", "")?;
+    if renewed != "renewed" {
+        return Err(Violation::of(format!("all have left, and renewal is {renewed}")));
+    }
+    Ok(())
+}
+
+/// A lock excludes, permits are conserved, events and values pass between them.
+fn holds(cast: &mut Cast, all: &[Who]) -> Played {
+    for owner in all {
+        cast.told(*owner, "lock", "")?;
+        for other in all {
+            cast.told(*other, "locked out", "")?;
+        }
+        cast.told(*owner, "unlock", "")?;
+    }
+    let last = *all.last().unwrap_or(&Who::Survivor);
+    cast.told(Who::Survivor, "permits", "2")?;
+    cast.told(last, "permits", "1")?;
+    cast.told(Who::Survivor, "no permit", "")?;
+    cast.told(last, "no permit", "")?;
+    for who in all {
+        cast.told(*who, "give permits", "")?;
+    }
+    cast.told(Who::Survivor, "all permits", "")?;
+    let number = cast.ask(last, "set event", "")?;
+    cast.told(Who::Survivor, "event is set", &number)?;
+    for who in all {
+        cast.told(*who, "set value", who.id())?;
+        cast.told(Who::Survivor, "value is", who.id())?;
+    }
+    Ok(())
+}
+
+/// All others are killed: nothing of them is left, and the segment can be removed.
+fn alone(cast: &mut Cast) -> Played {
+    cast.told(Who::Survivor, "closed once", "")?;
+    cast.kill(Who::Other);
+    if let Some(victim) = cast.victim.take() {
+        victim.kill();
+    }
+    cast.told(Who::Survivor, "alone", "")?;
+    cast.kill(Who::Survivor);
+    let removed = cast.place.options().remove(NAME, false);
+    removed.map_err(|error| Violation::of(format!("nobody is attached: {error}")))?;
+    let left = std::fs::read_dir(cast.place.segments());
+    let left: Vec<_> = left.into_iter().flatten().flatten().map(|one| one.path()).collect();
+    if !left.is_empty() {
+        return Err(Violation::of(format!("left behind: {left:?}")));
+    }
+    Ok(())
+}

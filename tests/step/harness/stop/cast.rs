@@ -1,0 +1,184 @@
+//! All processes of one stop, seen from the driver.
+
+use super::actor::{Actor, Line, Props, keep_panics};
+use super::operation::{About, Operation};
+use super::victim::Victim;
+use crate::harness::board::Board;
+use crate::harness::fork::{self, Forked};
+use crate::harness::place::Place;
+use crate::harness::stage::Stage;
+use crate::harness::survivor::Violation;
+
+/// Whether a part was played as it should be.
+pub type Played = Result<(), Violation>;
+
+/// Who plays a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Lives from beginning to end.
+    Survivor,
+    /// The process that is stopped: its acting thread, once it has gone on.
+    Victim,
+    /// Another thread of the same process, which is never stopped.
+    Beside,
+    /// Comes while the victim is stopped.
+    Other,
+    /// Died before the victim was stopped.
+    Dead,
+}
+
+impl Who {
+    /// The id of its runner.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Survivor => "survivor",
+            Self::Victim => "victim",
+            Self::Beside => "beside",
+            Self::Other => "other",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+struct Member {
+    who: Who,
+    line: Line,
+    _process: Forked,
+}
+
+/// The processes.
+pub struct Cast {
+    pub place: Place,
+    pub board: &'static Board,
+    pub operation: &'static Operation,
+    /// Turns of what others do again and again.
+    pub rounds: u64,
+    pub victim: Option<Victim>,
+    members: Vec<Member>,
+    said: String,
+    /// The survivor has gone on to a new segment.
+    pub is_replaced: bool,
+    /// A shutdown with terms of the survivor's own is under way.
+    pub is_own: bool,
+    /// A runner that has written about itself what others must read.
+    pub recorded: Option<Who>,
+}
+
+impl Cast {
+    /// The survivor, attached if the operation is about the group.
+    pub fn new(
+        operation: &'static Operation,
+        board: &'static Board,
+        rounds: u64,
+    ) -> Result<Self, Violation> {
+        board.clear();
+        let mut cast = Self {
+            place: Place::new(),
+            board,
+            operation,
+            rounds,
+            victim: None,
+            members: Vec::new(),
+            said: String::new(),
+            is_replaced: false,
+            is_own: false,
+            recorded: None,
+        };
+        cast.fork(Who::Survivor);
+        if operation.about == About::Group {
+            cast.told(Who::Survivor, "create", "")?;
+        }
+        (operation.arrange)(&mut cast)?;
+        Ok(cast)
+    }
+
+    fn fork(&mut self, who: Who) {
+        let (ours, theirs) = Line::new(who.id());
+        let stage = Stage::new(&self.place, self.board);
+        let process = fork::run(move || {
+            keep_panics();
+            Actor::new(who.id(), stage, Props::default()).serve(theirs);
+        });
+        self.members.push(Member {
+            who,
+            line: ours,
+            _process: process,
+        });
+    }
+
+    /// A further process attaches, if it is not there yet.
+    pub fn enter(&mut self, who: Who) -> Played {
+        if self.has(who) {
+            return Ok(());
+        }
+        self.fork(who);
+        self.told(who, "attach", "")
+    }
+
+    /// A further process attaches, does something, and is killed.
+    pub fn dies(&mut self, who: Who, deed: &str) -> Played {
+        self.enter(who)?;
+        self.told(who, deed, "")?;
+        self.kill(who);
+        Ok(())
+    }
+
+    /// Kills a member and waits for its end.
+    pub fn kill(&mut self, who: Who) {
+        self.members.retain(|member| member.who != who);
+    }
+
+    pub fn has(&self, who: Who) -> bool {
+        match who {
+            Who::Victim => self.victim.as_ref().is_some_and(Victim::is_over),
+            Who::Beside => self.victim.is_some(),
+            other => self.members.iter().any(|member| member.who == other),
+        }
+    }
+
+    fn line(&mut self, who: Who) -> &mut Line {
+        let victim = self.victim.as_mut();
+        match who {
+            Who::Victim => &mut victim.expect("it is there").main,
+            Who::Beside => &mut victim.expect("it is there").beside,
+            other => {
+                let mut members = self.members.iter_mut();
+                let member = members.find(|member| member.who == other);
+                &mut member.expect("it is there").line
+            }
+        }
+    }
+
+    pub fn ask(&mut self, who: Who, deed: &str, argument: &str) -> Result<String, Violation> {
+        self.line(who).ask(deed, argument)
+    }
+
+    pub fn told(&mut self, who: Who, deed: &str, argument: &str) -> Played {
+        self.ask(who, deed, argument).map(drop)
+    }
+
+    /// Several do the same at once.
+    pub fn together(&mut self, all: &[Who], deed: &str, argument: &str) -> Played {
+        for who in all {
+            self.line(*who).tell(deed, argument);
+        }
+        for who in all {
+            self.line(*who).answer()?;
+        }
+        Ok(())
+    }
+
+    /// A part of nobody.
+    pub fn nothing(&mut self) -> Played {
+        Ok(())
+    }
+
+    /// What came of the operation, once it has ended.
+    pub fn said(&self) -> &str {
+        &self.said
+    }
+
+    pub fn has_said(&mut self, said: String) {
+        self.said = said;
+    }
+}

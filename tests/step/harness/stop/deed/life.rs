@@ -1,0 +1,394 @@
+//! Segments, generations and shutdowns.
+
+use std::fs;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ebbtide::{
+    CoordinationError, Initiation, Phase, ReasonCode, Runner, Scope, SegmentError, ShutdownOutcome,
+    ShutdownRequest,
+};
+
+use super::{Deed, number};
+use crate::harness::peer::BOUND;
+use crate::harness::place::NAME;
+use crate::harness::stage::leak;
+use crate::harness::stop::actor::{Actor, Tools};
+
+pub const ALL: &[(&str, Deed)] = &[
+    ("create", |actor, _| {
+        let created = actor.stage.options.create(NAME).expect("there is none");
+        actor.attached(leak(created));
+        String::new()
+    }),
+    ("attach", |actor, _| {
+        let opened = actor.stage.options.open(NAME).expect("it is there");
+        actor.attached(leak(opened));
+        String::new()
+    }),
+    ("open or create", |actor, _| {
+        match actor.stage.options.open_or_create(NAME) {
+            Ok(opened) => {
+                actor.attached(leak(opened));
+                actor.observer = actor.stage.options.observe(NAME).ok();
+                "attached".into()
+            }
+            Err(error) => held_up(&error),
+        }
+    }),
+    ("pass by", |actor, _| {
+        // One that attaches and detaches in order.
+        drop(actor.stage.options.open_or_create(NAME));
+        String::new()
+    }),
+    ("leave behind", |actor, _| {
+        // A segment without a user.
+        drop(actor.stage.options.create(NAME).expect("there is none"));
+        String::new()
+    }),
+    ("leave marked", |actor, _| {
+        // As one that was killed in the middle of a removal leaves it.
+        let made = actor.stage.options.create(NAME).expect("there is none");
+        let path = made.path().to_path_buf();
+        let beside = path.with_extension("kept");
+        drop(made);
+        fs::hard_link(&path, &beside).expect("a second name");
+        let removed = actor.stage.options.remove(NAME, false);
+        removed.expect("nobody is attached");
+        fs::rename(&beside, &path).expect("the first name again");
+        String::new()
+    }),
+    ("replace", replace),
+    ("join", |actor, _| {
+        actor.join();
+        String::new()
+    }),
+    ("leave", |actor, _| {
+        actor.leaves();
+        String::new()
+    }),
+    ("join if it has not", |actor, _| {
+        if actor.runner.is_none() {
+            actor.join();
+        }
+        String::new()
+    }),
+    ("join if it runs", |actor, _| {
+        let joined = Runner::join(actor.tools().segment, actor.id);
+        actor.runner = joined.ok().map(|runner| leak(runner));
+        actor.runner.map_or("no", |_| "joined").into()
+    }),
+    ("refused", |actor, times| {
+        for _ in 0..number(times) {
+            match Runner::join(actor.tools().segment, "late") {
+                Err(CoordinationError::ShuttingDown { .. }) => {}
+                other => panic!("joined a group that is shut down: {other:?}"),
+            }
+        }
+        String::new()
+    }),
+    ("initiate", |actor, millis| {
+        let request = ShutdownRequest::new().timeout(Duration::from_millis(number(millis)));
+        let begun = actor
+            .tools()
+            .coordinator
+            .initiate_shutdown(&Scope::All, &request);
+        format!("{:?}", begun.expect("the segment is consistent"))
+    }),
+    ("acknowledge", |actor, _| {
+        let runner = actor.runner.expect("it has joined");
+        let acknowledged = runner.acknowledge(Phase::Signaling);
+        acknowledged.expect("it is published");
+        String::new()
+    }),
+    ("cancelled", |actor, times| {
+        let coordinator = actor.tools().coordinator;
+        let request = ShutdownRequest::new().timeout(BUDGET);
+        for _ in 0..number(times) {
+            let begun = coordinator.initiate_shutdown(&Scope::All, &request);
+            let begun = begun.expect("the segment is consistent");
+            if begun == Initiation::Over {
+                return "held up".into();
+            }
+            match coordinator.cancel_shutdown(&Scope::All) {
+                Ok(()) => {}
+                Err(CoordinationError::TooLate { .. }) => return "held up".into(),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        String::new()
+    }),
+    ("own", own),
+    ("own stands", own_stands),
+    ("finish", |actor, _| {
+        actor.leaves();
+        actor.tools().finish();
+        String::new()
+    }),
+    ("renew", |actor, _| renew(actor)),
+    ("whole", |actor, times| {
+        for _ in 0..number(times) {
+            actor.leaves();
+            actor.tools().finish();
+            let renewed = renew(actor);
+            if renewed != "renewed" {
+                return renewed;
+            }
+        }
+        "renewed".into()
+    }),
+    ("calm", calm),
+    ("counts", |actor, ids| {
+        let status = actor.tools().coordinator.status().expect("consistent");
+        let mut late: Vec<_> = status.laggards.iter().map(|one| one.id.as_str()).collect();
+        let mut all: Vec<_> = ids.split(',').filter(|id| !id.is_empty()).collect();
+        late.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(late, all, "the shutdown waits for others: {status:?}");
+        String::new()
+    }),
+    ("run", |actor, _| {
+        actor.items.clear();
+        let runner = actor.runner.take().expect("it has joined");
+        let report = runner.run_shutdown().expect("it is under way");
+        assert_eq!(report.outcome, ShutdownOutcome::Completed, "{report:?}");
+        String::new()
+    }),
+    ("completed", |actor, ids| {
+        let report = actor.tools().coordinator.report(&Scope::All);
+        let report = report.expect("it is over");
+        assert_eq!(report.outcome, ShutdownOutcome::Completed, "{report:?}");
+        for id in ids.split(',').filter(|id| !id.is_empty()) {
+            let done = report.runners.iter().any(|runner| {
+                let has_all = runner.acknowledged.iter().all(Option::is_some);
+                runner.id == id && has_all && runner.in_flight == 0
+            });
+            assert!(done, "{id} is not shown to be done: {report:?}");
+        }
+        String::new()
+    }),
+    ("forces", |actor, _| {
+        let coordinator = actor.tools().coordinator;
+        if actor.runner.is_none() || coordinator.cancel_shutdown(&Scope::All).is_err() {
+            return String::new();
+        }
+        let request = ShutdownRequest::new().timeout(SHORT);
+        let begun = coordinator.initiate_shutdown(&Scope::All, &request);
+        begun.expect("the segment is consistent");
+        let report = coordinator.wait_for_shutdown_complete(&Scope::All, BOUND);
+        match report.expect("its time is up").outcome {
+            ShutdownOutcome::TimedOut => String::new(),
+            other => panic!("one is late, and the shutdown is {other:?}"),
+        }
+    }),
+    ("is attached", |actor, _| {
+        if actor.is_attached() { "yes" } else { "no" }.into()
+    }),
+    ("comes to its end", |actor, _| {
+        let waited = actor
+            .tools()
+            .coordinator
+            .wait_for_shutdown_complete(&Scope::All, BOUND);
+        format!("{:?}", waited.expect("it completes").outcome)
+    }),
+    ("reap", |actor, _| {
+        actor.tools().segment.reap().expect("not forked").to_string()
+    }),
+];
+
+/// The terms of the survivor's own shutdown, unlike anybody else's.
+const BUDGET: Duration = Duration::from_secs(600);
+const SHARES: [u16; 3] = [200, 300, 500];
+const CAP: Duration = Duration::from_secs(1600);
+const EXTENSION: Duration = Duration::from_secs(900);
+const TEXT: &str = "the survivor's own";
+/// Between the start of a shutdown and a check of its times, at most.
+const SLACK: Duration = Duration::from_secs(30);
+/// The budget of a shutdown that does not wait for those who are stopped.
+const SHORT: Duration = Duration::from_millis(20);
+
+impl Actor {
+    pub fn leaves(&mut self) {
+        self.items.clear();
+        if let Some(runner) = self.runner.take() {
+            runner.leave();
+        }
+    }
+
+    pub fn join(&mut self) {
+        let joined = Runner::join(self.tools().segment, self.id);
+        self.runner = Some(leak(joined.expect("the group runs")));
+    }
+}
+
+impl Tools {
+    /// Brings the group to Complete, without waiting for those who are stopped.
+    fn finish(&self) {
+        let request = ShutdownRequest::new().timeout(SHORT);
+        for _ in 0..64 {
+            match self.coordinator.status().expect("consistent").phase {
+                Phase::Complete => return,
+                Phase::Signaling | Phase::Draining => {
+                    // With a budget of somebody else, and what extended it.
+                    let _ = self.coordinator.cancel_shutdown(&Scope::All);
+                }
+                _ => {}
+            }
+            let begun = self.coordinator.initiate_shutdown(&Scope::All, &request);
+            begun.expect("the segment is consistent");
+            let done = self
+                .coordinator
+                .wait_for_shutdown_complete(&Scope::All, BOUND);
+            done.expect("a shutdown whose time is up completes");
+        }
+        panic!("the group never comes to Complete");
+    }
+}
+
+/// Waits for those who are gone, and begins the next generation, if nobody who is there
+/// keeps it from that.
+fn renew(actor: &mut Actor) -> String {
+    let coordinator = actor.tools().coordinator;
+    let ended = coordinator.status().expect("consistent").generation;
+    match coordinator.wait_gone(ended, Duration::ZERO) {
+        Ok(()) => actor
+            .stage
+            .board
+            .gone
+            .fetch_max(u64::from(ended), Ordering::AcqRel),
+        Err(CoordinationError::Occupied { .. }) => return "held up".into(),
+        Err(error) => panic!("{error}"),
+    };
+    match coordinator.begin_generation() {
+        Ok(begun) => assert_eq!(begun, ended + 1),
+        Err(CoordinationError::Occupied { .. }) => return "held up".into(),
+        Err(error) => panic!("{error}"),
+    }
+    "renewed".into()
+}
+
+/// Brings the group to Running, if nobody who is there keeps it from that.
+fn calm(actor: &mut Actor, _: &str) -> String {
+    let coordinator = actor.tools().coordinator;
+    for _ in 0..64 {
+        let status = coordinator.status().expect("consistent");
+        match status.phase {
+            Phase::Running => return "running".into(),
+            Phase::Signaling | Phase::Draining => {
+                let _ = coordinator.cancel_shutdown(&Scope::All);
+            }
+            Phase::Closing => actor.tools().finish(),
+            Phase::Complete if status.runners.iter().any(|runner| runner.alive) => {
+                return "occupied".into();
+            }
+            _ => {
+                let gone = coordinator.wait_gone(status.generation, BOUND);
+                gone.expect("the dead are gone");
+                let begun = coordinator.begin_generation();
+                assert_eq!(begun.expect("nobody lives in it"), status.generation + 1);
+            }
+        }
+    }
+    panic!("the group never comes to Running");
+}
+
+/// A shutdown with terms of its own, left under way. The actor is a runner in it, so that
+/// no phase passes without it.
+fn own(actor: &mut Actor, _: &str) -> String {
+    let coordinator = actor.tools().coordinator;
+    if actor.runner.is_none() {
+        match Runner::join(actor.tools().segment, actor.id) {
+            Ok(runner) => actor.runner = Some(leak(runner)),
+            Err(CoordinationError::ShuttingDown { .. }) => {
+                let _ = coordinator.cancel_shutdown(&Scope::All);
+                match Runner::join(actor.tools().segment, actor.id) {
+                    Ok(runner) => actor.runner = Some(leak(runner)),
+                    Err(_) => return "held up".into(),
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let request = ShutdownRequest::new()
+        .timeout(BUDGET)
+        .cap(CAP)
+        .reason(ReasonCode::Upgrade, TEXT)
+        .shares(SHARES)
+        .expect("they sum to 1000");
+    for _ in 0..4 {
+        let begun = coordinator.initiate_shutdown(&Scope::All, &request);
+        match begun.expect("the segment is consistent") {
+            Initiation::Drives => {
+                let granted = coordinator.extend(&Scope::All, EXTENSION);
+                assert_eq!(granted.ok(), Some(EXTENSION), "its cap is not its own");
+                own_stands(actor, "");
+                return "under way".into();
+            }
+            Initiation::Merged => {
+                let _ = coordinator.cancel_shutdown(&Scope::All);
+            }
+            _ => return "held up".into(),
+        }
+    }
+    panic!("it never drives a shutdown");
+}
+
+/// The own shutdown is as it was asked for. The argument: milliseconds that somebody else
+/// was granted besides.
+fn own_stands(actor: &mut Actor, more: &str) -> String {
+    let more = Duration::from_millis(more.parse().unwrap_or(0));
+    let status = actor.tools().coordinator.status().expect("consistent");
+    assert_eq!(status.phase, Phase::Signaling, "{status:?}");
+    let reason = status.reason.clone().unwrap_or_default();
+    assert_eq!(reason.text, TEXT, "the reason is not its own");
+    assert_eq!(reason.pid, std::process::id(), "the initiator is another");
+    let share = BUDGET * u32::from(SHARES[0]) / 1000;
+    let is_as = |seen: Option<Duration>, asked: Duration| {
+        seen.is_some_and(|seen| seen <= asked && seen + SLACK >= asked)
+    };
+    let phase = share + EXTENSION + more;
+    let whole = (BUDGET + EXTENSION + more).min(CAP);
+    assert!(
+        is_as(status.phase_remaining, phase),
+        "the phase ends in {:?}, not in {phase:?}",
+        status.phase_remaining
+    );
+    assert!(
+        is_as(status.remaining, whole),
+        "all ends in {:?}, not in {whole:?}",
+        status.remaining
+    );
+    String::new()
+}
+
+/// Removes the segment by force and makes a new one of the same name, so many times.
+fn replace(actor: &mut Actor, times: &str) -> String {
+    let options = actor.stage.options.clone();
+    for nth in 0..number(times) {
+        match options.remove(NAME, true) {
+            Ok(()) | Err(SegmentError::NotFound { .. }) => {}
+            Err(error) => return held_up(&error),
+        }
+        match options.create(NAME) {
+            Ok(made) if nth + 1 == number(times) => {
+                actor.attached(leak(made));
+                actor.observer = options.observe(NAME).ok();
+            }
+            Ok(made) => drop(made),
+            Err(error) => return held_up(&error),
+        }
+    }
+    actor.runner = None;
+    "replaced".into()
+}
+
+/// Somebody is in the middle of a removal, or the name is taken: legal.
+fn held_up(error: &SegmentError) -> String {
+    match error {
+        SegmentError::InUse { .. }
+        | SegmentError::Exists { .. }
+        | SegmentError::NotFound { .. }
+        | SegmentError::Stale { .. } => "held up".into(),
+        other => panic!("{other}"),
+    }
+}

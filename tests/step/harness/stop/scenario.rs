@@ -1,0 +1,254 @@
+//! What others do while a process is stopped: each a whole other life.
+
+use super::cast::{Cast, Played, Who};
+use super::operation::{About, Operation};
+
+/// One scenario.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    pub name: &'static str,
+    /// Whether it makes sense for an operation.
+    pub fits: fn(&Operation) -> bool,
+    /// While the victim is stopped.
+    pub play: fn(&mut Cast) -> Played,
+    /// What must be so when the victim has gone on, or waits for others, or was killed.
+    pub after: fn(&mut Cast) -> Played,
+}
+
+const PLAIN: Scenario = Scenario {
+    name: "",
+    fits: |operation| operation.about == About::Group,
+    play: Cast::nothing,
+    after: Cast::nothing,
+};
+
+/// What brings a tag of the first layout round: 16 bits of a slot's generation.
+const ONCE_ROUND: &str = "65535";
+/// More than half of what such a tag of an epoch holds.
+const HALF_ROUND: &str = "40000";
+
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "nothing",
+        fits: |operation| operation.about != About::Nothing,
+        ..PLAIN
+    },
+    Scenario {
+        name: "cancelled",
+        play: |cast| cast.told(Who::Survivor, "cancelled", &cast.turns()),
+        ..PLAIN
+    },
+    Scenario {
+        name: "terms",
+        play: |cast| own_after(cast, &cast.turns()),
+        after: own_stands,
+        ..PLAIN
+    },
+    Scenario {
+        name: "many epochs",
+        play: |cast| {
+            let times = if cfg!(feature = "narrow") {
+                cast.turns()
+            } else {
+                HALF_ROUND.into()
+            };
+            own_after(cast, &times)
+        },
+        after: |cast| {
+            own_stands(cast)?;
+            // A shutdown's time passes, whatever a stopped process has stored.
+            cast.told(Who::Survivor, "forces", "")
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "generations",
+        play: |cast| cast.told(Who::Survivor, "whole", &cast.turns()),
+        ..PLAIN
+    },
+    Scenario {
+        name: "next holder",
+        play: next_holder,
+        after: records_stand,
+        ..PLAIN
+    },
+    Scenario {
+        name: "next holder, same process",
+        fits: |operation| operation.is_registered,
+        play: |cast| {
+            cast.told(Who::Beside, "leave", "")?;
+            if cast.ask(Who::Survivor, "whole", "1")? == "renewed" {
+                cast.told(Who::Beside, "join", "")?;
+                cast.told(Who::Beside, "records", "")?;
+                cast.recorded = Some(Who::Beside);
+            }
+            Ok(())
+        },
+        after: |cast| {
+            records_stand(cast)?;
+            cast.told(Who::Beside, "leave", "")
+        },
+    },
+    Scenario {
+        name: "threads",
+        play: |cast| {
+            // A process that comes now takes the first slots that the dead left.
+            cast.told(Who::Survivor, "reap", "")?;
+            cast.enter(Who::Other)?;
+            cast.told(Who::Survivor, "churn", &cast.turns())
+        },
+        after: |cast| cast.told(Who::Survivor, "churn ends", ""),
+        ..PLAIN
+    },
+    Scenario {
+        name: "death",
+        play: |cast| {
+            cast.enter(Who::Other)?;
+            let got = cast.ask(Who::Other, "grasp", "")?;
+            cast.kill(Who::Other);
+            if got.contains("lock") {
+                cast.told(Who::Survivor, "lock", "")?;
+                cast.told(Who::Survivor, "unlock", "")?;
+            }
+            cast.told(Who::Survivor, "reap", "")?;
+            cast.told(Who::Survivor, "cancelled", "1")
+        },
+        ..PLAIN
+    },
+    Scenario {
+        // What the dead had is handed on, though somebody is stopped who saw to that.
+        name: "inheritance",
+        fits: |operation| {
+            ["reap", "initiate beside the dead", "wait gone"].contains(&operation.name)
+        },
+        play: |cast| {
+            cast.told(Who::Survivor, "lock", "")?;
+            cast.told(Who::Survivor, "unlock", "")?;
+            cast.told(Who::Survivor, "initiate", "600000")?;
+            cast.told(Who::Survivor, "comes to its end", "")
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "refused",
+        play: |cast| refused(cast, &cast.turns()),
+        after: records_stand,
+        ..PLAIN
+    },
+    Scenario {
+        name: "refused for long",
+        fits: |operation| operation.name == "initiate beside the dead",
+        play: |cast| {
+            // So that the dead one's slot is the first to be used again.
+            cast.told(Who::Survivor, "whole", "1")?;
+            let times = if cfg!(feature = "narrow") { "7" } else { ONCE_ROUND };
+            refused(cast, times)
+        },
+        after: records_stand,
+    },
+    Scenario {
+        name: "attachments",
+        fits: |operation| operation.about != About::Nothing,
+        play: |cast| {
+            for _ in 0..cast.rounds {
+                cast.told(Who::Survivor, "pass by", "")?;
+            }
+            if cast.operation.about == About::Names {
+                return cast.told(Who::Survivor, "open or create", "");
+            }
+            cast.told(Who::Survivor, "reap", "")?;
+            cast.enter(Who::Other)?;
+            cast.told(Who::Other, "join if it runs", "")
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "replaced",
+        fits: |operation| operation.about != About::Nothing,
+        play: |cast| {
+            let replaced = cast.ask(Who::Survivor, "replace", &cast.turns())?;
+            cast.is_replaced = replaced == "replaced";
+            Ok(())
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "counts",
+        fits: |operation| operation.about == About::Nothing,
+        play: |cast| cast.told(Who::Survivor, "count", ""),
+        ..PLAIN
+    },
+];
+
+pub fn named(name: &str) -> &'static Scenario {
+    let found = ALL.iter().find(|scenario| scenario.name == name);
+    found.unwrap_or_else(|| panic!("there is no scenario {name:?}"))
+}
+
+impl Cast {
+    fn turns(&self) -> String {
+        self.rounds.to_string()
+    }
+}
+
+/// So many epochs pass, and then a shutdown with its own terms is under way.
+fn own_after(cast: &mut Cast, times: &str) -> Played {
+    if cast.ask(Who::Survivor, "cancelled", times)? == "held up" {
+        return Ok(());
+    }
+    cast.is_own = cast.ask(Who::Survivor, "own", "")? == "under way";
+    Ok(())
+}
+
+fn own_stands(cast: &mut Cast) -> Played {
+    if !std::mem::take(&mut cast.is_own) || cast.said() == "cancelled" {
+        return Ok(());
+    }
+    let more = if cast.said() == "extended" { "10000" } else { "0" };
+    cast.told(Who::Survivor, "own stands", more)
+}
+
+/// The runner of the victim leaves, or is dead already, and others have its slot, one after
+/// the other; the last one has records of its own.
+fn next_holder(cast: &mut Cast) -> Played {
+    cast.told(Who::Beside, "leave", "")?;
+    if cast.ask(Who::Survivor, "whole", "1")? != "renewed" {
+        return Ok(());
+    }
+    cast.told(Who::Survivor, "reap", "")?;
+    cast.enter(Who::Other)?;
+    for _ in 1..cast.rounds {
+        cast.told(Who::Other, "join", "")?;
+        cast.told(Who::Other, "leave", "")?;
+        if cast.ask(Who::Survivor, "whole", "1")? != "renewed" {
+            return Ok(());
+        }
+    }
+    records(cast)
+}
+
+fn records(cast: &mut Cast) -> Played {
+    cast.told(Who::Other, "join", "")?;
+    cast.told(Who::Other, "records", "")?;
+    cast.recorded = Some(Who::Other);
+    Ok(())
+}
+
+fn records_stand(cast: &mut Cast) -> Played {
+    match cast.recorded.take() {
+        Some(who) => cast.told(who, "records stand", ""),
+        None => Ok(()),
+    }
+}
+
+/// So many joins are refused while the group is Complete; then one is admitted.
+fn refused(cast: &mut Cast, times: &str) -> Played {
+    cast.told(Who::Survivor, "finish", "")?;
+    cast.told(Who::Survivor, "reap", "")?;
+    cast.enter(Who::Other)?;
+    cast.told(Who::Other, "refused", times)?;
+    if cast.ask(Who::Survivor, "renew", "")? == "renewed" {
+        records(cast)?;
+    }
+    Ok(())
+}

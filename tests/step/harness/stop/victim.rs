@@ -1,0 +1,307 @@
+//! The process that is stopped.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::ptrace;
+use nix::unistd::Pid;
+
+use super::actor::{Actor, Line, Props, keep_panics};
+use super::cast::{Cast, Played};
+use super::operation::{Operation, Thread};
+use super::route::{Learner, Point};
+use crate::harness::fork::{self, Forked};
+use crate::harness::stage::Stage;
+use crate::harness::survivor::Violation;
+use crate::harness::trace::{self, Code, Seen, Tracee};
+
+/// Longer than any operation takes on a machine that works.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A thread that is blocked for so long waits for others.
+const ASLEEP: Duration = Duration::from_millis(50);
+/// A thread of the library that has not come to a point by then does not.
+const COMES: Duration = Duration::from_millis(300);
+
+/// The process, its traced thread, and the lines to two of its threads.
+pub struct Victim {
+    process: Forked,
+    tracee: Tracee,
+    thread: Thread,
+    pub main: Line,
+    pub beside: Line,
+    code: Code,
+    is_over: bool,
+    /// The act was asked for and its answer has not been read.
+    is_asked: bool,
+}
+
+impl Victim {
+    /// Starts it and waits until its scene is set.
+    pub fn start(cast: &Cast) -> Result<Self, Violation> {
+        let operation = cast.operation;
+        let (main, its_main) = Line::new("victim");
+        let (beside, its_beside) = Line::new("victim, beside");
+        let stage = || Stage::new(&cast.place, cast.board);
+        let (first, second) = (stage(), stage());
+        let process = fork::run(move || {
+            keep_panics();
+            let scene = (operation.scene)(&first);
+            let props = scene.props;
+            std::thread::spawn(move || Actor::new("beside", second, props).serve(its_beside));
+            let mut actor = Actor::new("victim", first, Props::default());
+            actor.act = Some(scene.act);
+            if operation.thread == Thread::Main {
+                trace::submit();
+                trace::mark();
+                actor.acts();
+                trace::mark();
+            }
+            actor.serve(its_main);
+        });
+        let pid = process.pid();
+        let mut victim = Self {
+            process,
+            tracee: Tracee::new(pid),
+            thread: operation.thread,
+            main,
+            beside,
+            code: Code::new(),
+            is_over: false,
+            is_asked: false,
+        };
+        match operation.thread {
+            Thread::Main => match victim.tracee.first_mark() {
+                Some(Seen::Marked) => {}
+                None => return Err(Violation::hang("the victim's scene never ends")),
+                Some(other) => return Err(Violation::of(format!("the scene: {other:?}"))),
+            },
+            Thread::Named(name) => {
+                // By now the scene is set.
+                victim.main.ask("nothing", "")?;
+                let thread = thread_of(pid, name)
+                    .ok_or_else(|| Violation::of(format!("there is no thread {name}")))?;
+                victim.tracee = Tracee::new(thread);
+                let attached = ptrace::attach(thread).is_ok();
+                if !attached || victim.tracee.first_mark() != Some(Seen::Marked) {
+                    return Err(Violation::of(format!("thread {name} cannot be traced")));
+                }
+            }
+        }
+        Ok(victim)
+    }
+
+    /// The operation has ended: its thread answers the driver.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Has the act begin where the stopped thread is not the one that acts.
+    fn begins(&mut self) {
+        if self.thread != Thread::Main {
+            self.main.tell("act", "");
+            self.is_asked = true;
+        }
+    }
+
+    /// Kills it and waits for its end.
+    pub fn kill(mut self) {
+        self.process.shoot();
+        self.process.end();
+    }
+
+    /// Executes the one instruction before which it is stopped.
+    pub fn step(&mut self) {
+        let _ = self.tracee.step(&mut self.code);
+    }
+
+    fn thread_id(&self) -> Pid {
+        self.tracee.pid()
+    }
+
+    fn wakes(&mut self, cast: &mut Cast, mut seen: Seen) -> Result<Seen, Violation> {
+        let begin = Instant::now();
+        while seen == Seen::Asleep {
+            if let Some(woken) = self.tracee.wake(ASLEEP) {
+                seen = woken;
+                break;
+            }
+            if begin.elapsed() > PATIENCE {
+                return Err(Violation::hang("the stopped thread is never woken"));
+            }
+            (cast.operation.asleep)(cast)?;
+        }
+        Ok(match seen {
+            Seen::Overslept => Seen::Stepped,
+            seen => seen,
+        })
+    }
+
+    /// Steps the whole act, and learns where it can be stopped.
+    pub fn learn(&mut self, cast: &mut Cast, learner: &mut Learner) -> Played {
+        let begin = Instant::now();
+        if self.thread != Thread::Main {
+            // It is blocked: the step is over when it has been woken.
+            let stepped = ptrace::step(self.thread_id(), None).is_ok();
+            self.begins();
+            if !stepped || self.tracee.wake(PATIENCE) != Some(Seen::Stepped) {
+                return Err(Violation::of("the thread is never woken"));
+            }
+        }
+        loop {
+            learner.stands();
+            let mut seen = self.tracee.step(&mut self.code);
+            if self.thread != Thread::Main && seen == Seen::Asleep {
+                match self.tracee.wake(COMES) {
+                    Some(woken) => seen = woken,
+                    // It has done what was to be done.
+                    None => return Ok(()),
+                }
+            }
+            match self.wakes(cast, seen)? {
+                Seen::Stepped => {}
+                Seen::Marked => return Ok(()),
+                other => return Err(Violation::of(format!("it stops by {other:?}"))),
+            }
+            if begin.elapsed() > PATIENCE {
+                return Err(Violation::hang("the operation does not end"));
+            }
+        }
+    }
+
+    /// Lets it run to a point. False if it came to its end before.
+    pub fn reach(&mut self, cast: &mut Cast, point: Point) -> Result<bool, Violation> {
+        if self.thread != Thread::Main {
+            return self.named_reaches(point);
+        }
+        let has_breakpoints = self.tracee.break_at(Some(point.address));
+        let mut left = point.nth;
+        // It may stand there already.
+        left -= u64::from(self.tracee.pc() == point.address);
+        let begin = Instant::now();
+        while left > 0 {
+            let seen = match has_breakpoints {
+                true => self.tracee.run(&mut self.code),
+                false => self.tracee.step(&mut self.code),
+            };
+            match self.wakes(cast, seen)? {
+                Seen::Stepped => left -= u64::from(self.tracee.pc() == point.address),
+                Seen::Marked => {
+                    self.tracee.break_at(None);
+                    return Ok(false);
+                }
+                other => return Err(Violation::of(format!("it stops by {other:?}"))),
+            }
+            if begin.elapsed() > PATIENCE {
+                return Err(Violation::hang("the operation does not end"));
+            }
+        }
+        self.tracee.break_at(None);
+        Ok(true)
+    }
+
+    fn named_reaches(&mut self, point: Point) -> Result<bool, Violation> {
+        if !self.tracee.break_at(Some(point.address)) {
+            return Ok(false);
+        }
+        if ptrace::cont(self.thread_id(), None).is_err() {
+            return Err(Violation::of("the thread cannot go on"));
+        }
+        self.begins();
+        let mut left = point.nth;
+        while left > 0 {
+            match self.tracee.wake(COMES) {
+                Some(Seen::Stepped) => left -= u64::from(self.tracee.pc() == point.address),
+                Some(other) => return Err(Violation::of(format!("it stops by {other:?}"))),
+                None => return Ok(false),
+            }
+            if left > 0 && ptrace::cont(self.thread_id(), None).is_err() {
+                return Err(Violation::of("the thread cannot go on"));
+            }
+        }
+        self.tracee.break_at(None);
+        Ok(true)
+    }
+
+    /// Lets it go on to the end of the operation. `asleep` is called when it waits for
+    /// others; it returns what the operation came to.
+    pub fn goes_on(
+        &mut self,
+        cast: &mut Cast,
+        mut asleep: impl FnMut(&mut Cast) -> Played,
+    ) -> Result<String, Violation> {
+        if self.thread != Thread::Main {
+            let _ = ptrace::detach(self.thread_id(), None);
+            let said = self.main.answer()?;
+            self.is_over = true;
+            return Ok(said);
+        }
+        let begin = Instant::now();
+        loop {
+            let mut seen = self.tracee.run(&mut self.code);
+            while seen == Seen::Asleep {
+                match self.tracee.wake(ASLEEP) {
+                    Some(woken) => seen = woken,
+                    None => {
+                        asleep(cast)?;
+                        (cast.operation.asleep)(cast)?;
+                    }
+                }
+                if begin.elapsed() > PATIENCE {
+                    return Err(Violation::hang("the operation does not end"));
+                }
+            }
+            match seen {
+                Seen::Stepped | Seen::Overslept => {}
+                Seen::Marked => break,
+                other => return Err(Violation::of(format!("it stops by {other:?}"))),
+            }
+        }
+        if ptrace::detach(self.process.pid(), None).is_err() {
+            return Err(Violation::of("it has ended"));
+        }
+        self.is_over = true;
+        let said = self.main.ask("said", "")?;
+        match said.strip_prefix("panicked: ") {
+            Some(what) => Err(Violation::of(format!("the operation: {what}"))),
+            None => Ok(said),
+        }
+    }
+}
+
+/// The thread of a process that has a name.
+fn thread_of(process: Pid, name: &str) -> Option<Pid> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let ids = tasks.flatten().filter_map(|task| {
+        let id: i32 = task.file_name().to_string_lossy().parse().ok()?;
+        let is = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        (is.trim_end() == name).then(|| Pid::from_raw(id))
+    });
+    ids.last()
+}
+
+/// The route of an operation.
+pub struct Route {
+    pub points: Vec<Point>,
+    pub length: u64,
+}
+
+impl Route {
+    /// Learnt in a cast of its own.
+    pub fn of(
+        operation: &'static Operation,
+        board: &'static crate::harness::board::Board,
+    ) -> Result<Self, Violation> {
+        let mut cast = Cast::new(operation, board, 1)?;
+        let mut victim = Victim::start(&cast)?;
+        (operation.ready)(&mut cast)?;
+        let every = operation.about == super::operation::About::Nothing;
+        let (process, thread) = (victim.process.pid(), victim.thread_id());
+        let mut learner = Learner::new(process, thread, cast.place.text(), every);
+        victim.learn(&mut cast, &mut learner)?;
+        victim.kill();
+        let length = learner.length();
+        Ok(Self {
+            points: learner.points,
+            length,
+        })
+    }
+}
