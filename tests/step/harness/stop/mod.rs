@@ -166,6 +166,7 @@ impl Sweep {
     fn known(&mut self) {
         for known in KNOWN {
             let pair = known.pair();
+            let begin = Instant::now();
             let points = self.points(pair);
             let stride = points.len().div_ceil(OF_EACH).max(1);
             for point in points.iter().step_by(stride) {
@@ -173,6 +174,7 @@ impl Sweep {
                     self.stop(pair, *point, known.fate, rounds());
                 }
             }
+            eprintln!("step: {pair}: {:?}", begin.elapsed());
             if self.tally.of(pair).violations > 0 {
                 println!("step: {pair}: {}", known.what);
             }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::actor::{Actor, Line, Props, keep_panics};
@@ -77,8 +78,15 @@ impl Victim {
             Thread::Named(name) => {
                 // By now the scene is set.
                 victim.main.ask("nothing", "")?;
-                let thread = thread_of(pid, name)
-                    .ok_or_else(|| Violation::of(format!("there is no thread {name}")))?;
+                let begin = Instant::now();
+                // A thread names itself when it begins to run.
+                let thread = loop {
+                    match thread_of(pid, name) {
+                        Some(thread) => break thread,
+                        None if begin.elapsed() < COMES => std::thread::yield_now(),
+                        None => return Err(Violation::of(format!("there is no {name}"))),
+                    }
+                };
                 victim.tracee = Tracee::new(thread);
                 let attached = ptrace::attach(thread).is_ok();
                 if !attached || victim.tracee.first_mark() != Some(Seen::Marked) {
@@ -103,9 +111,8 @@ impl Victim {
     }
 
     /// Kills it and waits for its end.
-    pub fn kill(mut self) {
-        self.process.shoot();
-        self.process.end();
+    pub fn kill(self) {
+        drop(self);
     }
 
     /// Executes the one instruction before which it is stopped.
@@ -264,6 +271,21 @@ impl Victim {
             Some(what) => Err(Violation::of(format!("the operation: {what}"))),
             None => Ok(said),
         }
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        self.process.shoot();
+        if self.thread != Thread::Main && !self.is_over {
+            // The process ends when its traced thread has been waited for.
+            while let Ok(status) = waitpid(self.thread_id(), Some(WaitPidFlag::__WALL)) {
+                if matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..)) {
+                    break;
+                }
+            }
+        }
+        self.process.end();
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ebbtide::{
-    CoordinationError, Initiation, Phase, ReasonCode, Runner, Scope, SegmentError, ShutdownOutcome,
+    CoordinationError, Initiation, Outcome, Phase, ReasonCode, Runner, Scope, SegmentError, ShutdownOutcome,
     ShutdownRequest,
 };
 
@@ -151,20 +151,30 @@ pub const ALL: &[(&str, Deed)] = &[
         actor.items.clear();
         let runner = actor.runner.take().expect("it has joined");
         let report = runner.run_shutdown().expect("it is under way");
-        assert_eq!(report.outcome, ShutdownOutcome::Completed, "{report:?}");
+        let own = report.runners.iter().find(|one| one.id == actor.id);
+        let outcome = own.and_then(|own| own.outcome.as_ref());
+        assert_eq!(outcome, Some(&Outcome::Completed), "{report:?}");
         String::new()
     }),
     ("completed", |actor, ids| {
         let report = actor.tools().coordinator.report(&Scope::All);
         let report = report.expect("it is over");
-        assert_eq!(report.outcome, ShutdownOutcome::Completed, "{report:?}");
         for id in ids.split(',').filter(|id| !id.is_empty()) {
             let done = report.runners.iter().any(|runner| {
                 let has_all = runner.acknowledged.iter().all(Option::is_some);
-                runner.id == id && has_all && runner.in_flight == 0
+                let is_done = runner.outcome == Some(Outcome::Completed);
+                runner.id == id && has_all && is_done && runner.in_flight == 0
             });
             assert!(done, "{id} is not shown to be done: {report:?}");
         }
+        // Those who died in this generation are in its report, too.
+        let died = report.runners.iter().any(|runner| runner.dead);
+        let is_right = match report.outcome {
+            ShutdownOutcome::Completed => !died,
+            ShutdownOutcome::Died => died,
+            _ => false,
+        };
+        assert!(is_right, "{report:?}");
         String::new()
     }),
     ("forces", |actor, _| {
