@@ -10,8 +10,6 @@ pub fn check(cast: &mut Cast) -> Played {
     let is_alive = cast.has(Who::Victim);
     if is_alive {
         (cast.operation.after)(cast)?;
-    } else {
-        cast.victim = None;
     }
     if cast.operation.about == About::Nothing {
         return Ok(());
@@ -27,27 +25,29 @@ pub fn check(cast: &mut Cast) -> Played {
         }
     }
     cast.told(survivor, "no harm", "")?;
-    // One that removes by force may come after the segment was made.
-    let named = match cast.operation.name {
-        "remove, forced" => "named or marked",
-        _ => "named",
-    };
-    cast.told(survivor, named, "")?;
+    // What is removed by force is marked, and its users go on by themselves.
+    let is_forced = cast.operation.name == "remove, forced";
+    if is_forced && cast.ask(survivor, "is marked", "")? == "yes" {
+        cast.is_replaced = true;
+        cast.told(survivor, "open or create", "")?;
+    }
+    cast.told(survivor, "named", "")?;
     let mut all = vec![survivor];
     if is_alive && is_attached(cast, Who::Victim)? {
         cast.told(Who::Victim, "no harm", "")?;
         if !cast.is_replaced {
             all.push(Who::Victim);
-            if named == "named" {
-                cast.told(Who::Victim, "named", "")?;
-            }
+            cast.told(Who::Victim, "named", "")?;
         }
     }
-    if cast.has(Who::Other) {
-        match cast.is_replaced {
-            true => cast.kill(Who::Other),
-            false => all.push(Who::Other),
-        }
+    if cast.is_replaced {
+        // They are among themselves in the old segment, whose lock is another.
+        cast.kill(Who::Other);
+        cast.beside = None;
+        cast.victim = None;
+        cast.board.clear();
+    } else if cast.has(Who::Other) {
+        all.push(Who::Other);
     }
     members(cast, &all)?;
     shutdown(cast, &all)?;

@@ -54,6 +54,8 @@ pub struct Cast {
     /// Turns of what others do again and again.
     pub rounds: u64,
     pub victim: Option<Victim>,
+    /// The line to another thread of the victim.
+    pub beside: Option<Line>,
     members: Vec<Member>,
     said: String,
     /// The survivor has gone on to a new segment.
@@ -78,6 +80,7 @@ impl Cast {
             operation,
             rounds,
             victim: None,
+            beside: None,
             members: Vec::new(),
             said: String::new(),
             is_replaced: false,
@@ -131,16 +134,15 @@ impl Cast {
     pub fn has(&self, who: Who) -> bool {
         match who {
             Who::Victim => self.victim.as_ref().is_some_and(Victim::is_over),
-            Who::Beside => self.victim.is_some(),
+            Who::Beside => self.beside.is_some(),
             other => self.members.iter().any(|member| member.who == other),
         }
     }
 
     fn line(&mut self, who: Who) -> &mut Line {
-        let victim = self.victim.as_mut();
         match who {
-            Who::Victim => &mut victim.expect("it is there").main,
-            Who::Beside => &mut victim.expect("it is there").beside,
+            Who::Victim => &mut self.victim.as_mut().expect("it is there").main,
+            Who::Beside => self.beside.as_mut().expect("it is there"),
             other => {
                 let mut members = self.members.iter_mut();
                 let member = members.find(|member| member.who == other);

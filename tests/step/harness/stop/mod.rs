@@ -37,7 +37,7 @@ const SHORT: u64 = 30;
 /// Points of each known finding in the short form.
 const OF_EACH: usize = 8;
 /// Violations of a pair after which it is given up.
-const ENOUGH: u64 = 3;
+const ENOUGH: u64 = 3000;
 /// How often a long run says where it is.
 const NEWS: Duration = Duration::from_secs(30);
 /// Stops of one point before it is taken as not to be reached.

@@ -46,7 +46,7 @@ pub const KNOWN: &[Known] = &[
     Known {
         what: "a joiner is admitted into a shutdown that is over",
         operation: "join",
-        scenario: "generations",
+        scenario: "finished",
         fate: Fate::GoesOn,
     },
     Known {

@@ -67,7 +67,7 @@ impl Pair {
         rounds: u64,
     ) -> Result<Came, Violation> {
         let mut cast = Cast::new(self.operation, board, rounds)?;
-        let mut victim = Victim::start(&cast)?;
+        let mut victim = Victim::start(&mut cast)?;
         (self.operation.ready)(&mut cast)?;
         if !victim.reach(&mut cast, point)? {
             victim.kill();
@@ -99,6 +99,7 @@ impl Pair {
                     victim.step();
                 }
                 victim.kill();
+                cast.beside = None;
                 after(&mut cast)?;
             }
         }

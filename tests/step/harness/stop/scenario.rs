@@ -67,6 +67,21 @@ pub const ALL: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
+        // The last shutdown is over, all of its generation are gone, and the next one has
+        // not begun.
+        name: "finished",
+        play: |cast| {
+            // In the very epoch in which the victim was stopped.
+            let turns = if cfg!(feature = "narrow") { cast.rounds } else { 0 };
+            if cast.ask(Who::Survivor, "whole", &turns.to_string())? == "renewed" {
+                cast.told(Who::Survivor, "finish", "")?;
+                cast.told(Who::Survivor, "all gone", "")?;
+            }
+            Ok(())
+        },
+        ..PLAIN
+    },
+    Scenario {
         name: "next holder",
         play: next_holder,
         after: records_stand,
@@ -86,7 +101,10 @@ pub const ALL: &[Scenario] = &[
         },
         after: |cast| {
             records_stand(cast)?;
-            cast.told(Who::Beside, "leave", "")
+            match cast.has(Who::Beside) {
+                true => cast.told(Who::Beside, "leave", ""),
+                false => Ok(()),
+            }
         },
     },
     Scenario {
@@ -236,8 +254,8 @@ fn records(cast: &mut Cast) -> Played {
 
 fn records_stand(cast: &mut Cast) -> Played {
     match cast.recorded.take() {
-        Some(who) => cast.told(who, "records stand", ""),
-        None => Ok(()),
+        Some(who) if cast.has(who) => cast.told(who, "records stand", ""),
+        _ => Ok(()),
     }
 }
 

@@ -28,7 +28,6 @@ pub struct Victim {
     tracee: Tracee,
     thread: Thread,
     pub main: Line,
-    pub beside: Line,
     code: Code,
     is_over: bool,
     /// The act was asked for and its answer has not been read.
@@ -37,7 +36,7 @@ pub struct Victim {
 
 impl Victim {
     /// Starts it and waits until its scene is set.
-    pub fn start(cast: &Cast) -> Result<Self, Violation> {
+    pub fn start(cast: &mut Cast) -> Result<Self, Violation> {
         let operation = cast.operation;
         let (main, its_main) = Line::new("victim");
         let (beside, its_beside) = Line::new("victim, beside");
@@ -58,13 +57,13 @@ impl Victim {
             }
             actor.serve(its_main);
         });
+        cast.beside = Some(beside);
         let pid = process.pid();
         let mut victim = Self {
             process,
             tracee: Tracee::new(pid),
             thread: operation.thread,
             main,
-            beside,
             code: Code::new(),
             is_over: false,
             is_asked: false,
@@ -313,7 +312,7 @@ impl Route {
         board: &'static crate::harness::board::Board,
     ) -> Result<Self, Violation> {
         let mut cast = Cast::new(operation, board, 1)?;
-        let mut victim = Victim::start(&cast)?;
+        let mut victim = Victim::start(&mut cast)?;
         (operation.ready)(&mut cast)?;
         let every = operation.about == super::operation::About::Nothing;
         let (process, thread) = (victim.process.pid(), victim.thread_id());

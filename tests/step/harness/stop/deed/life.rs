@@ -125,6 +125,10 @@ pub const ALL: &[(&str, Deed)] = &[
         actor.tools().finish();
         String::new()
     }),
+    ("all gone", |actor, _| match all_gone(actor) {
+        true => "all gone".into(),
+        false => "held up".into(),
+    }),
     ("renew", |actor, _| renew(actor)),
     ("whole", |actor, times| {
         for _ in 0..number(times) {
@@ -168,11 +172,10 @@ pub const ALL: &[(&str, Deed)] = &[
             assert!(done, "{id} is not shown to be done: {report:?}");
         }
         // Those who died in this generation are in its report, too.
-        let died = report.runners.iter().any(|runner| runner.dead);
+        let others = |one: &&ebbtide::RunnerReport| one.outcome != Some(Outcome::Completed);
         let is_right = match report.outcome {
-            ShutdownOutcome::Completed => !died,
-            ShutdownOutcome::Died => died,
-            _ => false,
+            ShutdownOutcome::Completed => report.runners.iter().find(others).is_none(),
+            _ => report.runners.iter().any(|one| others(&one)),
         };
         assert!(is_right, "{report:?}");
         String::new()
@@ -255,23 +258,33 @@ impl Tools {
     }
 }
 
-/// Waits for those who are gone, and begins the next generation, if nobody who is there
-/// keeps it from that.
-fn renew(actor: &mut Actor) -> String {
+/// Whether all of the present generation are gone; remembers it if so.
+fn all_gone(actor: &mut Actor) -> bool {
     let coordinator = actor.tools().coordinator;
     let ended = coordinator.status().expect("consistent").generation;
     match coordinator.wait_gone(ended, Duration::ZERO) {
-        Ok(()) => actor
-            .stage
-            .board
-            .gone
-            .fetch_max(u64::from(ended), Ordering::AcqRel),
-        Err(CoordinationError::Occupied { .. }) => return "held up".into(),
+        Ok(()) => {
+            let gone = &actor.stage.board.gone;
+            gone.fetch_max(u64::from(ended), Ordering::AcqRel);
+            true
+        }
+        Err(CoordinationError::Occupied { .. }) => false,
         Err(error) => panic!("{error}"),
-    };
+    }
+}
+
+/// Begins the next generation, if nobody who is there keeps it from that.
+fn renew(actor: &mut Actor) -> String {
+    let coordinator = actor.tools().coordinator;
+    let ended = coordinator.status().expect("consistent").generation;
+    if !all_gone(actor) {
+        return "held up".into();
+    }
     match coordinator.begin_generation() {
         Ok(begun) => assert_eq!(begun, ended + 1),
         Err(CoordinationError::Occupied { .. }) => return "held up".into(),
+        // Somebody had begun to begin it, and this call helped.
+        Err(CoordinationError::NotComplete { generation, .. }) if generation == ended + 1 => {}
         Err(error) => panic!("{error}"),
     }
     "renewed".into()
@@ -294,8 +307,12 @@ fn calm(actor: &mut Actor, _: &str) -> String {
             _ => {
                 let gone = coordinator.wait_gone(status.generation, BOUND);
                 gone.expect("the dead are gone");
-                let begun = coordinator.begin_generation();
-                assert_eq!(begun.expect("nobody lives in it"), status.generation + 1);
+                match coordinator.begin_generation() {
+                    Ok(begun) => assert_eq!(begun, status.generation + 1),
+                    // Somebody had begun to begin it, and this call helped.
+                    Err(CoordinationError::NotComplete { .. }) => {}
+                    Err(error) => panic!("nobody lives in it: {error}"),
+                }
             }
         }
     }

@@ -19,13 +19,10 @@ pub const ALL: &[(&str, Deed)] = &[
         String::new()
     }),
     ("named", named),
-    ("named or marked", |actor, _| {
-        // The mark tells its users that the name was taken away on purpose.
+    ("is marked", |actor, _| {
         let observer = actor.observer.as_ref();
-        match observer.is_some_and(ebbtide::Observer::is_removed) {
-            true => String::new(),
-            false => named(actor, ""),
-        }
+        let is_marked = observer.is_some_and(ebbtide::Observer::is_removed);
+        if is_marked { "yes" } else { "no" }.into()
     }),
     ("member", member),
     ("closed once", |actor, _| {

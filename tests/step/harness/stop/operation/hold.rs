@@ -128,10 +128,12 @@ fn lock(stage: &Stage) -> Scene {
 
 /// While the stopped one has the lock nobody else gets it.
 fn holds(cast: &mut Cast) -> Played {
-    if cast.said() == "holds" {
+    let holds = cast.said() == "holds";
+    if holds && !cast.is_replaced {
         cast.told(Who::Survivor, "locked out", "")?;
     }
-    cast.told(Who::Victim, "drop what it kept", if cast.said() == "holds" { "lock" } else { "" })
+    let what = if holds { "lock" } else { "" };
+    cast.told(Who::Victim, "drop what it kept", what)
 }
 
 fn semaphore(stage: &Stage) -> Scene {
