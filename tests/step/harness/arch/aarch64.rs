@@ -80,6 +80,11 @@ impl Registers {
         self.0.regs[8]
     }
 
+    /// The number of the system call before whose instruction the thread stands.
+    pub fn next_number(&self) -> u64 {
+        self.0.regs[8]
+    }
+
     pub fn argument(&self, index: usize) -> u64 {
         self.0.regs[index]
     }

@@ -54,6 +54,11 @@ impl Registers {
         self.0.orig_rax
     }
 
+    /// The number of the system call before whose instruction the thread stands.
+    pub fn next_number(&self) -> u64 {
+        self.0.rax
+    }
+
     pub fn argument(&self, index: usize) -> u64 {
         [self.0.rdi, self.0.rsi, self.0.rdx, self.0.r10, self.0.r8][index]
     }

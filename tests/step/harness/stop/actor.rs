@@ -50,8 +50,7 @@ pub struct Props {
 
 /// The state of one actor. It never ends in order, so what it makes is leaked.
 pub struct Actor {
-    /// The id under which it registers.
-    pub id: &'static str,
+    /// With the id under which it registers.
     pub stage: Stage,
     tools: Option<Tools>,
     pub runner: Option<&'static Runner>,
@@ -73,9 +72,8 @@ pub struct Actor {
 }
 
 impl Actor {
-    pub fn new(id: &'static str, stage: Stage, props: Props) -> Self {
+    pub fn new(stage: Stage, props: Props) -> Self {
         Self {
-            id,
             stage,
             tools: None,
             runner: props.runner,

@@ -2,14 +2,21 @@
 
 use super::cast::{Cast, Played, Who};
 use super::operation::About;
+use super::victim::Victim;
 use crate::harness::place::NAME;
 use crate::harness::survivor::Violation;
 
 /// Checks everything, and ends all processes but the survivor on the way.
 pub fn check(cast: &mut Cast) -> Played {
-    let is_alive = cast.has(Who::Victim);
-    if is_alive {
-        (cast.operation.after)(cast)?;
+    let stopped = [Who::Victim, Who::Second].map(|who| (who, cast.has(who)));
+    for (who, is_alive) in stopped {
+        let operation = match who {
+            Who::Second => cast.second.as_ref().map(Victim::operation),
+            _ => Some(cast.operation),
+        };
+        if let (true, Some(operation)) = (is_alive, operation) {
+            (operation.after)(cast, who)?;
+        }
     }
     if cast.operation.about == About::Nothing {
         return Ok(());
@@ -33,18 +40,20 @@ pub fn check(cast: &mut Cast) -> Played {
     }
     cast.told(survivor, "named", "")?;
     let mut all = vec![survivor];
-    if is_alive && is_attached(cast, Who::Victim)? {
-        cast.told(Who::Victim, "no harm", "")?;
-        if !cast.is_replaced {
-            all.push(Who::Victim);
-            cast.told(Who::Victim, "named", "")?;
+    for (who, is_alive) in stopped {
+        if is_alive && is_attached(cast, who)? {
+            cast.told(who, "no harm", "")?;
+            if !cast.is_replaced {
+                all.push(who);
+                cast.told(who, "named", "")?;
+            }
         }
     }
     if cast.is_replaced {
         // They are among themselves in the old segment, whose lock is another.
         cast.kill(Who::Other);
         cast.beside = None;
-        cast.victim = None;
+        (cast.victim, cast.second) = (None, None);
         cast.board.clear();
     } else if cast.has(Who::Other) {
         all.push(Who::Other);
@@ -129,9 +138,7 @@ fn holds(cast: &mut Cast, all: &[Who]) -> Played {
 fn alone(cast: &mut Cast) -> Played {
     cast.told(Who::Survivor, "closed once", "")?;
     cast.kill(Who::Other);
-    if let Some(victim) = cast.victim.take() {
-        victim.kill();
-    }
+    (cast.victim, cast.second) = (None, None);
     cast.told(Who::Survivor, "alone", "")?;
     cast.kill(Who::Survivor);
     let removed = cast.place.options().remove(NAME, false);

@@ -21,6 +21,8 @@ pub enum Who {
     Victim,
     /// Another thread of the same process, which is never stopped.
     Beside,
+    /// A second process that is stopped.
+    Second,
     /// Comes while the victim is stopped.
     Other,
     /// Died before the victim was stopped.
@@ -34,6 +36,7 @@ impl Who {
             Self::Survivor => "survivor",
             Self::Victim => "victim",
             Self::Beside => "beside",
+            Self::Second => "second",
             Self::Other => "other",
             Self::Dead => "dead",
         }
@@ -54,10 +57,10 @@ pub struct Cast {
     /// Turns of what others do again and again.
     pub rounds: u64,
     pub victim: Option<Victim>,
+    pub second: Option<Victim>,
     /// The line to another thread of the victim.
     pub beside: Option<Line>,
     members: Vec<Member>,
-    said: String,
     /// The survivor has gone on to a new segment.
     pub is_replaced: bool,
     /// A shutdown with terms of the survivor's own is under way.
@@ -80,9 +83,9 @@ impl Cast {
             operation,
             rounds,
             victim: None,
+            second: None,
             beside: None,
             members: Vec::new(),
-            said: String::new(),
             is_replaced: false,
             is_own: false,
             recorded: None,
@@ -97,10 +100,10 @@ impl Cast {
 
     fn fork(&mut self, who: Who) {
         let (ours, theirs) = Line::new(who.id());
-        let stage = Stage::new(&self.place, self.board);
+        let stage = Stage::new(&self.place, self.board).named(who.id());
         let process = fork::run(move || {
             keep_panics();
-            Actor::new(who.id(), stage, Props::default()).serve(theirs);
+            Actor::new(stage, Props::default()).serve(theirs);
         });
         self.members.push(Member {
             who,
@@ -134,6 +137,7 @@ impl Cast {
     pub fn has(&self, who: Who) -> bool {
         match who {
             Who::Victim => self.victim.as_ref().is_some_and(Victim::is_over),
+            Who::Second => self.second.as_ref().is_some_and(Victim::is_over),
             Who::Beside => self.beside.is_some(),
             other => self.members.iter().any(|member| member.who == other),
         }
@@ -142,6 +146,7 @@ impl Cast {
     fn line(&mut self, who: Who) -> &mut Line {
         match who {
             Who::Victim => &mut self.victim.as_mut().expect("it is there").main,
+            Who::Second => &mut self.second.as_mut().expect("it is there").main,
             Who::Beside => self.beside.as_mut().expect("it is there"),
             other => {
                 let mut members = self.members.iter_mut();
@@ -175,12 +180,17 @@ impl Cast {
         Ok(())
     }
 
-    /// What came of the operation, once it has ended.
-    pub fn said(&self) -> &str {
-        &self.said
+    /// The same after the operation of one that was stopped.
+    pub fn nothing_after(&mut self, _: Who) -> Played {
+        Ok(())
     }
 
-    pub fn has_said(&mut self, said: String) {
-        self.said = said;
+    /// What came of the operation of one that was stopped, once it has ended.
+    pub fn said(&self, who: Who) -> &str {
+        let victim = match who {
+            Who::Second => &self.second,
+            _ => &self.victim,
+        };
+        victim.as_ref().map_or("", Victim::said)
     }
 }

@@ -23,9 +23,10 @@ mod victim;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use operation::About;
 use pair::KNOWN;
 use route::{Kind, Point};
-use run::{Came, Fate, Pair};
+use run::{Came, Fate, Order, Pair, Second, Stop};
 use tally::Tally;
 use victim::Route;
 
@@ -34,10 +35,8 @@ use crate::harness::settings::{Form, Settings};
 
 /// How long the short form samples, in seconds.
 const SHORT: u64 = 30;
-/// Points of each known finding in the short form.
-const OF_EACH: usize = 8;
 /// Violations of a pair after which it is given up.
-const ENOUGH: u64 = 3000;
+const ENOUGH: u64 = 3;
 /// How often a long run says where it is.
 const NEWS: Duration = Duration::from_secs(30);
 /// Stops of one point before it is taken as not to be reached.
@@ -99,7 +98,7 @@ impl Sweep {
             let learnt = Route::of(pair.operation, self.board);
             let route = learnt.unwrap_or_else(|violation| {
                 // Nobody was stopped yet.
-                self.tally.wrong(pair, None, Fate::GoesOn, &violation);
+                self.tally.wrong(pair, None, &violation);
                 Route {
                     points: Vec::new(),
                     length: 0,
@@ -111,12 +110,30 @@ impl Sweep {
         self.routes[name].points.clone()
     }
 
-    fn stop(&mut self, pair: Pair, point: Point, fate: Fate, rounds: u64) {
+    fn stop(&mut self, pair: Pair, (point, fate): (Point, Fate), rounds: u64) {
+        self.stop_two(pair, (point, fate), None, rounds);
+    }
+
+    /// The same with a second process that is stopped meanwhile.
+    fn stop_two(
+        &mut self,
+        pair: Pair,
+        (point, fate): (Point, Fate),
+        second: Option<Second>,
+        rounds: u64,
+    ) {
         for _ in 0..TRIES {
-            match pair.stop(self.board, point, fate, rounds) {
+            match pair.stop(self.board, (point, fate), second, rounds) {
                 Ok(Came::Well) => return self.tally.well(pair),
                 Ok(Came::Elsewhere) => self.tally.missed(pair),
-                Err(violation) => return self.tally.wrong(pair, Some(point), fate, &violation),
+                Err(violation) => {
+                    let stop = Stop {
+                        point,
+                        fate,
+                        second,
+                    };
+                    return self.tally.wrong(pair, Some(stop), &violation);
+                }
             }
         }
     }
@@ -126,7 +143,7 @@ impl Sweep {
         let point = points.iter().rfind(|point| point.index <= index);
         for fate in fates {
             if let Some(point) = point {
-                self.stop(pair, *point, *fate, rounds());
+                self.stop(pair, (*point, *fate), rounds());
             }
         }
     }
@@ -138,7 +155,7 @@ impl Sweep {
         for (nth, point) in points.iter().enumerate().step_by(every) {
             for fate in fates {
                 if self.tally.of(pair).violations < ENOUGH {
-                    self.stop(pair, *point, *fate, turns(nth as u64));
+                    self.stop(pair, (*point, *fate), turns(nth as u64));
                 }
             }
             if said.elapsed() > NEWS {
@@ -156,29 +173,43 @@ impl Sweep {
                 scenario: scenario::named("counts"),
             };
             for point in self.points(pair) {
-                self.stop(pair, point, Fate::GoesOn, rounds());
+                self.stop(pair, (point, Fate::GoesOn), rounds());
             }
             self.tally.must_be_found(pair);
         }
     }
 
-    /// Each known finding, at some points evenly spread over its route.
+    /// Each known finding, at the points that show it.
     fn known(&mut self) {
         for known in KNOWN {
             let pair = known.pair();
-            let begin = Instant::now();
-            let points = self.points(pair);
-            let stride = points.len().div_ceil(OF_EACH).max(1);
-            for point in points.iter().step_by(stride) {
+            for point in known.points(&self.points(pair)) {
                 if self.tally.of(pair).violations < ENOUGH {
-                    self.stop(pair, *point, known.fate, rounds());
+                    self.stop(pair, (point, known.fate), rounds());
                 }
             }
-            eprintln!("step: {pair}: {:?}", begin.elapsed());
             if self.tally.of(pair).violations > 0 {
                 println!("step: {pair}: {}", known.what);
             }
         }
+    }
+
+    /// Now and then a second one to be stopped.
+    fn second(&mut self, pair: Pair, random: &mut impl FnMut() -> u64) -> Option<Second> {
+        let has_two = scenario::FOR_TWO.contains(&pair.scenario.name);
+        if !has_two || pair.operation.about != About::Group || random() % 2 == 0 {
+            return None;
+        }
+        let all: Vec<_> = operation::all().filter(|one| one.may_be_second()).collect();
+        let operation = all[(random() % all.len() as u64) as usize];
+        let of = Pair { operation, ..pair };
+        let points = self.points(of);
+        let order = Order::ALL[(random() % 3) as usize];
+        (!points.is_empty()).then(|| Second {
+            operation,
+            point: choose(&points, random),
+            order,
+        })
     }
 
     /// Random points of all pairs in turn, until the time is over.
@@ -205,7 +236,8 @@ impl Sweep {
                 }
                 let point = choose(&points, random);
                 let fate = fates[(random() % fates.len() as u64) as usize];
-                self.stop(*pair, point, fate, turns(random()));
+                let second = self.second(*pair, random);
+                self.stop_two(*pair, (point, fate), second, turns(random()));
             }
             if pairs.is_empty() {
                 return;

@@ -1,6 +1,7 @@
 //! Which pairs of operation and scenario there are, and what guards them.
 
 use super::operation::{self, Operation};
+use super::route::{Kind, Point};
 use super::run::{Fate, Pair};
 use super::scenario::{self, Scenario};
 
@@ -21,97 +22,171 @@ const WIDTHS: &[(&str, &str)] = &[
     ("initiate", "terms"),
 ];
 
+/// Which points of a route are tried.
+#[derive(Clone, Copy)]
+pub enum Where {
+    /// Every so-manieth.
+    Each(usize),
+    /// Before each atomic step.
+    Atomic,
+    /// Before each system call of a number.
+    Call(i64),
+}
+
 /// A finding about stops, as the pair that shows it.
 pub struct Known {
     pub what: &'static str,
-    pub operation: &'static str,
-    pub scenario: &'static str,
+    operation: &'static str,
+    scenario: &'static str,
     pub fate: Fate,
+    at: Where,
 }
 
-/// The findings, each with the pair that shows it: tried at more points than others.
+const fn known(
+    what: &'static str,
+    operation: &'static str,
+    scenario: &'static str,
+    fate: Fate,
+    at: Where,
+) -> Known {
+    Known {
+        what,
+        operation,
+        scenario,
+        fate,
+        at,
+    }
+}
+
+/// The findings, each with the pair and the points that show it.
 pub const KNOWN: &[Known] = &[
-    Known {
-        what: "a stopped initiator takes the terms of the next shutdown away",
-        operation: "initiate",
-        scenario: "terms",
-        fate: Fate::GoesOn,
-    },
-    Known {
-        what: "a helper's late stamp makes a budget endless",
-        operation: "acknowledge, not last",
-        scenario: "many epochs",
-        fate: Fate::GoesOn,
-    },
-    Known {
-        what: "a joiner is admitted into a shutdown that is over",
-        operation: "join",
-        scenario: "finished",
-        fate: Fate::GoesOn,
-    },
-    Known {
-        what: "a living runner is marked dead by one who saw its slot's former holder die",
-        operation: "initiate beside the dead",
-        scenario: "refused for long",
-        fate: Fate::GoesOn,
-    },
-    Known {
-        what: "two own a lock that the dead one's slot name comes back to",
-        operation: "lock of the dead",
-        scenario: "threads",
-        fate: Fate::GoesOn,
-    },
-    Known {
-        what: "what a stopped process reaps is not handed on",
-        operation: "reap",
-        scenario: "inheritance",
-        fate: Fate::GoesOn,
-    },
-    Known {
-        what: "a removal takes the name of a new segment away",
-        operation: "remove",
-        scenario: "replaced",
-        fate: Fate::GoesOn,
-    },
-    Known {
-        what: "opening over leftovers takes the name of a new segment away",
-        operation: "open or create, leftovers",
-        scenario: "replaced",
-        fate: Fate::GoesOn,
-    },
-    Known {
-        what: "an item is counted in the gate of the slot's next holder",
-        operation: "begin and end",
-        scenario: "next holder",
-        fate: Fate::Steps,
-    },
-    Known {
-        what: "last words are written into another's record",
-        operation: "set last words",
-        scenario: "next holder",
-        fate: Fate::GoesOn,
-    },
-    Known {
-        what: "an activity is written into another's record",
-        operation: "set activity",
-        scenario: "next holder",
-        fate: Fate::GoesOn,
-    },
-    Known {
-        what: "progress is counted in another's record",
-        operation: "progress",
-        scenario: "next holder",
-        fate: Fate::GoesOn,
-    },
-    Known {
-        what: "a verdict is written into another's record",
-        operation: "leave forced",
-        scenario: "next holder",
-        fate: Fate::GoesOn,
-    },
+    known(
+        "a stopped initiator takes the terms of the next shutdown away",
+        "initiate",
+        "terms",
+        Fate::GoesOn,
+        Where::Each(2),
+    ),
+    known(
+        "a helper's late stamp makes a budget endless",
+        "acknowledge, not last",
+        "many epochs",
+        Fate::GoesOn,
+        Where::Each(2),
+    ),
+    known(
+        "a joiner is admitted into a shutdown that is over",
+        "join",
+        "finished",
+        Fate::GoesOn,
+        Where::Atomic,
+    ),
+    known(
+        "a living runner is marked dead by one who saw its slot's former holder die",
+        "initiate beside the dead",
+        "refused for long",
+        Fate::GoesOn,
+        Where::Atomic,
+    ),
+    known(
+        "two own a lock that the dead one's slot name comes back to",
+        "lock of the dead",
+        "threads",
+        Fate::GoesOn,
+        Where::Each(1),
+    ),
+    known(
+        "what a stopped process reaps is not handed on",
+        "reap",
+        "inheritance",
+        Fate::GoesOn,
+        Where::Atomic,
+    ),
+    known(
+        "a removal takes the name of a new segment away",
+        "remove",
+        "replaced",
+        Fate::GoesOn,
+        Where::Call(libc::SYS_unlinkat),
+    ),
+    known(
+        "a forced removal takes the name of a new segment away",
+        "remove, forced",
+        "replaced",
+        Fate::GoesOn,
+        Where::Call(libc::SYS_unlinkat),
+    ),
+    known(
+        "opening over leftovers takes the name of a new segment away",
+        "open or create, leftovers",
+        "replaced",
+        Fate::GoesOn,
+        Where::Call(libc::SYS_unlinkat),
+    ),
+    known(
+        "an item is counted in the gate of the slot's next holder",
+        "begin and end",
+        "next holder",
+        Fate::Steps,
+        Where::Each(1),
+    ),
+    known(
+        "last words are written into another's record",
+        "set last words",
+        "next holder",
+        Fate::GoesOn,
+        Where::Each(4),
+    ),
+    known(
+        "an activity is written into another's record",
+        "set activity",
+        "next holder",
+        Fate::GoesOn,
+        Where::Each(2),
+    ),
+    known(
+        "progress is counted in another's record",
+        "progress",
+        "next holder",
+        Fate::GoesOn,
+        Where::Each(1),
+    ),
+    known(
+        "a verdict is written into another's record",
+        "leave forced",
+        "next holder",
+        Fate::GoesOn,
+        Where::Each(2),
+    ),
+    known(
+        "a cause is written into another's record",
+        "fail",
+        "next holder",
+        Fate::GoesOn,
+        Where::Each(2),
+    ),
 ];
 
+impl Where {
+    pub fn of(self, points: &[Point]) -> Vec<Point> {
+        let step = match self {
+            Self::Each(step) => step,
+            Self::Atomic | Self::Call(_) => 1,
+        };
+        let has = |point: &&Point| match (self, point.kind) {
+            (Self::Each(_), _) | (Self::Atomic, Kind::Atomic) => true,
+            (Self::Call(number), Kind::Call(seen)) => seen == number.cast_unsigned(),
+            _ => false,
+        };
+        points.iter().step_by(step).filter(has).copied().collect()
+    }
+}
+
 impl Known {
+    pub fn points(&self, all: &[Point]) -> Vec<Point> {
+        self.at.of(all)
+    }
+
     pub fn pair(&self) -> Pair {
         Pair {
             operation: operation::named(self.operation),

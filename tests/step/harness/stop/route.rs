@@ -21,8 +21,8 @@ pub enum Kind {
     Access,
     /// The same by one atomic step.
     Atomic,
-    /// Call the system.
-    Call,
+    /// Call the system, by this number.
+    Call(u64),
     /// Nothing that another process sees.
     Plain,
 }
@@ -69,7 +69,6 @@ pub struct Learner {
     process: Pid,
     directory: String,
     areas: Areas,
-    /// Of a child's mappings that are not its segments, none counts.
     code: HashMap<u64, Decoded>,
     seen: HashMap<u64, u64>,
     steps: u64,
@@ -118,7 +117,7 @@ impl Learner {
             Memory::Unknown => true,
         };
         let kind = match (decoded.is_call, touches, decoded.is_atomic) {
-            (true, ..) => Kind::Call,
+            (true, ..) => Kind::Call(registers.next_number()),
             (false, true, true) => Kind::Atomic,
             (false, true, false) => Kind::Access,
             (false, false, _) => Kind::Plain,

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::aftermath;
-use super::cast::Cast;
+use super::cast::{Cast, Who};
 use super::operation::Operation;
 use super::route::Point;
 use super::scenario::Scenario;
@@ -48,6 +48,54 @@ pub struct Pair {
     pub scenario: &'static Scenario,
 }
 
+/// A second process that is stopped while the first one is.
+#[derive(Clone, Copy)]
+pub struct Second {
+    pub operation: &'static Operation,
+    pub point: Point,
+    pub order: Order,
+}
+
+/// Who goes on when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The second one, then the first.
+    SecondFirst,
+    /// The first one, while the second is stopped; then the second.
+    FirstFirst,
+    /// The second one is killed where it was stopped.
+    SecondDies,
+}
+
+impl Order {
+    pub const ALL: [Self; 3] = [Self::SecondFirst, Self::FirstFirst, Self::SecondDies];
+}
+
+/// Where, and what became of whom.
+#[derive(Clone, Copy)]
+pub struct Stop {
+    pub point: Point,
+    pub fate: Fate,
+    pub second: Option<Second>,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stopped at {}, {}", self.point, self.fate)?;
+        match self.second {
+            Some(second) => write!(f, ", {second}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Second {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, point, order) = (self.operation.name, self.point, self.order);
+        write!(f, "a second one in {name} at {point}, {order:?}")
+    }
+}
+
 /// What a stop came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Came {
@@ -58,52 +106,93 @@ pub enum Came {
 }
 
 impl Pair {
-    /// Stops one process at one point.
+    /// Stops one process at one point, and perhaps a second one.
     pub fn stop(
         self,
         board: &'static Board,
-        point: Point,
-        fate: Fate,
+        (point, fate): (Point, Fate),
+        second: Option<Second>,
         rounds: u64,
     ) -> Result<Came, Violation> {
         let mut cast = Cast::new(self.operation, board, rounds)?;
-        let mut victim = Victim::start(&mut cast)?;
+        let mut victim = Victim::start(&mut cast, self.operation, Who::Victim)?;
         (self.operation.ready)(&mut cast)?;
         if !victim.reach(&mut cast, point)? {
-            victim.kill();
             return Ok(Came::Elsewhere);
         }
         cast.victim = Some(victim);
+        if let Some(second) = second
+            && !second.stop(&mut cast)?
+        {
+            return Ok(Came::Elsewhere);
+        }
         (self.scenario.play)(&mut cast)?;
-        let Some(mut victim) = cast.victim.take() else {
-            return Ok(Came::Well);
-        };
-        let after = self.scenario.after;
+        let is_after = second.is_some_and(|second| second.order == Order::FirstFirst);
+        if !is_after {
+            go_on(&mut cast, Who::Second, self.scenario)?;
+        }
         match fate {
-            Fate::GoesOn => {
-                let mut is_done = false;
-                let said = victim.goes_on(&mut cast, |cast| {
-                    match std::mem::replace(&mut is_done, true) {
-                        true => Ok(()),
-                        false => after(cast),
-                    }
-                })?;
-                cast.has_said(said);
-                cast.victim = Some(victim);
-                if !is_done {
-                    after(&mut cast)?;
-                }
-            }
+            Fate::GoesOn => go_on(&mut cast, Who::Victim, self.scenario)?,
             Fate::Steps | Fate::Dies => {
-                if fate == Fate::Steps {
+                if let (Fate::Steps, Some(victim)) = (fate, &mut cast.victim) {
                     victim.step();
                 }
-                victim.kill();
-                cast.beside = None;
-                after(&mut cast)?;
+                (cast.victim, cast.beside) = (None, None);
             }
         }
+        // Whoever waited for the other goes on now.
+        go_on(&mut cast, Who::Second, self.scenario)?;
+        go_on(&mut cast, Who::Victim, self.scenario)?;
+        (self.scenario.after)(&mut cast)?;
         aftermath::check(&mut cast)?;
         Ok(Came::Well)
     }
+}
+
+impl Second {
+    /// Starts it and stops it; false if that is not possible now.
+    fn stop(self, cast: &mut Cast) -> Result<bool, Violation> {
+        (self.operation.arrange)(cast)?;
+        let Ok(mut second) = Victim::start(cast, self.operation, Who::Second) else {
+            // Its scene cannot be set while the first one is stopped.
+            return Ok(false);
+        };
+        (self.operation.ready)(cast)?;
+        if !second.reach_or_sleep(cast, self.point)? {
+            return Ok(false);
+        }
+        if self.order != Order::SecondDies {
+            cast.second = Some(second);
+        }
+        Ok(true)
+    }
+}
+
+/// Lets one of those who were stopped go on until it has ended, or waits for the other one.
+fn go_on(cast: &mut Cast, who: Who, scenario: &Scenario) -> Result<(), Violation> {
+    let is_other_stopped = match who {
+        Who::Second => cast.victim.as_ref().is_some_and(|other| !other.is_over()),
+        _ => cast.second.as_ref().is_some_and(|other| !other.is_over()),
+    };
+    let taken = match who {
+        Who::Second => cast.second.take(),
+        _ => cast.victim.take(),
+    };
+    let Some(mut victim) = taken else {
+        return Ok(());
+    };
+    if !victim.is_over() {
+        victim.goes_on(cast, |cast| {
+            if is_other_stopped {
+                return Ok(false);
+            }
+            (scenario.after)(cast)?;
+            Ok(true)
+        })?;
+    }
+    match who {
+        Who::Second => cast.second = Some(victim),
+        _ => cast.victim = Some(victim),
+    }
+    Ok(())
 }

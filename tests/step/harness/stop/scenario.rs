@@ -55,9 +55,13 @@ pub const ALL: &[Scenario] = &[
             own_after(cast, &times)
         },
         after: |cast| {
+            let is_own = cast.is_own;
             own_stands(cast)?;
             // A shutdown's time passes, whatever a stopped process has stored.
-            cast.told(Who::Survivor, "forces", "")
+            match is_own {
+                true => cast.told(Who::Survivor, "forces", ""),
+                false => Ok(()),
+            }
         },
         ..PLAIN
     },
@@ -198,6 +202,9 @@ pub const ALL: &[Scenario] = &[
     },
 ];
 
+/// Those during which a second process may be stopped as well.
+pub const FOR_TWO: &[&str] = &["nothing", "cancelled", "generations", "finished", "death"];
+
 pub fn named(name: &str) -> &'static Scenario {
     let found = ALL.iter().find(|scenario| scenario.name == name);
     found.unwrap_or_else(|| panic!("there is no scenario {name:?}"))
@@ -219,10 +226,10 @@ fn own_after(cast: &mut Cast, times: &str) -> Played {
 }
 
 fn own_stands(cast: &mut Cast) -> Played {
-    if !std::mem::take(&mut cast.is_own) || cast.said() == "cancelled" {
+    if !std::mem::take(&mut cast.is_own) || cast.said(Who::Victim) == "cancelled" {
         return Ok(());
     }
-    let more = if cast.said() == "extended" { "10000" } else { "0" };
+    let more = if cast.said(Who::Victim) == "extended" { "10000" } else { "0" };
     cast.told(Who::Survivor, "own stands", more)
 }
 

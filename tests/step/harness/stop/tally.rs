@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Instant;
 
 use super::pair::Guard;
-use super::route::{Kind, Point};
-use super::run::{Fate, Pair};
+use super::route::Kind;
+use super::run::{Fate, Pair, Stop};
 use super::victim::Route;
 use crate::harness::survivor::Violation;
 
@@ -87,7 +87,7 @@ impl Tally {
     }
 
     /// Remembers what was wrong, and how to see it again.
-    pub fn wrong(&mut self, pair: Pair, at: Option<Point>, fate: Fate, violation: &Violation) {
+    pub fn wrong(&mut self, pair: Pair, at: Option<Stop>, violation: &Violation) {
         let figures = self.entry(pair);
         figures.stops += 1;
         figures.violations += 1;
@@ -97,13 +97,14 @@ impl Tally {
         } else {
             self.bad += 1;
         }
-        let place = at.map_or("before its scene".into(), |at| format!("stopped at {at}"));
-        let index = at.map_or(0, |at| at.index);
+        let place = at.map_or("before its scene".into(), |at| at.to_string());
+        let index = at.map_or(0, |at| at.point.index);
+        let fate = at.map_or(Fate::GoesOn, |at| at.fate);
         let (operation, scenario) = (pair.operation.name, pair.scenario.name);
         let how = if rests { "caught, as its width is narrow" } else { "found" };
         // At once: a run may be stopped before its end.
         println!(
-            "step: {how}: {pair}: {place}, {fate}: {violation} (again: EBBTIDE_STEP=stops \
+            "step: {how}: {pair}: {place}: {violation} (again: EBBTIDE_STEP=stops \
              EBBTIDE_STEP_OP='{operation}' EBBTIDE_STOP_LIFE='{scenario}' EBBTIDE_STEP_K={index} \
              EBBTIDE_STOP_FATE='{fate}' cargo test --test step)"
         );

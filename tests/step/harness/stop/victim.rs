@@ -7,7 +7,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::actor::{Actor, Line, Props, keep_panics};
-use super::cast::{Cast, Played};
+use super::cast::{Cast, Played, Who};
 use super::operation::{Operation, Thread};
 use super::route::{Learner, Point};
 use crate::harness::fork::{self, Forked};
@@ -22,32 +22,41 @@ const ASLEEP: Duration = Duration::from_millis(50);
 /// A thread of the library that has not come to a point by then does not.
 const COMES: Duration = Duration::from_millis(300);
 
+/// Sleeps of a thread of the library that its route has.
+const SLEEPS: u32 = 3;
+
 /// The process, its traced thread, and the lines to two of its threads.
 pub struct Victim {
     process: Forked,
     tracee: Tracee,
-    thread: Thread,
+    operation: &'static Operation,
     pub main: Line,
     code: Code,
     is_over: bool,
-    /// The act was asked for and its answer has not been read.
-    is_asked: bool,
+    /// It was left asleep.
+    is_away: bool,
+    /// A sleep on its way to a point is the end of the way.
+    gives_up: bool,
+    said: String,
 }
 
 impl Victim {
     /// Starts it and waits until its scene is set.
-    pub fn start(cast: &mut Cast) -> Result<Self, Violation> {
-        let operation = cast.operation;
-        let (main, its_main) = Line::new("victim");
-        let (beside, its_beside) = Line::new("victim, beside");
-        let stage = || Stage::new(&cast.place, cast.board);
-        let (first, second) = (stage(), stage());
+    pub fn start(
+        cast: &mut Cast,
+        operation: &'static Operation,
+        who: Who,
+    ) -> Result<Self, Violation> {
+        let (main, its_main) = Line::new(who.id());
+        let (beside, its_beside) = Line::new(Who::Beside.id());
+        let stage = |id| Stage::new(&cast.place, cast.board).named(id);
+        let (first, second) = (stage(who.id()), stage(Who::Beside.id()));
         let process = fork::run(move || {
             keep_panics();
             let scene = (operation.scene)(&first);
             let props = scene.props;
-            std::thread::spawn(move || Actor::new("beside", second, props).serve(its_beside));
-            let mut actor = Actor::new("victim", first, Props::default());
+            std::thread::spawn(move || Actor::new(second, props).serve(its_beside));
+            let mut actor = Actor::new(first, Props::default());
             actor.act = Some(scene.act);
             if operation.thread == Thread::Main {
                 trace::submit();
@@ -57,16 +66,20 @@ impl Victim {
             }
             actor.serve(its_main);
         });
-        cast.beside = Some(beside);
+        if who == Who::Victim {
+            cast.beside = Some(beside);
+        }
         let pid = process.pid();
         let mut victim = Self {
             process,
             tracee: Tracee::new(pid),
-            thread: operation.thread,
+            operation,
             main,
             code: Code::new(),
             is_over: false,
-            is_asked: false,
+            is_away: false,
+            gives_up: false,
+            said: String::new(),
         };
         match operation.thread {
             Thread::Main => match victim.tracee.first_mark() {
@@ -103,15 +116,13 @@ impl Victim {
 
     /// Has the act begin where the stopped thread is not the one that acts.
     fn begins(&mut self) {
-        if self.thread != Thread::Main {
+        if self.operation.thread != Thread::Main {
             self.main.tell("act", "");
-            self.is_asked = true;
         }
     }
 
-    /// Kills it and waits for its end.
-    pub fn kill(self) {
-        drop(self);
+    pub fn operation(&self) -> &'static Operation {
+        self.operation
     }
 
     /// Executes the one instruction before which it is stopped.
@@ -123,6 +134,12 @@ impl Victim {
         self.tracee.pid()
     }
 
+    /// What came of the operation, once it has ended.
+    pub fn said(&self) -> &str {
+        &self.said
+    }
+
+    /// What is seen after a sleep that others end.
     fn wakes(&mut self, cast: &mut Cast, mut seen: Seen) -> Result<Seen, Violation> {
         let begin = Instant::now();
         while seen == Seen::Asleep {
@@ -130,10 +147,13 @@ impl Victim {
                 seen = woken;
                 break;
             }
+            if self.gives_up {
+                return Ok(Seen::Asleep);
+            }
             if begin.elapsed() > PATIENCE {
                 return Err(Violation::hang("the stopped thread is never woken"));
             }
-            (cast.operation.asleep)(cast)?;
+            (self.operation.asleep)(cast)?;
         }
         Ok(match seen {
             Seen::Overslept => Seen::Stepped,
@@ -144,7 +164,7 @@ impl Victim {
     /// Steps the whole act, and learns where it can be stopped.
     pub fn learn(&mut self, cast: &mut Cast, learner: &mut Learner) -> Played {
         let begin = Instant::now();
-        if self.thread != Thread::Main {
+        if self.operation.thread != Thread::Main {
             // It is blocked: the step is over when it has been woken.
             let stepped = ptrace::step(self.thread_id(), None).is_ok();
             self.begins();
@@ -152,14 +172,16 @@ impl Victim {
                 return Err(Violation::of("the thread is never woken"));
             }
         }
+        let mut sleeps = 0;
         loop {
             learner.stands();
             let mut seen = self.tracee.step(&mut self.code);
-            if self.thread != Thread::Main && seen == Seen::Asleep {
+            if self.operation.thread != Thread::Main && seen == Seen::Asleep {
+                sleeps += 1;
                 match self.tracee.wake(COMES) {
-                    Some(woken) => seen = woken,
-                    // It has done what was to be done.
-                    None => return Ok(()),
+                    Some(woken) if sleeps < SLEEPS => seen = woken,
+                    // It has done what was to be done, and only looks again.
+                    _ => return Ok(()),
                 }
             }
             match self.wakes(cast, seen)? {
@@ -175,7 +197,7 @@ impl Victim {
 
     /// Lets it run to a point. False if it came to its end before.
     pub fn reach(&mut self, cast: &mut Cast, point: Point) -> Result<bool, Violation> {
-        if self.thread != Thread::Main {
+        if self.operation.thread != Thread::Main {
             return self.named_reaches(point);
         }
         let has_breakpoints = self.tracee.break_at(Some(point.address));
@@ -190,7 +212,7 @@ impl Victim {
             };
             match self.wakes(cast, seen)? {
                 Seen::Stepped => left -= u64::from(self.tracee.pc() == point.address),
-                Seen::Marked => {
+                Seen::Marked | Seen::Asleep => {
                     self.tracee.break_at(None);
                     return Ok(false);
                 }
@@ -202,6 +224,14 @@ impl Victim {
         }
         self.tracee.break_at(None);
         Ok(true)
+    }
+
+    /// The same for one that may have to wait for somebody who is stopped; false then, too.
+    pub fn reach_or_sleep(&mut self, cast: &mut Cast, point: Point) -> Result<bool, Violation> {
+        self.gives_up = true;
+        let reached = self.reach(cast, point);
+        self.gives_up = false;
+        reached
     }
 
     fn named_reaches(&mut self, point: Point) -> Result<bool, Violation> {
@@ -227,30 +257,35 @@ impl Victim {
         Ok(true)
     }
 
-    /// Lets it go on to the end of the operation. `asleep` is called when it waits for
-    /// others; it returns what the operation came to.
+    /// Lets it go on to the end of the operation; false if it waits for others, and
+    /// `asleep`, which is called then, does not know better.
     pub fn goes_on(
         &mut self,
         cast: &mut Cast,
-        mut asleep: impl FnMut(&mut Cast) -> Played,
-    ) -> Result<String, Violation> {
-        if self.thread != Thread::Main {
+        mut asleep: impl FnMut(&mut Cast) -> Result<bool, Violation>,
+    ) -> Result<bool, Violation> {
+        if self.operation.thread != Thread::Main {
             let _ = ptrace::detach(self.thread_id(), None);
-            let said = self.main.answer()?;
+            self.said = self.main.answer()?;
             self.is_over = true;
-            return Ok(said);
+            return Ok(true);
         }
         let begin = Instant::now();
         loop {
-            let mut seen = self.tracee.run(&mut self.code);
+            let mut seen = match std::mem::take(&mut self.is_away) {
+                true => Seen::Asleep,
+                false => self.tracee.run(&mut self.code),
+            };
             while seen == Seen::Asleep {
-                match self.tracee.wake(ASLEEP) {
-                    Some(woken) => seen = woken,
-                    None => {
-                        asleep(cast)?;
-                        (cast.operation.asleep)(cast)?;
-                    }
+                if let Some(woken) = self.tracee.wake(ASLEEP) {
+                    seen = woken;
+                    break;
                 }
+                if !asleep(cast)? {
+                    self.is_away = true;
+                    return Ok(false);
+                }
+                (self.operation.asleep)(cast)?;
                 if begin.elapsed() > PATIENCE {
                     return Err(Violation::hang("the operation does not end"));
                 }
@@ -265,10 +300,10 @@ impl Victim {
             return Err(Violation::of("it has ended"));
         }
         self.is_over = true;
-        let said = self.main.ask("said", "")?;
-        match said.strip_prefix("panicked: ") {
+        self.said = self.main.ask("said", "")?;
+        match self.said.strip_prefix("panicked: ") {
             Some(what) => Err(Violation::of(format!("the operation: {what}"))),
-            None => Ok(said),
+            None => Ok(true),
         }
     }
 }
@@ -276,7 +311,7 @@ impl Victim {
 impl Drop for Victim {
     fn drop(&mut self) {
         self.process.shoot();
-        if self.thread != Thread::Main && !self.is_over {
+        if self.operation.thread != Thread::Main && !self.is_over {
             // The process ends when its traced thread has been waited for.
             while let Ok(status) = waitpid(self.thread_id(), Some(WaitPidFlag::__WALL)) {
                 if matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..)) {
@@ -312,13 +347,12 @@ impl Route {
         board: &'static crate::harness::board::Board,
     ) -> Result<Self, Violation> {
         let mut cast = Cast::new(operation, board, 1)?;
-        let mut victim = Victim::start(&mut cast)?;
+        let mut victim = Victim::start(&mut cast, operation, Who::Victim)?;
         (operation.ready)(&mut cast)?;
         let every = operation.about == super::operation::About::Nothing;
         let (process, thread) = (victim.process.pid(), victim.thread_id());
         let mut learner = Learner::new(process, thread, cast.place.text(), every);
         victim.learn(&mut cast, &mut learner)?;
-        victim.kill();
         let length = learner.length();
         Ok(Self {
             points: learner.points,

@@ -145,8 +145,11 @@ pub const ALL: &[(&str, Deed)] = &[
         String::new()
     }),
     ("own a file", |actor, _| {
-        actor.join();
-        let manager = leak(ResourceManager::new(actor.runner.expect("it has joined")));
+        let joined = ebbtide::Runner::join(actor.tools().segment, actor.stage.id);
+        let Ok(runner) = joined else {
+            return "refused".into();
+        };
+        let manager = leak(ResourceManager::new(leak(runner)));
         let options = own::file(&actor.stage);
         leak(own::register(manager, "file", options));
         String::new()
@@ -167,7 +170,7 @@ const PROGRESS: u64 = 3;
 /// What this runner wrote about itself is what others read of it.
 fn records_stand(actor: &mut Actor, _: &str) -> String {
     let status = actor.tools().coordinator.status().expect("consistent");
-    let mut own = status.runners.iter().filter(|one| one.id == actor.id);
+    let mut own = status.runners.iter().filter(|one| one.id == actor.stage.id);
     let own = own.find(|one| one.alive).unwrap_or_else(|| {
         panic!("a living runner is not shown as alive: {:?}", status.runners);
     });
@@ -178,7 +181,7 @@ fn records_stand(actor: &mut Actor, _: &str) -> String {
     assert_eq!(own.outcome, None, "another's verdict");
     assert_eq!(own.in_flight, 1, "another's items are counted");
     assert_eq!(actor.runner.map(ebbtide::Runner::in_flight), Some(1));
-    let resources = status.resources.iter().filter(|one| one.runner == actor.id);
+    let resources = status.resources.iter().filter(|one| one.runner == actor.stage.id);
     let states: Vec<_> = resources.map(|one| (&one.name, one.state)).collect();
     assert_eq!(states.len(), 1, "{states:?}");
     assert_eq!(states[0].1, ebbtide::ResourceState::Active, "{states:?}");
@@ -200,7 +203,7 @@ fn grasp(actor: &mut Actor, _: &str) -> String {
         actor.permits.push(permit);
         got.push_str("permit ");
     }
-    if let Ok(runner) = ebbtide::Runner::join(tools.segment, actor.id) {
+    if let Ok(runner) = ebbtide::Runner::join(tools.segment, actor.stage.id) {
         let runner = leak(runner);
         actor.runner = Some(runner);
         actor.items.extend(runner.begin());

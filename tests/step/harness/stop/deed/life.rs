@@ -74,8 +74,10 @@ pub const ALL: &[(&str, Deed)] = &[
         String::new()
     }),
     ("join if it runs", |actor, _| {
-        let joined = Runner::join(actor.tools().segment, actor.id);
-        actor.runner = joined.ok().map(|runner| leak(runner));
+        if actor.runner.is_none() {
+            let joined = Runner::join(actor.tools().segment, actor.stage.id);
+            actor.runner = joined.ok().map(|runner| leak(runner));
+        }
         actor.runner.map_or("no", |_| "joined").into()
     }),
     ("refused", |actor, times| {
@@ -96,10 +98,8 @@ pub const ALL: &[(&str, Deed)] = &[
         format!("{:?}", begun.expect("the segment is consistent"))
     }),
     ("acknowledge", |actor, _| {
-        let runner = actor.runner.expect("it has joined");
-        let acknowledged = runner.acknowledge(Phase::Signaling);
-        acknowledged.expect("it is published");
-        String::new()
+        let done = actor.runner.map(|runner| runner.acknowledge(Phase::Signaling));
+        format!("{done:?}")
     }),
     ("cancelled", |actor, times| {
         let coordinator = actor.tools().coordinator;
@@ -155,7 +155,7 @@ pub const ALL: &[(&str, Deed)] = &[
         actor.items.clear();
         let runner = actor.runner.take().expect("it has joined");
         let report = runner.run_shutdown().expect("it is under way");
-        let own = report.runners.iter().find(|one| one.id == actor.id);
+        let own = report.runners.iter().find(|one| one.id == actor.stage.id);
         let outcome = own.and_then(|own| own.outcome.as_ref());
         assert_eq!(outcome, Some(&Outcome::Completed), "{report:?}");
         String::new()
@@ -229,7 +229,7 @@ impl Actor {
     }
 
     pub fn join(&mut self) {
-        let joined = Runner::join(self.tools().segment, self.id);
+        let joined = Runner::join(self.tools().segment, self.stage.id);
         self.runner = Some(leak(joined.expect("the group runs")));
     }
 }
@@ -324,11 +324,11 @@ fn calm(actor: &mut Actor, _: &str) -> String {
 fn own(actor: &mut Actor, _: &str) -> String {
     let coordinator = actor.tools().coordinator;
     if actor.runner.is_none() {
-        match Runner::join(actor.tools().segment, actor.id) {
+        match Runner::join(actor.tools().segment, actor.stage.id) {
             Ok(runner) => actor.runner = Some(leak(runner)),
             Err(CoordinationError::ShuttingDown { .. }) => {
                 let _ = coordinator.cancel_shutdown(&Scope::All);
-                match Runner::join(actor.tools().segment, actor.id) {
+                match Runner::join(actor.tools().segment, actor.stage.id) {
                     Ok(runner) => actor.runner = Some(leak(runner)),
                     Err(_) => return "held up".into(),
                 }

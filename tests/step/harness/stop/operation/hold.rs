@@ -58,7 +58,7 @@ pub const ALL: &[Operation] = &[
         scene: semaphore,
         arrange: |cast| cast.told(Who::Survivor, "permits", "2"),
         ready: |cast| cast.dies(Who::Dead, "grasp"),
-        after: |cast| cast.told(Who::Survivor, "give permits", ""),
+        after: |cast, _| cast.told(Who::Survivor, "give permits", ""),
         ..ALONE
     },
     Operation {
@@ -127,13 +127,13 @@ fn lock(stage: &Stage) -> Scene {
 }
 
 /// While the stopped one has the lock nobody else gets it.
-fn holds(cast: &mut Cast) -> Played {
-    let holds = cast.said() == "holds";
+fn holds(cast: &mut Cast, who: Who) -> Played {
+    let holds = cast.said(who) == "holds";
     if holds && !cast.is_replaced {
         cast.told(Who::Survivor, "locked out", "")?;
     }
     let what = if holds { "lock" } else { "" };
-    cast.told(Who::Victim, "drop what it kept", what)
+    cast.told(who, "drop what it kept", what)
 }
 
 fn semaphore(stage: &Stage) -> Scene {

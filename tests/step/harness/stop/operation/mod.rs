@@ -12,7 +12,7 @@ mod variant;
 use ebbtide::{Runner, Segment};
 
 use super::actor::Props;
-use super::cast::{Cast, Played};
+use super::cast::{Cast, Played, Who};
 use crate::harness::stage::{Kept, Stage};
 
 /// The end of an act.
@@ -93,8 +93,19 @@ pub struct Operation {
     pub ready: fn(&mut Cast) -> Played,
     /// When it sleeps: what ends its wait. May be called again.
     pub asleep: fn(&mut Cast) -> Played,
-    /// When it has ended, while the process still has all it had.
-    pub after: fn(&mut Cast) -> Played,
+    /// When that process has ended it, and still has all it had.
+    pub after: fn(&mut Cast, Who) -> Played,
+}
+
+impl Operation {
+    /// Whether a process may be stopped in it while another one is stopped elsewhere.
+    pub fn may_be_second(&self) -> bool {
+        // The scene of these waits for what the other one may hold.
+        const WAITING: [&str; 3] = ["unlock", "lock, contended", "semaphore of the dead"];
+        self.about == About::Group
+            && self.thread == Thread::Main
+            && !WAITING.contains(&self.name)
+    }
 }
 
 /// Without others' part.
@@ -107,7 +118,7 @@ const ALONE: Operation = Operation {
     arrange: Cast::nothing,
     ready: Cast::nothing,
     asleep: Cast::nothing,
-    after: Cast::nothing,
+    after: Cast::nothing_after,
 };
 
 /// Of a process that is a runner.
@@ -143,7 +154,7 @@ fn props(segment: &'static Segment, runner: Option<&'static Runner>) -> Props {
 /// A segment and a runner in it.
 fn joined(stage: &Stage) -> (&'static Segment, &'static Runner) {
     let segment = stage.segment();
-    let runner = Runner::join(segment, "victim").expect("the group runs");
+    let runner = Runner::join(segment, stage.id).expect("the group runs");
     (segment, crate::harness::stage::leak(runner))
 }
 

@@ -39,11 +39,12 @@ pub const ALL: &[Operation] = &[
             let (segment, runner) = joined(stage);
             let coordinator = ShutdownCoordinator::new(segment);
             let request = ShutdownRequest::new().timeout(Duration::from_secs(1_000_000));
+            let scope = Scope::runner(stage.id);
             Scene::new(props(segment, Some(runner)), move || {
-                let begun = coordinator.initiate_shutdown(&Scope::runner("victim"), &request);
+                let begun = coordinator.initiate_shutdown(&scope, &request);
                 let said = text(&begun);
                 // So that the runner takes work again.
-                let _ = coordinator.cancel_shutdown(&Scope::runner("victim"));
+                let _ = coordinator.cancel_shutdown(&scope);
                 Answer::new(said, props(segment, Some(runner)))
             })
         },

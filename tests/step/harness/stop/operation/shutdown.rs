@@ -12,9 +12,9 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "join",
         scene: |stage| {
-            let segment = stage.segment();
+            let (segment, id) = (stage.segment(), stage.id);
             Scene::new(props(segment, None), move || {
-                let joined = Runner::join(segment, "victim");
+                let joined = Runner::join(segment, id);
                 let said = text(&joined);
                 let runner = joined.ok().map(|runner| leak(runner));
                 Answer::new(said, props(segment, runner.map(|runner| &*runner)))
@@ -50,7 +50,7 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "acknowledge, last",
         scene: acknowledge,
-        arrange: |cast| cast.told(Who::Survivor, "join", ""),
+        arrange: |cast| cast.told(Who::Survivor, "join if it runs", ""),
         ready: |cast| {
             cast.told(Who::Survivor, "initiate", "600000")?;
             cast.told(Who::Survivor, "acknowledge", "")
@@ -60,7 +60,7 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "acknowledge, not last",
         scene: acknowledge,
-        arrange: |cast| cast.told(Who::Survivor, "join", ""),
+        arrange: |cast| cast.told(Who::Survivor, "join if it runs", ""),
         ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
         ..REGISTERED
     },
@@ -90,7 +90,7 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "leave, last",
         scene: |stage| leaving(stage, Runner::leave),
-        arrange: |cast| cast.told(Who::Survivor, "join", ""),
+        arrange: |cast| cast.told(Who::Survivor, "join if it runs", ""),
         ready: |cast| {
             cast.told(Who::Survivor, "initiate", "600000")?;
             cast.told(Who::Survivor, "acknowledge", "")
@@ -182,7 +182,7 @@ pub const ALL: &[Operation] = &[
         name: "keeper",
         thread: Thread::Named("ebbtide-keeper"),
         scene: acknowledge,
-        arrange: |cast| cast.told(Who::Survivor, "join", ""),
+        arrange: |cast| cast.told(Who::Survivor, "join if it runs", ""),
         ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
         ..REGISTERED
     },

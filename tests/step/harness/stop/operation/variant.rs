@@ -18,6 +18,6 @@ pub const ALL: &[Operation] = &[Operation {
             Answer::new("ok", Props::default())
         })
     },
-    after: |cast| cast.told(Who::Survivor, "counted", "2"),
+    after: |cast, _| cast.told(Who::Survivor, "counted", "2"),
     ..ALONE
 }];
