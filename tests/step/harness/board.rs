@@ -21,6 +21,9 @@ pub struct Board {
     pub values: [AtomicU64; 3],
     /// The last generation of which it was answered that all of it are gone.
     pub gone: AtomicU64,
+    /// 1 if one was stopped while it began a generation: then the group may already bear the
+    /// number of the next one.
+    pub renewing: AtomicU32,
     /// How often the resource of a stopped process was closed.
     pub closed: AtomicU32,
 }
@@ -68,5 +71,6 @@ impl Board {
             value.store(0, Ordering::Release);
         }
         self.closed.store(0, Ordering::Release);
+        self.renewing.store(0, Ordering::Release);
     }
 }

@@ -67,6 +67,8 @@ pub struct Cast {
     pub is_own: bool,
     /// A runner that has written about itself what others must read.
     pub recorded: Option<Who>,
+    /// The other one has failed, with a cause of its own.
+    pub has_failed: bool,
 }
 
 impl Cast {
@@ -89,6 +91,7 @@ impl Cast {
             is_replaced: false,
             is_own: false,
             recorded: None,
+            has_failed: false,
         };
         cast.fork(Who::Survivor);
         if operation.about == About::Group {

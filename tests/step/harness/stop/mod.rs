@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use operation::About;
-use pair::KNOWN;
+use pair::{KNOWN, KNOWN_OF_TWO, Where};
 use route::{Kind, Point};
 use run::{Came, Fate, Order, Pair, Second, Stop};
 use tally::Tally;
@@ -83,6 +83,7 @@ pub fn run(settings: &Settings) -> usize {
         sweep.variants();
         if settings.only.is_none() {
             sweep.known();
+            sweep.known_of_two();
         }
         let seconds = settings.seconds.unwrap_or(SHORT);
         sweep.sample(&pairs, &fates, seconds, &mut settings.random());
@@ -186,6 +187,31 @@ impl Sweep {
             for point in known.points(&self.points(pair)) {
                 if self.tally.of(pair).violations < ENOUGH {
                     self.stop(pair, (point, known.fate), rounds());
+                }
+            }
+            if self.tally.of(pair).violations > 0 {
+                println!("step: {pair}: {}", known.what);
+            }
+        }
+    }
+
+    /// Each that takes two.
+    fn known_of_two(&mut self) {
+        for known in KNOWN_OF_TWO {
+            let of = |name| Pair {
+                operation: operation::named(name),
+                scenario: scenario::named("nothing"),
+            };
+            let (pair, other) = (of(known.first), of(known.second));
+            let (points, others) = (self.points(pair), self.points(other));
+            for point in Where::Atomic.of(&points) {
+                for there in Where::Atomic.of(&others) {
+                    let second = Second {
+                        operation: other.operation,
+                        point: there,
+                        order: known.order,
+                    };
+                    self.stop_two(pair, (point, Fate::GoesOn), Some(second), rounds());
                 }
             }
             if self.tally.of(pair).violations > 0 {

@@ -2,7 +2,7 @@
 
 use super::operation::{self, Operation};
 use super::route::{Kind, Point};
-use super::run::{Fate, Pair};
+use super::run::{Fate, Order, Pair};
 use super::scenario::{self, Scenario};
 
 /// What keeps a stale step of a pair from being taken for a fresh one.
@@ -154,7 +154,7 @@ pub const KNOWN: &[Known] = &[
     known(
         "a verdict is written into another's record",
         "leave forced",
-        "next holder",
+        "next holder fails",
         Fate::GoesOn,
         Where::Each(2),
     ),
@@ -166,6 +166,21 @@ pub const KNOWN: &[Known] = &[
         Where::Each(2),
     ),
 ];
+
+/// A finding that takes two that are stopped: each at its atomic steps.
+pub struct KnownOfTwo {
+    pub what: &'static str,
+    pub first: &'static str,
+    pub second: &'static str,
+    pub order: Order,
+}
+
+pub const KNOWN_OF_TWO: &[KnownOfTwo] = &[KnownOfTwo {
+    what: "a generation begins over a joiner of the last one",
+    first: "join",
+    second: "begin generation",
+    order: Order::FirstFirst,
+}];
 
 impl Where {
     pub fn of(self, points: &[Point]) -> Vec<Point> {

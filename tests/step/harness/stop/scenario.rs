@@ -2,6 +2,7 @@
 
 use super::cast::{Cast, Played, Who};
 use super::operation::{About, Operation};
+use crate::harness::survivor::Violation;
 
 /// One scenario.
 #[derive(Clone, Copy)]
@@ -90,6 +91,22 @@ pub const ALL: &[Scenario] = &[
         play: next_holder,
         after: records_stand,
         ..PLAIN
+    },
+    Scenario {
+        // The next holder has ended, with a verdict of its own.
+        name: "next holder fails",
+        fits: |operation| operation.is_registered,
+        play: |cast| {
+            if next_holders(cast)? {
+                cast.told(Who::Other, "fail", "")?;
+                cast.has_failed = true;
+            }
+            Ok(())
+        },
+        after: |cast| match std::mem::take(&mut cast.has_failed) {
+            true => cast.told(Who::Survivor, "failed", Who::Other.id()),
+            false => Ok(()),
+        },
     },
     Scenario {
         name: "next holder, same process",
@@ -234,11 +251,11 @@ fn own_stands(cast: &mut Cast) -> Played {
 }
 
 /// The runner of the victim leaves, or is dead already, and others have its slot, one after
-/// the other; the last one has records of its own.
-fn next_holder(cast: &mut Cast) -> Played {
+/// the other; false if that is not possible. The next one to join has the slot, too.
+fn next_holders(cast: &mut Cast) -> Result<bool, Violation> {
     cast.told(Who::Beside, "leave", "")?;
     if cast.ask(Who::Survivor, "whole", "1")? != "renewed" {
-        return Ok(());
+        return Ok(false);
     }
     cast.told(Who::Survivor, "reap", "")?;
     cast.enter(Who::Other)?;
@@ -246,10 +263,18 @@ fn next_holder(cast: &mut Cast) -> Played {
         cast.told(Who::Other, "join", "")?;
         cast.told(Who::Other, "leave", "")?;
         if cast.ask(Who::Survivor, "whole", "1")? != "renewed" {
-            return Ok(());
+            return Ok(false);
         }
     }
-    records(cast)
+    Ok(true)
+}
+
+/// The last holder has records of its own.
+fn next_holder(cast: &mut Cast) -> Played {
+    match next_holders(cast)? {
+        true => records(cast),
+        false => Ok(()),
+    }
 }
 
 fn records(cast: &mut Cast) -> Played {

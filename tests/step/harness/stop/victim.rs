@@ -1,5 +1,6 @@
 //! The process that is stopped.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::sys::ptrace;
@@ -68,6 +69,9 @@ impl Victim {
         });
         if who == Who::Victim {
             cast.beside = Some(beside);
+        }
+        if operation.name == "begin generation" {
+            cast.board.renewing.store(1, Ordering::Release);
         }
         let pid = process.pid();
         let mut victim = Self {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use ebbtide::{LockError, ResourceManager, ResourceOptions, ResourceType, SemaphoreError};
+use ebbtide::{LockError, Outcome, ResourceManager, ResourceOptions, ResourceType, SemaphoreError};
 
 use super::{Deed, number};
 use crate::harness::board::Board;
@@ -155,10 +155,19 @@ pub const ALL: &[(&str, Deed)] = &[
         String::new()
     }),
     ("records stand", records_stand),
-    ("records of", |actor, id| {
+    ("fail", |actor, _| {
+        actor.join();
+        if let Some(runner) = actor.runner.take() {
+            runner.fail(CAUSE);
+        }
+        String::new()
+    }),
+    ("failed", |actor, id| {
         let status = actor.tools().coordinator.status().expect("consistent");
-        let alive = status.runners.iter().filter(|one| one.id == id && one.alive);
-        assert_eq!(alive.count(), 1, "{:?}", status.runners);
+        let mut runners = status.runners.iter().filter(|one| one.id == id);
+        let outcome = runners.next().and_then(|one| one.outcome.clone());
+        let cause = CAUSE.into();
+        assert_eq!(outcome, Some(Outcome::Failed { cause }), "another's verdict");
         String::new()
     }),
 ];
@@ -166,6 +175,7 @@ pub const ALL: &[(&str, Deed)] = &[
 const ACTIVITY: &str = "does what is its own";
 const WORDS: &str = "words of its own";
 const PROGRESS: u64 = 3;
+const CAUSE: &str = "a cause of its own";
 
 /// What this runner wrote about itself is what others read of it.
 fn records_stand(actor: &mut Actor, _: &str) -> String {

@@ -81,9 +81,12 @@ pub const ALL: &[(&str, Deed)] = &[
         actor.runner.map_or("no", |_| "joined").into()
     }),
     ("refused", |actor, times| {
+        let is_renewing = actor.stage.board.renewing.load(Ordering::Acquire) != 0;
         for _ in 0..number(times) {
             match Runner::join(actor.tools().segment, "late") {
                 Err(CoordinationError::ShuttingDown { .. }) => {}
+                // This call has finished the renewal that one was stopped in.
+                Ok(runner) if is_renewing => runner.leave(),
                 other => panic!("joined a group that is shut down: {other:?}"),
             }
         }
@@ -264,8 +267,10 @@ fn all_gone(actor: &mut Actor) -> bool {
     let ended = coordinator.status().expect("consistent").generation;
     match coordinator.wait_gone(ended, Duration::ZERO) {
         Ok(()) => {
-            let gone = &actor.stage.board.gone;
-            gone.fetch_max(u64::from(ended), Ordering::AcqRel);
+            let board = actor.stage.board;
+            if board.renewing.load(Ordering::Acquire) == 0 {
+                board.gone.fetch_max(u64::from(ended), Ordering::AcqRel);
+            }
             true
         }
         Err(CoordinationError::Occupied { .. }) => false,
@@ -284,7 +289,7 @@ fn renew(actor: &mut Actor) -> String {
         Ok(begun) => assert_eq!(begun, ended + 1),
         Err(CoordinationError::Occupied { .. }) => return "held up".into(),
         // Somebody had begun to begin it, and this call helped.
-        Err(CoordinationError::NotComplete { generation, .. }) if generation == ended + 1 => {}
+        Err(CoordinationError::NotComplete { generation, .. }) if generation >= ended => {}
         Err(error) => panic!("{error}"),
     }
     "renewed".into()
@@ -412,6 +417,8 @@ fn replace(actor: &mut Actor, times: &str) -> String {
 /// Somebody is in the middle of a removal, or the name is taken: legal.
 fn held_up(error: &SegmentError) -> String {
     match error {
+        // A remover holds the bytes of all slots.
+        SegmentError::Full { held_by, .. } if held_by.is_empty() => "held up".into(),
         SegmentError::InUse { .. }
         | SegmentError::Exists { .. }
         | SegmentError::NotFound { .. }
