@@ -141,6 +141,11 @@ impl Actor {
     }
 }
 
+/// The calling thread, for the board.
+pub fn me() -> u64 {
+    u64::from(nix::unistd::gettid().as_raw().unsigned_abs())
+}
+
 /// What panics said, in all threads of this process.
 static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 

@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use operation::About;
-use pair::{KNOWN, KNOWN_OF_TWO, Where};
+use pair::{Guard, KNOWN, KNOWN_OF_TWO, Where};
 use route::{Kind, Point};
 use run::{Came, Fate, Order, Pair, Second, Stop};
 use tally::Tally;
@@ -155,8 +155,10 @@ impl Sweep {
         let mut said = Instant::now();
         for (nth, point) in points.iter().enumerate().step_by(every) {
             for fate in fates {
-                if self.tally.of(pair).violations < ENOUGH {
-                    self.stop(pair, (*point, *fate), turns(nth as u64));
+                for rounds in all_turns() {
+                    if self.tally.of(pair).violations < ENOUGH {
+                        self.stop(pair, (*point, *fate), rounds);
+                    }
                 }
             }
             if said.elapsed() > NEWS {
@@ -185,8 +187,10 @@ impl Sweep {
         for known in KNOWN {
             let pair = known.pair();
             for point in known.points(&self.points(pair)) {
-                if self.tally.of(pair).violations < ENOUGH {
-                    self.stop(pair, (point, known.fate), rounds());
+                for rounds in all_turns().filter(|it| pair.guard() == Guard::Width || *it == rounds()) {
+                    if self.tally.of(pair).violations < ENOUGH {
+                        self.stop(pair, (point, known.fate), rounds);
+                    }
                 }
             }
             if self.tally.of(pair).violations > 0 {
@@ -263,7 +267,9 @@ impl Sweep {
                 let point = choose(&points, random);
                 let fate = fates[(random() % fates.len() as u64) as usize];
                 let second = self.second(*pair, random);
-                self.stop_two(*pair, (point, fate), second, turns(random()));
+                let all: Vec<_> = all_turns().collect();
+                let rounds = all[(random() % all.len() as u64) as usize];
+                self.stop_two(*pair, (point, fate), second, rounds);
             }
             if pairs.is_empty() {
                 return;
@@ -272,12 +278,10 @@ impl Sweep {
     }
 }
 
-/// So that also tags that do not move in step with the turns come round exactly.
-fn turns(nth: u64) -> u64 {
-    match cfg!(feature = "narrow") {
-        true => rounds() + nth % 4,
-        false => rounds(),
-    }
+/// So many that also tags which do not move in step with the turns come round exactly.
+fn all_turns() -> impl Iterator<Item = u64> {
+    let more = if cfg!(feature = "narrow") { 4 } else { 1 };
+    rounds()..rounds() + more
 }
 
 /// Half of the time just before an atomic step or just after one.

@@ -10,7 +10,7 @@ use super::{Deed, number};
 use crate::harness::board::Board;
 use crate::harness::peer::BOUND;
 use crate::harness::stage::{NEW, PERMITS, SAID, leak};
-use crate::harness::stop::actor::{Actor, Tools};
+use crate::harness::stop::actor::{Actor, Tools, me};
 use crate::harness::stop::operation::own;
 
 pub const ALL: &[(&str, Deed)] = &[
@@ -18,7 +18,7 @@ pub const ALL: &[(&str, Deed)] = &[
         let tools = actor.tools();
         let guard = tools.lock.lock_timeout(BOUND).expect("the lock comes");
         let died = guard.previous_owner_died();
-        actor.stage.board.enter(died);
+        actor.stage.board.enter_as(died, me());
         if died {
             guard.mark_consistent();
         }
@@ -34,7 +34,7 @@ pub const ALL: &[(&str, Deed)] = &[
     }),
     ("unlock", |actor, _| {
         if let Some(guard) = actor.guard.take() {
-            actor.stage.board.leave();
+            actor.stage.board.leave_as(me());
             drop(guard);
         }
         String::new()
@@ -56,7 +56,7 @@ pub const ALL: &[(&str, Deed)] = &[
     }),
     ("drop what it kept", |actor, what| {
         if what == "lock" {
-            actor.stage.board.leave();
+            actor.stage.board.leave_as(me());
         }
         actor.kept = None;
         String::new()
@@ -205,7 +205,8 @@ fn grasp(actor: &mut Actor, _: &str) -> String {
     let tools = actor.tools();
     let mut got = String::new();
     if let Ok(guard) = tools.lock.try_lock() {
-        actor.stage.board.enter(guard.previous_owner_died());
+        let died = guard.previous_owner_died();
+        actor.stage.board.enter_as(died, me());
         actor.guard = Some(guard);
         got.push_str("lock ");
     }
@@ -248,12 +249,12 @@ fn visit(tools: Tools, board: &'static Board, meanwhile: impl FnOnce()) {
     match tools.lock.lock_timeout(Duration::ZERO) {
         Ok(guard) => {
             let died = guard.previous_owner_died();
-            board.enter(died);
+            board.enter_as(died, me());
             if died {
                 guard.mark_consistent();
             }
             meanwhile();
-            board.leave();
+            board.leave_as(me());
             drop(guard);
         }
         Err(_) => meanwhile(),

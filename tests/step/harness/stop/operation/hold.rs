@@ -8,6 +8,7 @@ use ebbtide::{
 use super::{ALONE, Answer, Operation, Scene, props, text};
 use crate::harness::peer::BOUND;
 use crate::harness::stage::{EVENT, KEYS, LOCK, NEW, PERMITS, SAID, Stage, leak};
+use crate::harness::stop::actor;
 use crate::harness::stop::cast::{Cast, Played, Who};
 
 pub const ALL: &[Operation] = &[
@@ -38,10 +39,10 @@ pub const ALL: &[Operation] = &[
             let segment = stage.segment();
             let lock = leak(CrossProcessLock::open(segment, LOCK).expect("a lock"));
             let guard = lock.lock_timeout(BOUND).expect("the lock comes");
-            let board = stage.board;
-            board.enter(guard.previous_owner_died());
+            let (board, me) = (stage.board, actor::me());
+            board.enter_as(guard.previous_owner_died(), me);
             Scene::new(props(segment, None), move || {
-                board.leave();
+                board.leave_as(me);
                 drop(guard);
                 Answer::new("ok", props(segment, None))
             })
@@ -107,7 +108,7 @@ pub const ALL: &[Operation] = &[
 fn lock(stage: &Stage) -> Scene {
     let segment = stage.segment();
     let lock = leak(CrossProcessLock::open(segment, LOCK).expect("a lock"));
-    let board = stage.board;
+    let (board, me) = (stage.board, actor::me());
     // This thread has its slot before the act.
     let other = leak(CrossProcessLock::open(segment, "another").expect("a lock"));
     drop(other.lock_timeout(BOUND).expect("the lock comes"));
@@ -115,7 +116,7 @@ fn lock(stage: &Stage) -> Scene {
         match lock.lock_timeout(BOUND) {
             Ok(guard) => {
                 let died = guard.previous_owner_died();
-                board.enter(died);
+                board.enter_as(died, me);
                 if died {
                     guard.mark_consistent();
                 }
