@@ -38,6 +38,8 @@ pub struct Settings {
     pub fate: Option<String>,
     /// `EBBTIDE_STOP_SECONDS`: how long stops are sampled.
     pub seconds: Option<u64>,
+    /// `EBBTIDE_STOP_INSTRUCTIONS=1`: stops before every instruction.
+    pub instructions: bool,
     /// `EBBTIDE_STEP_JSON=1`: lines of JSON instead of the table.
     pub json: bool,
 }
@@ -61,6 +63,7 @@ impl Settings {
             life: setting("EBBTIDE_STOP_LIFE"),
             fate: setting("EBBTIDE_STOP_FATE"),
             seconds: setting("EBBTIDE_STOP_SECONDS"),
+            instructions: env::var_os("EBBTIDE_STOP_INSTRUCTIONS").is_some(),
             json: env::var_os("EBBTIDE_STEP_JSON").is_some(),
         }
     }

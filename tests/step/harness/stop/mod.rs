@@ -14,6 +14,7 @@ mod cast;
 mod deed;
 mod operation;
 mod pair;
+mod reach;
 mod route;
 mod run;
 mod scenario;
@@ -25,10 +26,9 @@ use std::time::{Duration, Instant};
 
 use operation::About;
 use pair::{Guard, KNOWN, KNOWN_OF_TWO, Where};
-use route::{Kind, Point};
+use route::{Kind, Point, Route};
 use run::{Came, Fate, Order, Pair, Second, Stop};
 use tally::Tally;
-use victim::Route;
 
 use crate::harness::board::Board;
 use crate::harness::settings::{Form, Settings};
@@ -37,6 +37,8 @@ use crate::harness::settings::{Form, Settings};
 const SHORT: u64 = 30;
 /// Violations of a pair after which it is given up.
 const ENOUGH: u64 = 3;
+/// Turns of a loop at each of which the long form stops; then at each so-manieth.
+const TURNS: u64 = 32;
 /// How often a long run says where it is.
 const NEWS: Duration = Duration::from_secs(30);
 /// Stops of one point before it is taken as not to be reached.
@@ -51,6 +53,8 @@ const fn rounds() -> u64 {
 struct Sweep {
     board: &'static Board,
     routes: HashMap<&'static str, Route>,
+    /// Every instruction is a point.
+    every: bool,
     tally: Tally,
 }
 
@@ -59,6 +63,7 @@ pub fn run(settings: &Settings) -> usize {
     let mut sweep = Sweep {
         board: Board::new(),
         routes: HashMap::new(),
+        every: settings.instructions,
         tally: Tally::default(),
     };
     let fates: Vec<_> = Fate::ALL
@@ -96,7 +101,7 @@ impl Sweep {
     fn points(&mut self, pair: Pair) -> Vec<Point> {
         let name = pair.operation.name;
         if !self.routes.contains_key(name) {
-            let learnt = Route::of(pair.operation, self.board);
+            let learnt = Route::of(pair.operation, self.board, self.every);
             let route = learnt.unwrap_or_else(|violation| {
                 // Nobody was stopped yet.
                 self.tally.wrong(pair, None, &violation);
@@ -153,8 +158,13 @@ impl Sweep {
     fn all(&mut self, pair: Pair, fates: &[Fate], every: usize) {
         let points = self.points(pair);
         let mut said = Instant::now();
-        for (nth, point) in points.iter().enumerate().step_by(every) {
+        let all = points.iter().filter(|point| is_other(point));
+        for (nth, point) in all.enumerate().step_by(every) {
             for fate in fates {
+                // The step alone is what a death at the next point adds to that.
+                if *fate == Fate::Dies && nth % 4 != 0 {
+                    continue;
+                }
                 for rounds in all_turns() {
                     if self.tally.of(pair).violations < ENOUGH {
                         self.stop(pair, (*point, *fate), rounds);
@@ -282,6 +292,12 @@ impl Sweep {
 fn all_turns() -> impl Iterator<Item = u64> {
     let more = if cfg!(feature = "narrow") { 4 } else { 1 };
     rounds()..rounds() + more
+}
+
+/// Whether a turn of a loop is unlike others: a segment in which a few processes live has
+/// hundreds of slots that nobody has used.
+fn is_other(point: &Point) -> bool {
+    point.nth <= TURNS || point.nth % TURNS == 0
 }
 
 /// Half of the time just before an atomic step or just after one.

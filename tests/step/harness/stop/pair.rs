@@ -159,6 +159,13 @@ pub const KNOWN: &[Known] = &[
         Where::Each(2),
     ),
     known(
+        "an extension is noted in another's record",
+        "extend",
+        "next holder fails",
+        Fate::GoesOn,
+        Where::Each(1),
+    ),
+    known(
         "a cause is written into another's record",
         "fail",
         "next holder",

@@ -56,6 +56,13 @@ fn base() -> u64 {
     u64::from_str_radix(start, 16).unwrap_or(0)
 }
 
+/// The route of an operation.
+pub struct Route {
+    pub points: Vec<Point>,
+    /// Instructions from the first to the last.
+    pub length: u64,
+}
+
 #[derive(Clone, Copy)]
 struct Decoded {
     memory: Memory,
@@ -79,9 +86,9 @@ pub struct Learner {
 }
 
 impl Learner {
-    pub fn new(process: Pid, thread: Pid, directory: String, every: bool) -> Self {
+    pub fn new(process: Pid, directory: String, every: bool) -> Self {
         Self {
-            thread,
+            thread: process,
             process,
             areas: Areas::of(process, &directory),
             directory,
@@ -92,6 +99,11 @@ impl Learner {
             every,
             points: Vec::new(),
         }
+    }
+
+    /// The thread is this one.
+    pub fn follow(&mut self, thread: Pid) {
+        self.thread = thread;
     }
 
     /// The thread stands before an instruction, which is executed next.

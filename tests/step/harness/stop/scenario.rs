@@ -47,14 +47,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "many epochs",
-        play: |cast| {
-            let times = if cfg!(feature = "narrow") {
-                cast.turns()
-            } else {
-                HALF_ROUND.into()
-            };
-            own_after(cast, &times)
-        },
+        play: |cast| own_after(cast, &many(cast)),
         after: |cast| {
             let is_own = cast.is_own;
             own_stands(cast)?;
@@ -65,6 +58,22 @@ pub const ALL: &[Scenario] = &[
             }
         },
         ..PLAIN
+    },
+    Scenario {
+        // The same of the scope of one runner.
+        name: "many epochs of its own",
+        fits: |operation| operation.is_registered,
+        play: |cast| {
+            let times = many(cast);
+            cast.told(Who::Survivor, "cancelled of", &format!("victim {times}"))
+        },
+        after: |cast| {
+            if !cast.has(Who::Beside) {
+                return Ok(());
+            }
+            cast.told(Who::Survivor, "forces of", "victim")?;
+            cast.told(Who::Beside, "leave", "")
+        },
     },
     Scenario {
         name: "generations",
@@ -230,6 +239,14 @@ pub fn named(name: &str) -> &'static Scenario {
 impl Cast {
     fn turns(&self) -> String {
         self.rounds.to_string()
+    }
+}
+
+/// So many turns that half of a tag of the first layout is over.
+fn many(cast: &Cast) -> String {
+    match cfg!(feature = "narrow") {
+        true => cast.turns(),
+        false => HALF_ROUND.into(),
     }
 }
 

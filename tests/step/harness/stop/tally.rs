@@ -5,9 +5,8 @@ use std::fmt;
 use std::time::Instant;
 
 use super::pair::Guard;
-use super::route::Kind;
+use super::route::{Kind, Route};
 use super::run::{Fate, Pair, Stop};
-use super::victim::Route;
 use crate::harness::survivor::Violation;
 
 /// The figures of one pair.

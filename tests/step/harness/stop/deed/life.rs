@@ -121,6 +121,36 @@ pub const ALL: &[(&str, Deed)] = &[
         }
         String::new()
     }),
+    ("initiate of", |actor, id| {
+        let request = ShutdownRequest::new().timeout(BUDGET);
+        let scope = Scope::runner(id);
+        let begun = actor.tools().coordinator.initiate_shutdown(&scope, &request);
+        format!("{begun:?}")
+    }),
+    ("cancelled of", |actor, argument| {
+        let (id, times) = argument.split_once(' ').unwrap_or((argument, "1"));
+        let (coordinator, scope) = (actor.tools().coordinator, Scope::runner(id));
+        let request = ShutdownRequest::new().timeout(BUDGET);
+        for _ in 0..number(times) {
+            let begun = coordinator.initiate_shutdown(&scope, &request);
+            if begun.is_err() || coordinator.cancel_shutdown(&scope).is_err() {
+                return "held up".into();
+            }
+        }
+        String::new()
+    }),
+    ("forces of", |actor, id| {
+        let (coordinator, scope) = (actor.tools().coordinator, Scope::runner(id));
+        let _ = coordinator.cancel_shutdown(&scope);
+        let request = ShutdownRequest::new().timeout(SHORT);
+        if coordinator.initiate_shutdown(&scope, &request).is_err() {
+            return "held up".into();
+        }
+        match coordinator.wait_for_shutdown_complete(&scope, BOUND) {
+            Ok(_) | Err(CoordinationError::NoSuchRunner { .. }) => String::new(),
+            Err(error) => panic!("its time is up: {error}"),
+        }
+    }),
     ("own", own),
     ("own stands", own_stands),
     ("finish", |actor, _| {

@@ -63,6 +63,8 @@ pub enum Thread {
     /// The one of the library that has this name, while the act (or what the survivor does
     /// in its place) goes on.
     Named(&'static str),
+    /// The first one that the act starts.
+    Born,
 }
 
 /// What an operation is about.
@@ -100,11 +102,14 @@ pub struct Operation {
 impl Operation {
     /// Whether a process may be stopped in it while another one is stopped elsewhere.
     pub fn may_be_second(&self) -> bool {
-        // The scene of these waits for what the other one may hold.
-        const WAITING: [&str; 3] = ["unlock", "lock, contended", "semaphore of the dead"];
-        self.about == About::Group
-            && self.thread == Thread::Main
-            && !WAITING.contains(&self.name)
+        // The scene of these waits for what the other one may hold, or means the first one.
+        const ALONE: [&str; 4] = [
+            "unlock",
+            "lock, contended",
+            "semaphore of the dead",
+            "acknowledge its own",
+        ];
+        self.about == About::Group && self.thread == Thread::Main && !ALONE.contains(&self.name)
     }
 }
 

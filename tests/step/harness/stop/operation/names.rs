@@ -1,6 +1,6 @@
 //! Attaching and detaching, and what gives a name to a segment and takes it away.
 
-use super::{ALONE, About, Answer, Operation, Scene, props, text};
+use super::{ALONE, About, Answer, Operation, Scene, Thread, props, text};
 use crate::harness::place::NAME;
 use crate::harness::stage::leak;
 use crate::harness::stop::actor::Props;
@@ -22,6 +22,30 @@ pub const ALL: &[Operation] = &[
     },
     Operation {
         name: "detach",
+        scene: |stage| {
+            let segment = stage.options.open(NAME).expect("it is there");
+            Scene::new(Props::default(), move || {
+                drop(segment);
+                Answer::new("ok", Props::default())
+            })
+        },
+        ..ALONE
+    },
+    Operation {
+        // The keeper takes its place in the segment.
+        name: "attach, keeper",
+        thread: Thread::Born,
+        scene: |stage| {
+            let options = stage.options.clone();
+            // A process starts another thread before its very first attachment.
+            drop(options.open(NAME).expect("it is there"));
+            Scene::new(Props::default(), move || attached(options.open(NAME)))
+        },
+        ..ALONE
+    },
+    Operation {
+        name: "detach, keeper",
+        thread: Thread::Named("ebbtide-keeper"),
         scene: |stage| {
             let segment = stage.options.open(NAME).expect("it is there");
             Scene::new(Props::default(), move || {

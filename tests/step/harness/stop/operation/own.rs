@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ebbtide::{
-    ResourceHandle, ResourceManager, ResourceOptions, ResourceType, Runner, Scope,
+    Phase, ResourceHandle, ResourceManager, ResourceOptions, ResourceType, Runner, Scope,
     ShutdownCoordinator, ShutdownRequest, SystemResource,
 };
 
@@ -48,6 +48,19 @@ pub const ALL: &[Operation] = &[
                 Answer::new(said, props(segment, Some(runner)))
             })
         },
+        ..REGISTERED
+    },
+    Operation {
+        name: "acknowledge its own",
+        scene: |stage| {
+            let (segment, runner) = joined(stage);
+            Scene::new(props(segment, Some(runner)), move || {
+                let acknowledged = runner.acknowledge(Phase::Signaling);
+                Answer::new(text(&acknowledged), props(segment, Some(runner)))
+            })
+        },
+        ready: |cast| cast.told(Who::Survivor, "initiate of", "victim"),
+        after: |cast, who| cast.told(who, "leave", ""),
         ..REGISTERED
     },
     Operation {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ebbtide::{Phase, ReasonCode, Runner, Scope, ShutdownCoordinator, ShutdownRequest};
+use ebbtide::{Mode, Phase, ReasonCode, Runner, Scope, ShutdownCoordinator, ShutdownRequest};
 
 use super::{ALONE, Answer, Operation, REGISTERED, Scene, Thread, joined, props, text};
 use crate::harness::stage::{Stage, leak};
@@ -143,6 +143,33 @@ pub const ALL: &[Operation] = &[
                 let granted = runner.extend(Duration::from_secs(10));
                 let said = text(&granted).replacen("ok", "extended", 1);
                 Answer::new(said, props(segment, Some(runner)))
+            })
+        },
+        ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
+        ..REGISTERED
+    },
+    Operation {
+        name: "extend, coordinator",
+        scene: |stage| {
+            let (segment, runner) = joined(stage);
+            let coordinator = ShutdownCoordinator::new(segment);
+            Scene::new(props(segment, Some(runner)), move || {
+                let granted = coordinator.extend(&Scope::All, Duration::from_secs(10));
+                let said = text(&granted).replacen("ok", "extended", 1);
+                Answer::new(said, props(segment, Some(runner)))
+            })
+        },
+        ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
+        ..REGISTERED
+    },
+    Operation {
+        name: "escalate",
+        scene: |stage| {
+            let (segment, runner) = joined(stage);
+            let coordinator = ShutdownCoordinator::new(segment);
+            Scene::new(props(segment, Some(runner)), move || {
+                let harder = coordinator.escalate(&Scope::All, Mode::Fast);
+                Answer::new(text(&harder), props(segment, Some(runner)))
             })
         },
         ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
