@@ -62,9 +62,7 @@ pub fn run() -> ExitCode {
         Form::Stops => stop::run(&settings),
         _ if settings.only.is_some() => operations(&settings),
         Form::Full => operations(&settings) + twins(),
-        Form::Short => {
-            operations(&settings) + twins() + peers(&settings) + stop::run(&settings)
-        }
+        Form::Short => operations(&settings) + twins() + peers(&settings) + stop::run(&settings),
     };
     ExitCode::from(u8::from(bad > 0))
 }

@@ -206,8 +206,5 @@ pub fn memory(code: &[u8]) -> (Memory, bool) {
         index: None,
         displacement: 0,
     };
-    (
-        Memory::At(operand),
-        is_exclusive || is_swap || is_atomic,
-    )
+    (Memory::At(operand), is_exclusive || is_swap || is_atomic)
 }

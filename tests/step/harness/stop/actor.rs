@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
 use ebbtide::{
-    CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore, InFlight, LockGuard, Observer, Runner,
-    Segment, SemaphorePermit, SharedStateManager, ShutdownCoordinator,
+    CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore, InFlight, LockGuard, Observer,
+    Runner, Segment, SemaphorePermit, SharedStateManager, ShutdownCoordinator,
 };
 
 use super::deed;

@@ -102,7 +102,9 @@ fn shutdown(cast: &mut Cast, all: &[Who]) -> Played {
     cast.told(Who::Survivor, "completed", &ids)?;
     let renewed = cast.ask(Who::Survivor, "renew", "")?;
     if renewed != "renewed" {
-        return Err(Violation::of(format!("all have left, and renewal is {renewed}")));
+        return Err(Violation::of(format!(
+            "all have left, and renewal is {renewed}"
+        )));
     }
     Ok(())
 }
@@ -144,7 +146,12 @@ fn alone(cast: &mut Cast) -> Played {
     let removed = cast.place.options().remove(NAME, false);
     removed.map_err(|error| Violation::of(format!("nobody is attached: {error}")))?;
     let left = std::fs::read_dir(cast.place.segments());
-    let left: Vec<_> = left.into_iter().flatten().flatten().map(|one| one.path()).collect();
+    let left: Vec<_> = left
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|one| one.path())
+        .collect();
     if !left.is_empty() {
         return Err(Violation::of(format!("left behind: {left:?}")));
     }

@@ -68,7 +68,12 @@ pub fn run(settings: &Settings) -> usize {
     };
     let fates: Vec<_> = Fate::ALL
         .into_iter()
-        .filter(|fate| settings.fate.as_deref().is_none_or(|name| name == fate.name()))
+        .filter(|fate| {
+            settings
+                .fate
+                .as_deref()
+                .is_none_or(|name| name == fate.name())
+        })
         .collect();
     let is_chosen = |pair: &Pair| {
         let only = |chosen: &Option<String>, name| chosen.as_deref().is_none_or(|it| it == name);
@@ -162,7 +167,7 @@ impl Sweep {
         for (nth, point) in all.enumerate().step_by(every) {
             for fate in fates {
                 // The step alone is what a death at the next point adds to that.
-                if *fate == Fate::Dies && nth % 4 != 0 {
+                if *fate == Fate::Dies && !nth.is_multiple_of(4) {
                     continue;
                 }
                 for rounds in all_turns() {
@@ -197,7 +202,9 @@ impl Sweep {
         for known in KNOWN {
             let pair = known.pair();
             for point in known.points(&self.points(pair)) {
-                for rounds in all_turns().filter(|it| pair.guard() == Guard::Width || *it == rounds()) {
+                for rounds in
+                    all_turns().filter(|it| pair.guard() == Guard::Width || *it == rounds())
+                {
                     if self.tally.of(pair).violations < ENOUGH {
                         self.stop(pair, (point, known.fate), rounds);
                     }
@@ -237,7 +244,7 @@ impl Sweep {
     /// Now and then a second one to be stopped.
     fn second(&mut self, pair: Pair, random: &mut impl FnMut() -> u64) -> Option<Second> {
         let has_two = scenario::FOR_TWO.contains(&pair.scenario.name);
-        if !has_two || pair.operation.about != About::Group || random() % 2 == 0 {
+        if !has_two || pair.operation.about != About::Group || random().is_multiple_of(2) {
             return None;
         }
         let all: Vec<_> = operation::all().filter(|one| one.may_be_second()).collect();
@@ -297,7 +304,7 @@ fn all_turns() -> impl Iterator<Item = u64> {
 /// Whether a turn of a loop is unlike others: a segment in which a few processes live has
 /// hundreds of slots that nobody has used.
 fn is_other(point: &Point) -> bool {
-    point.nth <= TURNS || point.nth % TURNS == 0
+    point.nth <= TURNS || point.nth.is_multiple_of(TURNS)
 }
 
 /// Half of the time just before an atomic step or just after one.
@@ -312,5 +319,6 @@ fn choose(points: &[Point], random: &mut impl FnMut() -> u64) -> Point {
         points[*at].kind == Kind::Atomic || before == Some(Kind::Atomic)
     };
     let all: Vec<_> = (0..points.len()).filter(atomic).collect();
-    all.get(pick(all.len())).map_or(points[at], |at| points[*at])
+    all.get(pick(all.len()))
+        .map_or(points[at], |at| points[*at])
 }

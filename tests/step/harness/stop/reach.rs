@@ -96,12 +96,17 @@ impl Victim {
             if !is_main && seen == Seen::Ended {
                 return Ok(());
             }
-            if !is_main && seen == Seen::Asleep {
+            if !is_main && matches!(seen, Seen::Asleep | Seen::Overslept) {
                 sleeps += 1;
-                match self.tracee.wake(COMES) {
-                    Some(woken) if sleeps < SLEEPS => seen = woken,
+                if sleeps == SLEEPS {
                     // It has done what was to be done, and only looks again.
-                    _ => return Ok(()),
+                    return Ok(());
+                }
+            }
+            if !is_main && seen == Seen::Asleep {
+                match self.tracee.wake(COMES) {
+                    Some(woken) => seen = woken,
+                    None => return Ok(()),
                 }
             }
             match self.wakes(cast, seen)? {

@@ -86,7 +86,11 @@ pub const ALL: &[Scenario] = &[
         name: "finished",
         play: |cast| {
             // In the very epoch in which the victim was stopped.
-            let turns = if cfg!(feature = "narrow") { cast.rounds } else { 0 };
+            let turns = if cfg!(feature = "narrow") {
+                cast.rounds
+            } else {
+                0
+            };
             if cast.ask(Who::Survivor, "whole", &turns.to_string())? == "renewed" {
                 cast.told(Who::Survivor, "finish", "")?;
                 cast.told(Who::Survivor, "all gone", "")?;
@@ -189,7 +193,11 @@ pub const ALL: &[Scenario] = &[
         play: |cast| {
             // So that the dead one's slot is the first to be used again.
             cast.told(Who::Survivor, "whole", "1")?;
-            let times = if cfg!(feature = "narrow") { "7" } else { ONCE_ROUND };
+            let times = if cfg!(feature = "narrow") {
+                "7"
+            } else {
+                ONCE_ROUND
+            };
             refused(cast, times)
         },
         after: records_stand,
@@ -263,7 +271,11 @@ fn own_stands(cast: &mut Cast) -> Played {
     if !std::mem::take(&mut cast.is_own) || cast.said(Who::Victim) == "cancelled" {
         return Ok(());
     }
-    let more = if cast.said(Who::Victim) == "extended" { "10000" } else { "0" };
+    let more = if cast.said(Who::Victim) == "extended" {
+        "10000"
+    } else {
+        "0"
+    };
     cast.told(Who::Survivor, "own stands", more)
 }
 

@@ -100,7 +100,11 @@ impl Tally {
         let index = at.map_or(0, |at| at.point.index);
         let fate = at.map_or(Fate::GoesOn, |at| at.fate);
         let (operation, scenario) = (pair.operation.name, pair.scenario.name);
-        let how = if rests { "caught, as its width is narrow" } else { "found" };
+        let how = if rests {
+            "caught, as its width is narrow"
+        } else {
+            "found"
+        };
         // At once: a run may be stopped before its end.
         println!(
             "step: {how}: {pair}: {place}: {violation} (again: EBBTIDE_STEP=stops \
@@ -115,7 +119,8 @@ impl Tally {
         println!("step: {pair}: found {found} times, as it must be");
         self.bad -= found.min(self.bad);
         self.bad += usize::from(found == 0);
-        self.pairs.remove(&(pair.operation.name, pair.scenario.name));
+        self.pairs
+            .remove(&(pair.operation.name, pair.scenario.name));
     }
 
     const HEAD: &'static str = "\
@@ -155,7 +160,10 @@ impl Tally {
         );
         let mut bad = self.bad;
         if cfg!(feature = "narrow") {
-            println!("step: {} caught that rest on the width of a tag", self.caught);
+            println!(
+                "step: {} caught that rest on the width of a tag",
+                self.caught
+            );
             bad += usize::from(is_long && self.caught == 0);
         }
         bad

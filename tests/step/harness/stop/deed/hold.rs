@@ -167,7 +167,11 @@ pub const ALL: &[(&str, Deed)] = &[
         let mut runners = status.runners.iter().filter(|one| one.id == id);
         let outcome = runners.next().and_then(|one| one.outcome.clone());
         let cause = CAUSE.into();
-        assert_eq!(outcome, Some(Outcome::Failed { cause }), "another's verdict");
+        assert_eq!(
+            outcome,
+            Some(Outcome::Failed { cause }),
+            "another's verdict"
+        );
         String::new()
     }),
 ];
@@ -182,7 +186,10 @@ fn records_stand(actor: &mut Actor, _: &str) -> String {
     let status = actor.tools().coordinator.status().expect("consistent");
     let mut own = status.runners.iter().filter(|one| one.id == actor.stage.id);
     let own = own.find(|one| one.alive).unwrap_or_else(|| {
-        panic!("a living runner is not shown as alive: {:?}", status.runners);
+        panic!(
+            "a living runner is not shown as alive: {:?}",
+            status.runners
+        );
     });
     let activity = own.activity.as_ref().map(|activity| activity.text.as_str());
     assert_eq!(activity, Some(ACTIVITY), "another's activity");
@@ -191,7 +198,10 @@ fn records_stand(actor: &mut Actor, _: &str) -> String {
     assert_eq!(own.outcome, None, "another's verdict");
     assert_eq!(own.in_flight, 1, "another's items are counted");
     assert_eq!(actor.runner.map(ebbtide::Runner::in_flight), Some(1));
-    let resources = status.resources.iter().filter(|one| one.runner == actor.stage.id);
+    let resources = status
+        .resources
+        .iter()
+        .filter(|one| one.runner == actor.stage.id);
     let states: Vec<_> = resources.map(|one| (&one.name, one.state)).collect();
     assert_eq!(states.len(), 1, "{states:?}");
     assert_eq!(states[0].1, ebbtide::ResourceState::Active, "{states:?}");
@@ -240,7 +250,8 @@ fn churn(actor: &mut Actor, times: &str) -> String {
             thread::park_timeout(10 * BOUND);
         });
     }));
-    said.recv_timeout(BOUND).expect("the holder is at its place");
+    said.recv_timeout(BOUND)
+        .expect("the holder is at its place");
     String::new()
 }
 

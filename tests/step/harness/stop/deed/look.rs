@@ -63,7 +63,8 @@ fn member(actor: &mut Actor, _: &str) -> String {
     };
     let status = actor.tools().coordinator.status().expect("consistent");
     let pid = std::process::id();
-    let is_live = |one: &ebbtide::RunnerReport| one.pid == pid && one.alive && one.id == runner.id();
+    let is_live =
+        |one: &ebbtide::RunnerReport| one.pid == pid && one.alive && one.id == runner.id();
     if !status.runners.iter().any(is_live) {
         actor.runner = None;
         return "ended".into();

@@ -1,11 +1,14 @@
 //! What actors are asked to do and to check. A deed that finds something wrong panics.
 //!
-//! - `life`: segments, generations, shutdowns. - `hold`: locks, permits, threads, records.
+//! - `names`: segments.
+//! - `life`: generations and shutdowns.
+//! - `hold`: locks, permits, threads, events, values, records.
 //! - `look`: what must be so when nothing is under way.
 
 mod hold;
 mod life;
 mod look;
+mod names;
 
 use super::actor::Actor;
 
@@ -13,7 +16,9 @@ use super::actor::Actor;
 pub type Deed = fn(&mut Actor, &str) -> String;
 
 pub fn named(name: &str) -> Deed {
-    let mut all = [life::ALL, hold::ALL, look::ALL].into_iter().flatten();
+    let mut all = [names::ALL, life::ALL, hold::ALL, look::ALL]
+        .into_iter()
+        .flatten();
     match all.find(|(each, _)| *each == name) {
         Some((_, deed)) => *deed,
         None => panic!("there is no deed {name:?}"),
@@ -24,5 +29,3 @@ pub fn named(name: &str) -> Deed {
 fn number(argument: &str) -> u64 {
     argument.parse().unwrap_or(1)
 }
-
-

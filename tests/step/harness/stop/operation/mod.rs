@@ -134,7 +134,9 @@ const REGISTERED: Operation = Operation {
 
 /// All of the library.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    [shutdown::ALL, own::ALL, hold::ALL, names::ALL].into_iter().flatten()
+    [shutdown::ALL, own::ALL, hold::ALL, names::ALL]
+        .into_iter()
+        .flatten()
 }
 
 /// Wrong on purpose, to be found.

@@ -145,11 +145,7 @@ pub fn file(stage: &Stage) -> ResourceOptions {
     ResourceOptions::new().system(SystemResource::file(&stage.file).expect("it exists"))
 }
 
-pub fn register(
-    manager: &ResourceManager,
-    name: &str,
-    options: ResourceOptions,
-) -> ResourceHandle {
+pub fn register(manager: &ResourceManager, name: &str, options: ResourceOptions) -> ResourceHandle {
     let made = manager.register_resource(name, ResourceType::File, options);
     made.expect("there is room")
 }

@@ -17,7 +17,7 @@ pub const ALL: &[Operation] = &[
                 let joined = Runner::join(segment, id);
                 let said = text(&joined);
                 let runner = joined.ok().map(|runner| leak(runner));
-                Answer::new(said, props(segment, runner.map(|runner| &*runner)))
+                Answer::new(said, props(segment, runner))
             })
         },
         ..ALONE
