@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use ebbtide::{
     CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore, InFlight, LockGuard, Observer,
@@ -166,13 +167,18 @@ fn one_line(text: &str) -> String {
     text.replace(['\t', '\n', '\r'], " ")
 }
 
+/// How long a deed may take that nobody who is stopped delays.
+const A_WHILE: Duration = Duration::from_millis(200);
+
 /// The driver's end of a line.
 #[derive(Debug)]
 pub struct Line {
     who: &'static str,
     line: BufReader<UnixStream>,
-    /// The deed that was asked for and has not been answered yet.
+    /// The deed that was asked for last.
     asked: String,
+    /// Its answer was not waited for.
+    is_pending: bool,
 }
 
 impl Line {
@@ -185,13 +191,41 @@ impl Line {
             who,
             line: BufReader::new(ours),
             asked: String::new(),
+            is_pending: false,
         };
         (line, theirs)
     }
 
     pub fn ask(&mut self, deed: &str, argument: &str) -> Result<String, Violation> {
+        self.settle()?;
         self.tell(deed, argument);
         self.answer()
+    }
+
+    /// Asks for what may have to wait for one that is stopped; `None` if it is not done in
+    /// a while. Its answer is read when it is [settled](Self::settle).
+    pub fn ask_for_a_while(
+        &mut self,
+        deed: &str,
+        argument: &str,
+    ) -> Result<Option<String>, Violation> {
+        self.settle()?;
+        self.tell(deed, argument);
+        let line = self.line.get_ref();
+        line.set_read_timeout(Some(A_WHILE)).expect("a timeout");
+        let came = self.line.fill_buf().is_ok();
+        let line = self.line.get_ref();
+        line.set_read_timeout(Some(3 * BOUND)).expect("a timeout");
+        self.is_pending = !came;
+        came.then(|| self.answer()).transpose()
+    }
+
+    /// Reads the answer that was not waited for, if there is one.
+    pub fn settle(&mut self) -> Result<(), Violation> {
+        match std::mem::take(&mut self.is_pending) {
+            true => self.answer().map(drop),
+            false => Ok(()),
+        }
     }
 
     /// Asks for a deed; the answer is to be read later.

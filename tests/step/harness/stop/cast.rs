@@ -167,6 +167,21 @@ impl Cast {
         self.ask(who, deed, argument).map(drop)
     }
 
+    /// The runner of the victim leaves; false if that waits for the victim, which then
+    /// delays nobody but its own process.
+    pub fn victim_leaves(&mut self) -> Result<bool, Violation> {
+        let left = self.line(Who::Beside).ask_for_a_while("leave", "")?;
+        Ok(left.is_some())
+    }
+
+    /// The victim has gone on: what waited for it comes to its end.
+    pub fn settle(&mut self) -> Played {
+        match &mut self.beside {
+            Some(line) => line.settle(),
+            None => Ok(()),
+        }
+    }
+
     /// Several do the same at once.
     pub fn together(&mut self, all: &[Who], deed: &str, argument: &str) -> Played {
         for who in all {

@@ -143,6 +143,7 @@ impl Pair {
         // Whoever waited for the other goes on now.
         go_on(&mut cast, Who::Second, self.scenario)?;
         go_on(&mut cast, Who::Victim, self.scenario)?;
+        cast.settle()?;
         (self.scenario.after)(&mut cast)?;
         aftermath::check(&mut cast)?;
         Ok(Came::Well)

@@ -125,8 +125,7 @@ pub const ALL: &[Scenario] = &[
         name: "next holder, same process",
         fits: |operation| operation.is_registered,
         play: |cast| {
-            cast.told(Who::Beside, "leave", "")?;
-            if cast.ask(Who::Survivor, "whole", "1")? == "renewed" {
+            if cast.victim_leaves()? && cast.ask(Who::Survivor, "whole", "1")? == "renewed" {
                 cast.told(Who::Beside, "join", "")?;
                 cast.told(Who::Beside, "records", "")?;
                 cast.recorded = Some(Who::Beside);
@@ -282,8 +281,7 @@ fn own_stands(cast: &mut Cast) -> Played {
 /// The runner of the victim leaves, or is dead already, and others have its slot, one after
 /// the other; false if that is not possible. The next one to join has the slot, too.
 fn next_holders(cast: &mut Cast) -> Result<bool, Violation> {
-    cast.told(Who::Beside, "leave", "")?;
-    if cast.ask(Who::Survivor, "whole", "1")? != "renewed" {
+    if !cast.victim_leaves()? || cast.ask(Who::Survivor, "whole", "1")? != "renewed" {
         return Ok(false);
     }
     cast.told(Who::Survivor, "reap", "")?;
