@@ -81,6 +81,7 @@ pub fn run(settings: &Settings) -> usize {
     };
     let pairs: Vec<_> = Pair::all().filter(is_chosen).collect();
     let is_long = settings.form == Form::Stops && settings.seconds.is_none();
+    let is_whole = settings.point.is_none() && settings.only.is_none();
     if let Some(point) = settings.point {
         for pair in pairs {
             sweep.at(pair, point.after, &fates);
@@ -91,14 +92,14 @@ pub fn run(settings: &Settings) -> usize {
         }
     } else {
         sweep.variants();
-        if settings.only.is_none() {
+        if is_whole {
             sweep.known();
             sweep.known_of_two();
         }
         let seconds = settings.seconds.unwrap_or(SHORT);
         sweep.sample(&pairs, &fates, seconds, &mut settings.random());
     }
-    sweep.tally.end(is_long)
+    sweep.tally.end(is_whole)
 }
 
 impl Sweep {

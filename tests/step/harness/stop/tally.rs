@@ -127,8 +127,9 @@ impl Tally {
 | operation | instructions | points | of them atomic | scenarios | stops | violations | other ways |
 |---|--:|--:|--:|--:|--:|--:|--:|";
 
-    /// Prints the table; how many violations there were.
-    pub fn end(&self, is_long: bool) -> usize {
+    /// Prints the table; how many violations there were. `is_whole`: all that rests on the
+    /// width of a tag was tried, so with narrow tags something of it must have been caught.
+    pub fn end(&self, is_whole: bool) -> usize {
         println!("{}", Self::HEAD);
         let mut stops = 0;
         for (operation, length) in &self.lengths {
@@ -164,7 +165,7 @@ impl Tally {
                 "step: {} caught that rest on the width of a tag",
                 self.caught
             );
-            bad += usize::from(is_long && self.caught == 0);
+            bad += usize::from(is_whole && self.caught == 0);
         }
         bad
     }
