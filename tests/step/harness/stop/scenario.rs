@@ -85,9 +85,10 @@ pub const ALL: &[Scenario] = &[
         // not begun.
         name: "finished",
         play: |cast| {
-            // In the very epoch in which the victim was stopped.
+            // In the very epoch in which the victim was stopped, or one of the same tag.
+            let more = cast.rounds - super::rounds();
             let turns = if cfg!(feature = "narrow") {
-                cast.rounds
+                4 * more
             } else {
                 0
             };
