@@ -103,7 +103,9 @@ impl Operation {
     /// Whether a process may be stopped in it while another one is stopped elsewhere.
     pub fn may_be_second(&self) -> bool {
         // The scene of these waits for what the other one may hold, or means the first one.
-        const ALONE: [&str; 4] = [
+        const ALONE: [&str; 5] = [
+            // The board counts the closings of one resource.
+            "resource close",
             "unlock",
             "lock, contended",
             "semaphore of the dead",
