@@ -20,9 +20,9 @@ use crate::error::{CoordinationError, Holder, SegmentError};
 use crate::limits::{self, MAX_PROCESSES};
 use crate::os::{clock, file};
 use crate::phase::{Mode, Phase};
-use crate::segment::{Observed, Token};
+use crate::segment::{Identity, Observed, Token};
 use crate::sync::{Env, Mem, Owner, Pulse, Real};
-use crate::table::liveness::Verdict;
+use crate::table::liveness::{self, Verdict};
 
 /// A look from outside: attached to nothing, holding nothing, writing nothing. The
 /// mapping is read-only, so even a mistake could not disturb the runners. As it holds
@@ -205,12 +205,22 @@ impl Observer {
         self.observed.body()
     }
 
-    /// Whether somebody lives here whose life byte is free: removers, who look at the bytes
-    /// alone, are to be told. Loads and queries only, so it can be asked of any mapping.
-    pub(super) fn has_lockless(&self) -> bool {
-        let processes = &self.tables().processes;
-        let mut occupied = processes.occupied();
-        occupied.any(|slot| self.weigh(slot, processes.word(slot)) == Verdict::LockLost)
+    /// Whether a process lives by its life word, for a remover that holds all life bytes: such
+    /// a process has lost its own.
+    pub(super) fn has_living_keeper(&self) -> bool {
+        let tables = self.tables();
+        let lives = |slot: usize| {
+            let word = tables.processes.word(slot);
+            let sign = liveness::keeper_sign(&tables.threads, slot, word);
+            let existence = || self.existence(slot, word);
+            liveness::verdict::<Real>(word, sign, || false, existence) == Verdict::LockLost
+        };
+        tables.processes.occupied().any(lives)
+    }
+
+    /// The identity of the observed file.
+    pub(super) fn identity(&self) -> Identity {
+        self.observed.header().identity()
     }
 
     /// Who keeps an unforced remover off: whoever holds its life byte or lives.

@@ -332,20 +332,11 @@ impl SegmentOptions {
     /// `NotRegular`, `Permission`.
     pub fn remove(&self, name: &str, force: bool) -> Result<(), SegmentError> {
         let name = SegmentName::new(name)?;
-        // A process that has lost its life byte hinders no remover, but lives.
-        if !force
-            && let Ok(observer) = self.observer(&name)
-            && observer.has_lockless()
-        {
-            let attached = observer.attached();
-            let name = name.to_string();
-            return Err(SegmentError::InUse {
-                name,
-                attached,
-                remover: None,
-            });
-        }
-        match segment::remove(&name, &self.files, force) {
+        let is_in_use = |identity| {
+            let seen = self.observer(&name);
+            seen.is_ok_and(|seen| seen.identity() == identity && seen.has_living_keeper())
+        };
+        match segment::remove(&name, &self.files, force, is_in_use) {
             Err(SegmentError::InUse {
                 name: of,
                 remover: None,

@@ -20,7 +20,7 @@ mod tests;
 
 pub(crate) use create::{create, open_or_create};
 pub(crate) use directory::Directory;
-pub(crate) use header::{Body, fingerprint};
+pub(crate) use header::{Body, Identity, fingerprint};
 pub(crate) use locks::Void;
 pub(crate) use map::Within;
 pub(crate) use name::SegmentName;

@@ -224,7 +224,8 @@ impl Shared {
     pub(crate) fn reports(&self) -> Vec<ResourceReport> {
         self.mark_dropped();
         let mut keys: Vec<Key> = self.entries().iter().map(|entry| entry.key).collect();
-        keys.sort_by_key(|key| {
+        // Each key is read once: it may change in the segment meanwhile.
+        keys.sort_by_cached_key(|key| {
             let ended = self.table().entered(*key, State::Closed);
             ended.unwrap_or(u64::MAX)
         });
