@@ -70,6 +70,9 @@ impl Stored {
 
     /// Whatever the bytes are: what is not UTF-8 is replaced.
     pub(super) fn read(&self) -> String {
+        if self.length == 0 {
+            return String::new();
+        }
         let bytes: Vec<u8> = self.used().iter().flat_map(|w| w.to_ne_bytes()).collect();
         let end = self.length.min(bytes.len());
         String::from_utf8_lossy(&bytes[..end]).into_owned()

@@ -173,11 +173,17 @@ impl<M: Mem> Request<M> {
             (&self.pid, u64::from(terms.pid) & PID),
         ];
         let under = |value: u64| value << VALUE_SHIFT | epoch_of(claim);
-        let put = |(word, value)| self.put(claim, word, value);
-        let terms = values.map(|(word, value)| (word, under(value)));
-        let mark = (&self.mark, under(text.hash()));
-        let mut all = terms.into_iter().chain(reason.words(&text)).chain([mark]);
-        all.all(put)
+        for (word, value) in values {
+            if !self.put(claim, word, under(value)) {
+                return false;
+            }
+        }
+        for (word, value) in reason.words(&text) {
+            if !self.put(claim, word, value) {
+                return false;
+            }
+        }
+        self.put(claim, &self.mark, under(text.hash()))
     }
 
     /// Puts a value into a word; false if the claim was lost.

@@ -265,6 +265,7 @@ impl<M: Mem> Scope<M> {
 
     /// Stamps a phase that is published and has no time: its publisher was stopped, or killed,
     /// before it set it. So every phase has one before the next is published.
+    #[inline]
     pub(crate) fn settle(&self, phase: Phase, epoch: u64, now: impl FnOnce() -> u64) {
         if self.entered(phase, epoch).is_none() {
             self.stamp(phase, epoch, now());
@@ -284,6 +285,7 @@ impl<M: Mem> Scope<M> {
     }
 
     /// The time of `epoch` in a stamp of this scope or of one of its runners.
+    #[inline]
     pub(super) fn time(&self, stamp: &Stamp<M>, epoch: u64) -> Option<u64> {
         stamp.get(epoch, self.floor())
     }
@@ -302,6 +304,7 @@ impl<M: Mem> Scope<M> {
     }
 
     /// When `phase` was entered in the shutdown of `epoch`.
+    #[inline]
     pub(crate) fn entered(&self, phase: Phase, epoch: u64) -> Option<u64> {
         let stamp = self.entered.get((phase as usize).checked_sub(1)?)?;
         self.time(stamp, epoch)
