@@ -3,7 +3,7 @@
 //!
 //! The text is filled in under the claim of the request (`request.rs`), one word after the
 //! other, each by a compare-and-swap that the tag of the request allowed just before. Its
-//! words have no room for an epoch. So an initiator that was stopped between that look at
+//! words have no room for an epoch. So an initiator that was stopped between its check of
 //! the tag and its swap may put one word of its own text, one only, into the text of a
 //! later shutdown. The hash in the request's mark then does not fit, and readers show no
 //! text instead of a wrong one; the terms are not affected.

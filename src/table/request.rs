@@ -153,7 +153,7 @@ impl<M: Mem> Request<M> {
                     return Next::Leave(None);
                 }
             }
-            // After the load: whoever claims later moves the tag.
+            // After the load: a process that claims later moves the tag.
             match is_running() {
                 true => Next::Store(claim, Some(claim)),
                 false => Next::Leave(None),
@@ -188,7 +188,7 @@ impl<M: Mem> Request<M> {
 
     /// Puts a value into a word; false if the claim was lost.
     pub(super) fn put(&self, claim: u64, word: &M::U64, value: u64) -> bool {
-        // After each load of the word: who claims later moves the tag first.
+        // After each load of the word: a process that claims later moves the tag first.
         word.update(|_| match self.tag.load(Ordering::Acquire) == claim {
             true => Next::Store(value, true),
             false => Next::Leave(false),
