@@ -1,6 +1,7 @@
 //! The coordinator: any process's hand on the shutdown. It is a view of the segment, not
 //! a process; nobody depends on the one who holds it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::api::core::Core;
@@ -103,10 +104,11 @@ impl ShutdownCoordinator {
     ) -> Result<Initiation, CoordinationError> {
         let core = self.checked()?;
         let group = &core.tables().group;
+        let clock = Clock::of(core);
         match self.target(scope)? {
             Aim::All => loop {
                 self.propose(&group.scope, request, &core.tables().reason);
-                let initiated = group.scope.initiate(request.ask(), || core.now());
+                let initiated = group.scope.initiate(request.ask(), || clock.now());
                 let initiation = match initiated.map_err(corrupt)? {
                     Initiated::Renewing => {
                         group.generation.help(&group.scope).map_err(corrupt)?;
@@ -114,7 +116,7 @@ impl ShutdownCoordinator {
                     }
                     initiated => {
                         if let Some(note) = begun(initiated, request) {
-                            core.write_note(began_at(core, &group.scope, initiated), note);
+                            core.write_note(clock.last(), note);
                         }
                         role(initiated)
                     }
@@ -136,7 +138,7 @@ impl ShutdownCoordinator {
                     return Ok(Initiation::Over);
                 }
                 let initiated = record
-                    .initiate_in(own.epoch(), request.ask(), || core.now())
+                    .initiate_in(own.epoch(), request.ask(), || clock.now())
                     .map_err(corrupt)?;
                 let Some(initiated) = initiated else {
                     return Ok(Initiation::Over);
@@ -144,7 +146,7 @@ impl ShutdownCoordinator {
                 if let Some(note) = begun(initiated, request) {
                     let detail = note.detail | OWN;
                     let note = note.detail(detail).runner(slot, member.generation());
-                    core.write_note(began_at(core, record, initiated), note);
+                    core.write_note(clock.last(), note);
                 }
                 if group.scope.control().is_shutting_down() {
                     // The runner may be asleep on the group's word.
@@ -282,11 +284,27 @@ pub(super) enum Aim {
     },
 }
 
-/// When a shutdown was begun, or merged into: the beginning is the start of its budget.
-pub(super) fn began_at(core: &Core, scope: &Record<Real>, initiated: Initiated) -> u64 {
-    match initiated {
-        Initiated::Drives(epoch) => scope.started(epoch, core.now()),
-        _ => core.now(),
+/// The clock of an initiation, which keeps its last reading: when the shutdown was begun or
+/// merged into, for the note of it. Never before the start of its budget.
+pub(super) struct Clock<'a> {
+    core: &'a Core,
+    last: Cell<u64>,
+}
+
+impl<'a> Clock<'a> {
+    pub(super) const fn of(core: &'a Core) -> Self {
+        let last = Cell::new(0);
+        Self { core, last }
+    }
+
+    #[inline]
+    pub(super) fn now(&self) -> u64 {
+        self.last.set(self.core.now());
+        self.last.get()
+    }
+
+    pub(super) const fn last(&self) -> u64 {
+        self.last.get()
     }
 }
 

@@ -113,6 +113,9 @@ impl<'a> Driver<'a> {
 
     /// Acknowledges, in each scope, every phase done that the scope has come to.
     fn settle(&self) -> Result<(), CoordinationError> {
+        if self.runner.has_acknowledged(self.epochs, self.done) {
+            return Ok(());
+        }
         for phase in Phase::ACKNOWLEDGED {
             if phase <= self.done {
                 self.runner.settle(self.epochs, phase, self.tardy)?;

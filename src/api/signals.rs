@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use nix::sys::signal::Signal;
 
-use crate::api::coordinator::{began_at, begun_by};
+use crate::api::coordinator::{Clock, begun_by};
 use crate::api::request::{Scope, ShutdownRequest};
 use crate::api::runner::Runner;
 use crate::api::segment::Segment;
@@ -15,7 +15,6 @@ use crate::error::CoordinationError;
 use crate::note::OWN;
 use crate::os::signal;
 use crate::phase::{Mode, ReasonCode};
-use crate::sync::Env;
 use crate::table::control::Ask;
 use crate::table::scope::Initiated;
 
@@ -181,9 +180,10 @@ impl Bound {
         };
         let ask = Ask { mode, ..self.ask };
         let group = &core.tables().group;
+        let clock = Clock::of(core);
         let Some((slot, generation)) = self.runner else {
             loop {
-                match group.scope.initiate(ask, || core.now()) {
+                match group.scope.initiate(ask, || clock.now()) {
                     Ok(Initiated::Renewing) => {
                         if group.generation.help(&group.scope).is_err() {
                             return;
@@ -191,7 +191,7 @@ impl Bound {
                     }
                     Ok(initiated) => {
                         if let Some(note) = begun_by(initiated, ask) {
-                            core.write_note(began_at(core, &group.scope, initiated), note);
+                            core.write_note(clock.last(), note);
                         }
                         break;
                     }
@@ -206,13 +206,13 @@ impl Bound {
         };
         let own = runner.own.control();
         if group.member(slot).is_live(generation) {
-            let initiated = runner.own.initiate_in(own.epoch(), ask, || core.now());
+            let initiated = runner.own.initiate_in(own.epoch(), ask, || clock.now());
             if let Ok(Some(initiated)) = initiated
                 && let Some(note) = begun_by(initiated, ask)
             {
                 let detail = note.detail | OWN;
                 let note = note.detail(detail).runner(slot, generation);
-                core.write_note(began_at(core, &runner.own, initiated), note);
+                core.write_note(clock.last(), note);
             }
             group.scope.wake_all();
         }

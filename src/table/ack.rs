@@ -17,15 +17,15 @@
 //! - the runner is marked dead or leaves: both are true, it had done the phase and is
 //!   gone. No transition needs both words in one step: an advance needs a runner that is
 //!   counted *and* has not done the phase, and done stays done;
-//! - the slot gets another holder: its claimant stores the word afresh, under the epoch of
-//!   its look at the control word, before it publishes the slot. So the value loaded is
-//!   gone. It could come back only under the same epoch and with the same low bits of the
-//!   generation. The acknowledger has seen that epoch's shutdown on; whoever claims a slot
-//!   under that epoch from then on has looked before that shutdown began, and claims once
-//!   for that look: that takes 2^20 threads that were all stopped in a join. Epochs that
-//!   are over come back after [`width::EPOCH`] bits of them.
+//! - the slot gets another holder: its claimant resets the word, under the epoch that it
+//!   read before the claim, before it publishes the slot. So the value loaded is gone. It
+//!   could come back only under the same epoch and with the same low bits of the
+//!   generation. The acknowledger has seen that epoch's shutdown on. A process that claims
+//!   a slot under that epoch from then on has read Running before that shutdown began, and
+//!   claims once for that read: 2^20 claims take as many threads, all stopped in a join.
+//!   Epochs that are over come back when all values of [`width::EPOCH`] bits were used.
 //!
-//! The word of the group's scope stands beside the membership word, so that who looks for
+//! The word of the group's scope is stored beside the membership word, so that a search for
 //! a laggard reads both from one cache line; that of the runner's own scope in its record.
 //! Only threads of the runner's process write either. Models: `loom_tests/membership.rs`.
 

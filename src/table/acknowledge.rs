@@ -1,5 +1,7 @@
 //! Acknowledging a phase, in the group's scope or in the runner's own.
 
+use core::sync::atomic::Ordering;
+
 use crate::note::{Kind, LATE, Note};
 use crate::phase::Phase;
 use crate::sync::{Env, Mem, Next, Word};
@@ -84,16 +86,25 @@ impl<M: Mem, const N: usize> Group<M, N> {
         let Some(index) = said.phase.index() else {
             return Ok((Acked::OutOfOrder, false));
         };
+        // Most say again what is known.
+        let seen = Ack::from_raw(word.load(Ordering::Acquire));
+        if let Decided::Known(acked) = self.decide(&said, scope, seen)? {
+            return Ok((acked, false));
+        }
         // Each turn decides from what it reads after it has loaded the word: `ack.rs`.
-        let decided = word.update(|raw| match self.decide(said, scope, Ack::from_raw(raw)) {
-            Ok(Decided::New(next, acked)) => {
-                let now = env.now();
-                times.observe(scope, said.epoch, now);
-                times.done(scope, index, said.epoch, now);
-                Next::Store(next.raw(), Ok((acked, Some(now))))
+        let decided = word.update(|raw| {
+            let ack = Ack::from_raw(raw);
+            match self.decide(&said, scope, ack) {
+                Ok(Decided::New(late)) => {
+                    let now = env.now();
+                    times.observe(scope, said.epoch, now);
+                    times.done(scope, index, said.epoch, now);
+                    let next = ack.with(said.generation, said.epoch, said.phase, late);
+                    Next::Store(next.raw(), Ok((Acked::of(late), Some(now))))
+                }
+                Ok(Decided::Known(acked)) => Next::Leave(Ok((acked, None))),
+                Err(corrupt) => Next::Leave(Err(corrupt)),
             }
-            Ok(Decided::Known(acked)) => Next::Leave(Ok((acked, None))),
-            Err(corrupt) => Next::Leave(Err(corrupt)),
         });
         let (acked, new_at) = decided?;
         if let Some(now) = new_at {
@@ -107,13 +118,14 @@ impl<M: Mem, const N: usize> Group<M, N> {
     }
 
     /// What is to become of the word, given that it is `ack`.
-    fn decide(&self, said: Said, scope: &Scope<M>, ack: Ack) -> Result<Decided, Corrupt> {
+    #[inline]
+    fn decide(&self, said: &Said, scope: &Scope<M>, ack: Ack) -> Result<Decided, Corrupt> {
         let Said {
             generation,
             epoch,
             phase,
             ..
-        } = said;
+        } = *said;
         if !self.member(said.slot).is_live(generation) {
             return Ok(Decided::Known(Acked::NotLive));
         }
@@ -128,9 +140,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
             let late = ack.missed(generation, epoch).is_some();
             Decided::Known(Acked::of(late))
         } else if is_published && before.next() == phase {
-            let late = said.tardy || current > phase;
-            let next = ack.with(generation, epoch, phase, late);
-            Decided::New(next, Acked::of(late))
+            Decided::New(said.tardy || current > phase)
         } else {
             Decided::Known(Acked::OutOfOrder)
         })
@@ -138,8 +148,8 @@ impl<M: Mem, const N: usize> Group<M, N> {
 }
 
 enum Decided {
-    /// To be stored in its place.
-    New(Ack, Acked),
+    /// To be stored; late or not.
+    New(bool),
     /// Nothing is to be stored.
     Known(Acked),
 }

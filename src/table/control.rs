@@ -175,8 +175,10 @@ impl Control {
     /// The same shutdown, at least as hard, with at most this budget.
     pub(crate) fn merged(self, mode: Mode, budget_millis: u32) -> Self {
         let mode = self.mode().max(mode);
-        let budget = self.budget_millis().min(budget_millis);
-        let budget = Millis::<13>::of(u64::from(budget));
+        let budget = match budget_millis < self.budget_millis() {
+            true => Millis::<13>::of(u64::from(budget_millis)),
+            false => self.budget(),
+        };
         Self(self.0 & !(MODE | BUDGET) | (mode as u64) << MODE_SHIFT | budget.raw() << BUDGET_SHIFT)
     }
 }

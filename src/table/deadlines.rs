@@ -28,16 +28,15 @@ impl<M: Mem> Scope<M> {
     /// The same for readers that may not stamp the start.
     pub(crate) fn deadlines_from(&self, control: Control, start: u64) -> Deadlines {
         let epoch = control.epoch();
-        let budget = u64::from(control.budget_millis()) * 1000;
+        let millis = u64::from(control.budget_millis());
+        let budget = millis * 1000;
         let terms = self.request.terms(epoch);
         let cap = budget.max(terms.cap_millis.saturating_mul(1000));
         let extension = self.extension.get(epoch) * 1000;
         let overall = budget.saturating_add(extension).min(cap);
         let share = cumulative(&terms.shares, control.phase().unwrap_or(Phase::Complete));
         // The budget is whole milliseconds and the share is per mille: exact.
-        let phase = (budget / 1000 * share)
-            .saturating_add(extension)
-            .min(overall);
+        let phase = (millis * share).saturating_add(extension).min(overall);
         Deadlines {
             phase: start.saturating_add(phase),
             overall: start.saturating_add(overall),

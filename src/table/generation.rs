@@ -12,14 +12,14 @@
 //! *Proof sketch.* Step 2 is done at most once per renewal: a helper loads the word, then
 //! sees that the control word still says Renewing(e), then swaps. Renewing(e) was entered
 //! with a word that does not bear `e+1`, so a word that does has been stepped and is left
-//! alone; one that does not has not been stepped, and whoever steps it raises the number.
+//! alone; one that does not has not been stepped, and stepping it raises the number.
 //! The number comes back after 2^32 generations, which takes 8 hours at 7 µs each, and
 //! only together with the epoch would a helper that was stopped for exactly that long step
 //! it once more. Step 3 cannot come before step 2, as each helper does 2 first.
 //!
 //! What precedes the first step is swapped likewise: the word is loaded, then the control
-//! word is seen to be Complete(e), then the word is swapped. Whoever moves the control word
-//! on from there has seen the word distinct, and steps it: the late swap fails.
+//! word is seen to be Complete(e), then the word is swapped. A process that moves the control
+//! word on from there has seen the word distinct, and steps it: the late swap fails.
 
 use core::sync::atomic::Ordering;
 
@@ -77,7 +77,7 @@ impl<M: Mem> Generation<M> {
         Ok(mine)
     }
 
-    /// Sees to it that the word does not look as if it had been stepped already.
+    /// Ensures that the word cannot be taken for one that has been stepped already.
     fn distinguish(&self, scope: &Scope<M>, complete: Control) {
         let began = complete.reopened().epoch() & EPOCH;
         self.0.update(|word| match word & EPOCH == began {

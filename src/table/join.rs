@@ -1,35 +1,35 @@
-//! Joining: look, claim a slot, publish it as occupied, look again.
+//! Joining: read the phase, claim a slot, publish it as occupied, read the phase again.
 //!
-//! **Look first.** A joiner that would be refused claims nothing, so refused joins move no
-//! word and use up no generation ([`Group::renewed_control`]).
+//! **Read first.** A joiner that would be refused claims nothing, so a refused join moves
+//! no word and uses up no generation ([`Group::renewed_control`]).
 //!
 //! **Publish, then read the phase.** The other order loses a joiner: it reads Running, an
 //! initiator skips its still empty slot, it publishes, and the shutdown completes without
 //! it (the barrier bug that lay in PostgreSQL from version 15 to 2026). SYNC POINT
 //! `membership` in `group.rs`.
 //!
-//! **And again when LIVE.** A joiner may be stopped for any time between its look and its
-//! swap to LIVE. So after the swap it fences and reads the control word once more, and is
-//! in only if the epoch is that of its look and the phase is Closing at most. SYNC POINT
-//! `admission`: who looks for members after it has seen Complete
-//! ([`Group::fenced_control`]: the beginner of a generation, `wait_gone`) fences in between.
-//! By the total order of the two fences either that one sees the LIVE word, and the joiner
-//! is an occupant; or the joiner sees Complete, or what came after it, and is not in.
+//! **Read again when LIVE.** A joiner may be stopped for any time between that read and its
+//! swap to LIVE. So after the swap it fences and re-reads the control word, and is admitted
+//! only if the epoch is that of the read before and the phase is Closing at most. SYNC POINT
+//! `admission`: a process that scans the members after it has seen Complete
+//! ([`Group::fenced_control`]: `begin_generation`, `wait_gone`) fences in between. By the
+//! total order of the two fences either that process sees the LIVE word, and the joiner is
+//! an occupant; or the joiner sees Complete, or what followed it, and is not admitted.
 //!
-//! What has passed between the look and that last one, and why each is right:
-//! - *nothing*, or a shutdown has begun and is at Closing at most. The joiner was counted
-//!   since it published its slot, which was before its look at Running (SYNC POINT
-//!   `membership`), so every advance of that shutdown waits for it. It is in, sees the
-//!   shutdown, and has to act like anybody else; it can be forced past like anybody else.
-//! - *that shutdown is Complete*: it was forced past the joiner. The joiner withdraws. For
-//!   an instant it was LIVE in a shutdown that was over; whoever counted it as an occupant
-//!   then was right to wait.
-//! - *a new generation is being begun, or has begun*. It was begun without the joiner, so
-//!   the joiner may not be a member of the old one; it begins again from its look, which
-//!   makes it a member of the new one, and says so in `joined`, before it looks once more.
-//! - *the shutdown was cancelled*: it begins again from its look, likewise.
+//! What may have happened between the two reads, and why each case is right:
+//! - *Nothing, or a shutdown has begun and has reached Closing at most.* The joiner has
+//!   been counted since it published its slot, which was before it read Running (SYNC POINT
+//!   `membership`), so every advance of that shutdown waits for it. It is admitted, sees
+//!   the shutdown, and must act in it. Like any runner it can be forced past.
+//! - *That shutdown is Complete.* It was forced past the joiner, which withdraws. It was
+//!   LIVE for an instant in a shutdown that was over; a process that counted it as an
+//!   occupant during that instant was right to wait.
+//! - *A new generation is being begun, or has begun.* It was begun without the joiner, so
+//!   the joiner must not be a member of the old one. It retries from the first read, which
+//!   makes it a member of the new one, as `joined` says before the next re-read.
+//! - *The shutdown was cancelled.* It retries from the first read, likewise.
 //!
-//! The model is `loom_tests/join.rs`, with the must-fail variants.
+//! Models: `loom_tests/join.rs` and `loom_tests/late_join.rs`, with must-fail variants.
 
 use core::sync::atomic::Ordering;
 
@@ -145,8 +145,8 @@ impl<M: Mem, const N: usize> Group<M, N> {
             .map_or(0, |runner| runner.joined.load(Ordering::Acquire) as u32)
     }
 
-    /// Makes a claimed record as new. `epoch` is that of the look before the claim, `now`
-    /// was read from the clock after it. Times need no clearing: those of the scopes lie
+    /// Makes a claimed record as new. `epoch` was read before the claim, `now` from the
+    /// clock after it. Times need no clearing: those of the scopes lie
     /// below their next floor, that of the end below `now`.
     fn clear(&self, Claim { slot, generation }: Claim, epoch: u64, now: u64) {
         let (Some(runner), Some(words)) = (self.runners.get(slot), self.members.get(slot)) else {
@@ -192,7 +192,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
         }
     }
 
-    /// CLAIMED to JOINING: whoever initiates from now on sees the slot, or is seen.
+    /// CLAIMED to JOINING: an initiator from now on sees the slot, or its shutdown is seen.
     pub(crate) fn announce(&self, claim: Claim) -> Result<Member, Corrupt> {
         let claimed = self.member(claim.slot);
         let joining = claimed.with_state(State::Joining);
@@ -200,7 +200,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
         if !is_its || !self.swap_member(claim.slot, claimed, joining) {
             return Err(CHANGED);
         }
-        // SYNC POINT membership: whoever initiates from now on sees us, or we see it.
+        // SYNC POINT membership: an initiator from now on sees us, or we see its shutdown.
         M::fence(Ordering::SeqCst);
         Ok(joining)
     }
@@ -227,11 +227,11 @@ impl<M: Mem, const N: usize> Group<M, N> {
         Ok(now.epoch() == seen.epoch() && now.phase()? <= Phase::Closing)
     }
 
-    /// The control word for who looks at the members after it: a runner that goes LIVE and
-    /// is not seen will see this word, or a later one, and what follows from it.
+    /// The control word for a process that scans the members afterwards: a runner that goes
+    /// LIVE unseen by that scan sees this word or a later one.
     pub(crate) fn fenced_control(&self) -> Control {
         let control = self.scope.control();
-        // SYNC POINT admission: before the look at the members.
+        // SYNC POINT admission: before the scan of the members.
         M::fence(Ordering::SeqCst);
         control
     }
@@ -256,8 +256,8 @@ impl<M: Mem, const N: usize> Group<M, N> {
         Ok(None)
     }
 
-    /// Takes a claim back, published or not; as it may have been the last laggard, looks
-    /// at all.
+    /// Takes a claim back, published or not. It may have been the last laggard, so all are
+    /// checked.
     pub(crate) fn withdraw(&self, claim: Claim, env: &impl Env<M>) -> Result<(), Corrupt> {
         let member = self.member(claim.slot);
         let state = member.state()?;

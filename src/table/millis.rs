@@ -20,6 +20,8 @@ pub(crate) const BUDGET: u32 = Millis::<13>::BITS;
 /// Bits of a cap or an extension.
 pub(crate) const LONG: u32 = Millis::<21>::BITS;
 
+const POWERS: [u64; 1 << POWER] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+
 /// A number of milliseconds in `MANTISSA + 3` bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Millis<const MANTISSA: u32>(u64);
@@ -59,7 +61,7 @@ impl<const MANTISSA: u32> Millis<MANTISSA> {
 
     /// Of any bits; of those that no release writes up to two and a half thousand years.
     pub(crate) const fn get(self) -> u64 {
-        (self.0 & Self::LARGEST) * 10_u64.pow((self.0 >> MANTISSA) as u32)
+        (self.0 & Self::LARGEST) * POWERS[(self.0 >> MANTISSA) as usize & (POWERS.len() - 1)]
     }
 
     /// Whether a release writes these bits.

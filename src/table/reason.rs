@@ -3,7 +3,7 @@
 //!
 //! The text is filled in under the claim of the request (`request.rs`), one word after the
 //! other, each by a compare-and-swap that the tag of the request allowed just before. Its
-//! words have no room for an epoch. So an initiator that was stopped between that look at
+//! words have no room for an epoch. So an initiator that was stopped between its check of
 //! the tag and its swap may put one word of its own text, one only, into the text of a
 //! later shutdown. The hash in the request's mark then does not fit, and readers show no
 //! text instead of a wrong one; the terms are not affected.
@@ -70,6 +70,9 @@ impl Stored {
 
     /// Whatever the bytes are: what is not UTF-8 is replaced.
     pub(super) fn read(&self) -> String {
+        if self.length == 0 {
+            return String::new();
+        }
         let bytes: Vec<u8> = self.used().iter().flat_map(|w| w.to_ne_bytes()).collect();
         let end = self.length.min(bytes.len());
         String::from_utf8_lossy(&bytes[..end]).into_owned()

@@ -153,7 +153,7 @@ impl<M: Mem> Request<M> {
                     return Next::Leave(None);
                 }
             }
-            // After the load: whoever claims later moves the tag.
+            // After the load: a process that claims later moves the tag.
             match is_running() {
                 true => Next::Store(claim, Some(claim)),
                 false => Next::Leave(None),
@@ -173,16 +173,22 @@ impl<M: Mem> Request<M> {
             (&self.pid, u64::from(terms.pid) & PID),
         ];
         let under = |value: u64| value << VALUE_SHIFT | epoch_of(claim);
-        let put = |(word, value)| self.put(claim, word, value);
-        let terms = values.map(|(word, value)| (word, under(value)));
-        let mark = (&self.mark, under(text.hash()));
-        let mut all = terms.into_iter().chain(reason.words(&text)).chain([mark]);
-        all.all(put)
+        for (word, value) in values {
+            if !self.put(claim, word, under(value)) {
+                return false;
+            }
+        }
+        for (word, value) in reason.words(&text) {
+            if !self.put(claim, word, value) {
+                return false;
+            }
+        }
+        self.put(claim, &self.mark, under(text.hash()))
     }
 
     /// Puts a value into a word; false if the claim was lost.
     pub(super) fn put(&self, claim: u64, word: &M::U64, value: u64) -> bool {
-        // After each load of the word: who claims later moves the tag first.
+        // After each load of the word: a process that claims later moves the tag first.
         word.update(|_| match self.tag.load(Ordering::Acquire) == claim {
             true => Next::Store(value, true),
             false => Next::Leave(false),

@@ -15,7 +15,7 @@
 //! - who sees the shutdown of `e` sees a floor that is later than every time of an earlier
 //!   one: those were read from the clock before the control word came to Running(e);
 //! - an initiator that was stopped after it verified, and raises the floor late, raises it
-//!   to an instant before the start of `e`: the swap that began `e` came after its look.
+//!   to an instant before the start of `e`: the swap that began `e` came after that check.
 //!   All times of `e` and later ones are later, so none of them is lost;
 //! - the floor only grows.
 //!
@@ -160,7 +160,7 @@ impl<M: Mem> Scope<M> {
     /// The floor of a shutdown that would begin now; `None` when the word has moved.
     pub(super) fn may_begin(&self, control: Control, clock: impl Fn() -> u64) -> Option<u64> {
         let now = clock();
-        // SYNC POINT floor: the clock was read before this look, not after.
+        // SYNC POINT floor: the clock was read before this check, not after.
         M::fence(Ordering::SeqCst);
         (self.control() == control).then_some(now)
     }
@@ -265,6 +265,7 @@ impl<M: Mem> Scope<M> {
 
     /// Stamps a phase that is published and has no time: its publisher was stopped, or killed,
     /// before it set it. So every phase has one before the next is published.
+    #[inline]
     pub(crate) fn settle(&self, phase: Phase, epoch: u64, now: impl FnOnce() -> u64) {
         if self.entered(phase, epoch).is_none() {
             self.stamp(phase, epoch, now());
@@ -284,6 +285,7 @@ impl<M: Mem> Scope<M> {
     }
 
     /// The time of `epoch` in a stamp of this scope or of one of its runners.
+    #[inline]
     pub(super) fn time(&self, stamp: &Stamp<M>, epoch: u64) -> Option<u64> {
         stamp.get(epoch, self.floor())
     }
@@ -302,6 +304,7 @@ impl<M: Mem> Scope<M> {
     }
 
     /// When `phase` was entered in the shutdown of `epoch`.
+    #[inline]
     pub(crate) fn entered(&self, phase: Phase, epoch: u64) -> Option<u64> {
         let stamp = self.entered.get((phase as usize).checked_sub(1)?)?;
         self.time(stamp, epoch)

@@ -7,7 +7,7 @@
 //!
 //! The first to come sets it and anybody may help, so a process that dies before it sets
 //! a time takes none with it. Nothing is cleared: a stamp counts under its tag only, and
-//! only from a *floor* on, which stands beside it.
+//! only from a *floor* on, which is stored beside it.
 //!
 //! # Why a stopped helper does no harm
 //! Tags are narrow and cannot be ordered. Time can: what a stamp of an epoch records

@@ -67,7 +67,7 @@ fn times<M: Mem, W: Witness<M>>(
     for (index, stamp) in scope.entered.iter().enumerate() {
         let entered = scope.time(stamp, control.epoch());
         let fault = match entered {
-            // Whoever publishes a phase sees to it that the one before has a time.
+            // A phase is published only when the one before has a time.
             None if index + 1 < published => Some("is past a phase that has no time"),
             Some(entered) if look.is_ahead(entered) => Some("entered a phase in the future"),
             Some(_) if index >= published => Some("entered a phase before it was published"),

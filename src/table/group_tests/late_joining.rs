@@ -1,4 +1,4 @@
-//! Joiners that are stopped between their look at the phase and LIVE.
+//! Joiners that are stopped between their read of the phase and LIVE.
 
 use super::*;
 
