@@ -36,6 +36,7 @@ pub(crate) trait Word: Sync {
     fn store(&self, value: Self::Value, order: Ordering);
     /// For must-fail variants: what ships moves a word from exactly the value seen.
     #[cfg(test)]
+    #[cfg_attr(not(feature = "loom"), allow(dead_code))]
     fn swap(&self, value: Self::Value, order: Ordering) -> Self::Value;
     fn compare_exchange(
         &self,
