@@ -6,7 +6,7 @@
 //! With 13 bits a budget is exact to four digits: in milliseconds up to 8.191 s, in ten
 //! milliseconds up to 81.91 s, and so on; what lies between is cut by 0.12 % at most. With
 //! 21 bits every millisecond up to 35 minutes is exact. Both reach
-//! [`MAX_BUDGET_MILLIS`](crate::limits::MAX_BUDGET_MILLIS), to which longer times are cut.
+//! [`MAX_BUDGET_MILLIS`], to which longer times are cut.
 //!
 //! Every time has one representation, that of the largest mantissa, so two words that mean
 //! the same time are equal.

@@ -20,6 +20,10 @@ const WIDTHS: &[(&str, &str)] = &[
     ("initiate beside the dead", "next holder"),
     ("initiate beside the dead", "refused for long"),
     ("initiate", "terms"),
+    // Generation of the gate; of the count of progress; epoch of the extension.
+    ("begin and end", "next holder"),
+    ("progress", "next holder"),
+    ("extend", "next holder fails"),
 ];
 
 /// Which points of a route are tried.
