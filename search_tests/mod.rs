@@ -1,0 +1,16 @@
+//! The explicit-state search.
+#![allow(dead_code)]
+
+mod adapters;
+mod automaton;
+mod engine;
+mod hash;
+mod memory;
+mod model;
+mod run;
+mod schedule;
+mod search;
+mod state;
+mod system;
+mod terms;
+mod world;

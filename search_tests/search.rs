@@ -1,0 +1,444 @@
+//! The search: depth first over all schedules, each state once.
+//!
+//! # States
+//! The values of all words, the local state of every actor, the clock, and who is dead.
+//! A state that was seen before is not searched again. Only its hash is kept.
+//!
+//! # Steps that need no alternative
+//! A step that no other actor can notice (it loads what no other actor writes, writes what
+//! no other touches, or wakes a word on which nobody sleeps) is taken alone: whatever the
+//! others do before it they can do after it. Killing the actor before such a step or after
+//! it makes no difference that anything reads. Which words are shared is learned on the
+//! way; a search that relied on too little begins again. A cycle of such steps would
+//! hide the other actors for ever, so at least one step of every cycle is not taken alone:
+//! one that leads to a local state which was found before the present one.
+//!
+//! # Bounded switches
+//! To shorten a failing schedule, the search is repeated with at most so many switches from
+//! one actor to another.
+
+use std::collections::{HashMap, HashSet};
+
+use super::automaton::Next;
+use super::hash;
+use super::run::{Access, Act};
+use super::state::{Choice, Failure, Standing, State, Taken};
+use super::system::{Mortal, System};
+
+/// Steps of one schedule; more means that a model does not end.
+const MAX_STEPS: usize = 20_000;
+/// Sleeps that end because nothing else can happen, in one schedule.
+const MAX_ROUNDS: u32 = 64;
+/// Schedules drawn at random before the search, to learn which words are shared.
+const WALKS: u32 = 300;
+
+/// The figures of a search.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Figures {
+    /// Different states.
+    pub(super) states: u64,
+    /// Schedules that were followed to their end or to a state seen before.
+    pub(super) schedules: u64,
+    /// Schedules that ended.
+    pub(super) ends: u64,
+    /// Steps of the longest schedule.
+    pub(super) longest: usize,
+    /// The limit of states was reached.
+    pub(super) is_cut: bool,
+}
+
+/// A failure and the steps that lead to it.
+pub(super) struct Found {
+    pub(super) failure: Failure,
+    pub(super) path: Vec<Choice>,
+}
+
+/// How far to search.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) states: u64,
+    /// Switches from one actor to another; `None` for any number.
+    pub(super) switches: Option<u32>,
+}
+
+struct Frame {
+    mark: (usize, u128),
+    choices: Vec<Choice>,
+    next: usize,
+    /// Only one actor's step is among the choices.
+    is_alone: bool,
+    /// The step taken alone turned out to be noticeable.
+    widen: bool,
+    last: Option<u8>,
+    switches: u32,
+}
+
+enum Seen {
+    All(HashSet<u128, hash::Build>),
+    /// With the fewest switches on the way.
+    Bounded(HashMap<u128, u32, hash::Build>),
+}
+
+impl Seen {
+    fn is_new(&mut self, state: &State, last: Option<u8>, switches: u32) -> bool {
+        match self {
+            Self::All(seen) => seen.insert(state.hash),
+            Self::Bounded(seen) => {
+                let key = hash::mix(state.hash, last.map_or(0, |last| u64::from(last) + 1));
+                let least = seen.entry(key).or_insert(u32::MAX);
+                let is_new = switches < *least;
+                *least = switches.min(*least);
+                is_new
+            }
+        }
+    }
+}
+
+/// One search of one model.
+pub(super) struct Search<'s> {
+    system: &'s mut System,
+    pub(super) state: State,
+    limits: Limits,
+    pub(super) figures: Figures,
+}
+
+impl<'s> Search<'s> {
+    pub(super) fn new(system: &'s mut System, limits: Limits) -> Self {
+        let state = State::new(system.words.values.clone(), system.automata.len());
+        Self {
+            system,
+            state,
+            limits,
+            figures: Figures::default(),
+        }
+    }
+
+    fn actors(&self) -> usize {
+        self.system.automata.len() - 1 - usize::from(self.system.has_observer)
+    }
+
+    /// Brings every actor to its first step.
+    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+        for actor in 0..self.actors() {
+            self.state.begin(actor, self.system)?;
+        }
+        self.observe()
+    }
+
+    /// Takes one step and observes.
+    pub(super) fn step(&mut self, choice: Choice) -> Result<Taken, Failure> {
+        let taken = self.state.take(choice, self.system)?;
+        self.observe()?;
+        Ok(taken)
+    }
+
+    /// Searches all schedules; returns the first failure.
+    pub(super) fn run(&mut self) -> Option<Found> {
+        loop {
+            self.system.begin();
+            self.state = State::new(
+                self.system.words.values.clone(),
+                self.system.automata.len(),
+            );
+            self.figures = Figures::default();
+            let found = self.run_once();
+            if !self.system.is_stale || found.is_some() {
+                return found;
+            }
+        }
+    }
+
+    fn run_once(&mut self) -> Option<Found> {
+        let mut path = Vec::new();
+        if let Err(failure) = self.begin() {
+            return Some(Found { failure, path });
+        }
+        let mut seen = match self.limits.switches {
+            None => Seen::All(HashSet::default()),
+            Some(_) => Seen::Bounded(HashMap::default()),
+        };
+        seen.is_new(&self.state, None, 0);
+        let mut frames = Vec::new();
+        match self.frame(None, 0) {
+            Ok(frame) => frames.push(frame),
+            Err(failure) => return Some(Found { failure, path }),
+        }
+        while let Some(frame) = frames.last_mut() {
+            if self.system.is_stale {
+                return None;
+            }
+            self.state.restore(frame.mark);
+            let Some(choice) = frame.choices.get(frame.next).copied() else {
+                if std::mem::take(&mut frame.widen) {
+                    let taken = std::mem::take(&mut frame.choices);
+                    (frame.next, frame.is_alone) = (0, false);
+                    frame.choices = self.choices();
+                    frame.choices.retain(|choice| !taken.contains(choice));
+                    continue;
+                }
+                frames.pop();
+                path.pop();
+                continue;
+            };
+            frame.next += 1;
+            let (last, switches) = after_switch(choice, frame.last, frame.switches);
+            if self.limits.switches.is_some_and(|most| switches > most) {
+                continue;
+            }
+            path.push(choice);
+            self.figures.longest = self.figures.longest.max(path.len());
+            let Taken {
+                is_private,
+                is_forward,
+            } = match self.step(choice) {
+                Ok(taken) => taken,
+                Err(failure) => return Some(Found { failure, path }),
+            };
+            let frame = frames.last_mut().expect("the one above");
+            frame.widen |= frame.is_alone && !(is_private && is_forward);
+            if choice == Choice::Finally {
+                self.figures.ends += 1;
+            }
+            if choice == Choice::Finally || !seen.is_new(&self.state, last, switches) {
+                self.figures.schedules += 1;
+                path.pop();
+                continue;
+            }
+            self.figures.states += 1;
+            if self.figures.states >= self.limits.states {
+                self.figures.is_cut = true;
+                return None;
+            }
+            if path.len() > MAX_STEPS {
+                let failure = Failure(format!("no end: a schedule of {MAX_STEPS} steps"));
+                return Some(Found { failure, path });
+            }
+            match self.frame(last, switches) {
+                Ok(frame) => frames.push(frame),
+                Err(failure) => return Some(Found { failure, path }),
+            }
+        }
+        None
+    }
+
+    fn frame(&mut self, last: Option<u8>, switches: u32) -> Result<Frame, Failure> {
+        let alone = match self.limits.switches {
+            None => self.alone(),
+            Some(_) => None,
+        };
+        let is_alone = alone.is_some();
+        let choices = match alone {
+            Some(choices) => choices,
+            None => self.choices(),
+        };
+        if self.state.ticks > self.system.max_ticks + MAX_ROUNDS {
+            let failure = format!("no end: {MAX_ROUNDS} bounded sleeps in a row");
+            return Err(Failure(failure));
+        }
+        if let [Choice::Finally, ..] = choices[..] {
+            self.check_sleepers()?;
+        }
+        Ok(Frame {
+            mark: self.state.mark(),
+            choices,
+            next: 0,
+            is_alone,
+            widen: false,
+            last,
+            switches,
+        })
+    }
+
+    /// Nothing goes on by itself: nobody may sleep without a bound.
+    fn check_sleepers(&self) -> Result<(), Failure> {
+        for actor in 0..self.actors() {
+            if self.state.sleep(actor, self.system).is_some() {
+                let name = &self.system.names[actor];
+                return Err(Failure(format!("{name} sleeps for ever: a lost wake-up")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The steps of one actor, if no other actor can notice the first of them.
+    fn alone(&mut self) -> Option<Vec<Choice>> {
+        for actor in 0..self.actors() {
+            let node = self.state.actors[actor].node;
+            if !self.state.is_able(actor) {
+                continue;
+            }
+            let Next::Access { access, .. } = self.system.automata[actor].at(node) else {
+                continue;
+            };
+            let access = access.clone();
+            if self.system.is_private(actor, &access) {
+                return Some(self.steps_of(actor).collect());
+            }
+        }
+        None
+    }
+
+    fn steps_of(&self, actor: usize) -> impl Iterator<Item = Choice> + use<> {
+        let node = self.state.actors[actor].node;
+        let variants = match self.system.automata[actor].at(node) {
+            Next::Access {
+                access: Access::Choose(among),
+                ..
+            } => *among as u8,
+            Next::Access {
+                access: Access::Wake(cell, 1),
+                ..
+            } => self.state.sleepers(*cell, self.system).len().max(1) as u8,
+            _ => 1,
+        };
+        let actor = actor as u8;
+        (0..variants).map(move |variant| Choice::Step { actor, variant })
+    }
+
+    /// All that can happen next. Time passes of itself when nothing else can happen.
+    pub(super) fn choices(&self) -> Vec<Choice> {
+        let (state, system) = (&self.state, &*self.system);
+        let mut choices: Vec<Choice> = Vec::new();
+        let mut sleepers = Vec::new();
+        let has_time = state.ticks < system.max_ticks;
+        for actor in 0..self.actors() {
+            if state.is_able(actor) {
+                choices.extend(self.steps_of(actor));
+            }
+            if let Some((until, _)) = state.sleep(actor, system)
+                && until != u64::MAX
+            {
+                let wakes = Choice::TimesOut { actor: actor as u8 };
+                match until <= state.clock {
+                    true => choices.push(wakes),
+                    false => sleepers.push(wakes),
+                }
+            }
+        }
+        self.add_deaths(&mut choices);
+        match (choices.is_empty(), sleepers.is_empty()) {
+            (true, true) => choices.push(Choice::Finally),
+            (true, false) => choices.append(&mut sleepers),
+            (false, _) if has_time => {
+                choices.append(&mut sleepers);
+                choices.push(Choice::Tick);
+            }
+            (false, _) => {}
+        }
+        self.add_kills(&mut choices);
+        choices
+    }
+
+    /// What the kernel still owes to the dead.
+    fn add_deaths(&self, choices: &mut Vec<Choice>) {
+        for actor in 0..self.actors() {
+            match self.state.actors[actor].standing {
+                Standing::Killed => {
+                    let variants = self.state.variants_of_death(actor, self.system);
+                    let actor = actor as u8;
+                    choices.extend((0..variants).map(|variant| Choice::Mark { actor, variant }));
+                }
+                Standing::Dead => {
+                    let process = self.system.processes[actor];
+                    let is_dead = |other: usize| {
+                        self.system.processes[other] != process
+                            || self.state.actors[other].standing == Standing::Dead
+                    };
+                    let bury = Choice::Bury {
+                        process: process as u8,
+                    };
+                    if !self.system.words.bytes.is_empty()
+                        && self.system.mortal[actor] == Mortal::Process
+                        && self.state.buried >> process & 1 == 0
+                        && (0..self.actors()).all(is_dead)
+                        && !choices.contains(&bury)
+                    {
+                        choices.push(bury);
+                    }
+                }
+                Standing::Ready | Standing::Asleep | Standing::Ended => {}
+            }
+        }
+    }
+
+    fn add_kills(&self, choices: &mut Vec<Choice>) {
+        if self.state.kills >= self.system.max_kills {
+            return;
+        }
+        for actor in 0..self.actors() {
+            let standing = self.state.actors[actor].standing;
+            if self.system.mortal[actor] != Mortal::Never
+                && !matches!(standing, Standing::Killed | Standing::Dead)
+            {
+                let variants = self.state.variants_of_death(actor, self.system);
+                let actor = actor as u8;
+                choices.extend((0..variants).map(|variant| Choice::Kill { actor, variant }));
+            }
+        }
+    }
+
+    /// Runs the observer on the words as they are.
+    fn observe(&mut self) -> Result<(), Failure> {
+        if !self.system.has_observer {
+            return Ok(());
+        }
+        let observer = self.system.automata.len() - 1;
+        let mut node = 0;
+        loop {
+            let id = match self.system.automata[observer].at(node) {
+                Next::Done => return Ok(()),
+                Next::Failed(message) => return Err(Failure(message.clone())),
+                Next::Access {
+                    access: Access::Word(id, Act::Load),
+                    ..
+                } => *id,
+                Next::Access { access, .. } => panic!("an observer only loads, no {access:?}"),
+            };
+            node = self
+                .system
+                .after(observer, node, self.state.values[id as usize]);
+        }
+    }
+
+    /// Follows random schedules, to learn which words are shared. A failure is found again.
+    pub(super) fn walk(&mut self) {
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        for _ in 0..WALKS {
+            self.state = State::new(
+                self.system.words.values.clone(),
+                self.system.automata.len(),
+            );
+            if self.begin().is_err() {
+                return;
+            }
+            for _ in 0..MAX_STEPS {
+                let choices = self.choices();
+                if choices.is_empty() {
+                    break;
+                }
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                let choice = choices[(random >> 33) as usize % choices.len()];
+                if self.state.take(choice, self.system).is_err() || choice == Choice::Finally {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Who took the last step, and how often that changed.
+pub(super) fn after_switch(
+    choice: Choice,
+    last: Option<u8>,
+    switches: u32,
+) -> (Option<u8>, u32) {
+    match choice {
+        Choice::Step { actor, .. } | Choice::TimesOut { actor } => {
+            let is_switch = last.is_some_and(|last| last != actor);
+            (Some(actor), switches + u32::from(is_switch))
+        }
+        _ => (last, switches),
+    }
+}
