@@ -22,7 +22,10 @@ pub(super) type NodeId = u32;
 #[derive(Debug)]
 pub(super) enum Next {
     /// An access; `is_atomic` if it belongs to the step before it.
-    Access { access: Access, is_atomic: bool },
+    Access {
+        access: Access,
+        is_atomic: bool,
+    },
     Done,
     /// The body panicked.
     Failed(String),

@@ -29,10 +29,12 @@ fn counters(world: &mut World, is_atomic: bool) {
 
 #[test]
 fn a_lost_update_is_found_and_its_schedule_names_the_words() {
-    let schedule =
-        Model::new("lost update").must_be_found(|world| counters(world, false));
+    let schedule = Model::new("lost update").must_be_found(|world| counters(world, false));
     assert!(schedule.contains("loads count.value: 0x0"), "{schedule}");
-    assert!(schedule.contains("stores count.value: 0x0 -> 0x1"), "{schedule}");
+    assert!(
+        schedule.contains("stores count.value: 0x0 -> 0x1"),
+        "{schedule}"
+    );
     Model::new("no lost update").holds(|world| counters(world, true));
 }
 
@@ -54,7 +56,9 @@ fn every_outcome_of_two_stores_and_two_loads_is_reached() {
         let model = Model::new(&format!("store and load, {missing:?}"));
         let setup = |world: &mut World| {
             let words = world.table("word", &["x", "y"], <[U64; 2]>::default);
-            let seen = world.table("seen", &[], || [0, 0].map(|_| super::world::Ghost::default()));
+            let seen = world.table("seen", &[], || {
+                [0, 0].map(|_| super::world::Ghost::default())
+            });
             for me in 0..2 {
                 let (words, seen) = (Rc::clone(&words), Rc::clone(&seen));
                 world.actor(["x", "y"][me], move |_| {
@@ -96,8 +100,7 @@ fn sleeper_and_waker(world: &mut World, wakes: bool, until: u64) {
 fn a_lost_wake_up_is_found_unless_the_sleep_is_bounded() {
     Model::new("wake-up").holds(|world| sleeper_and_waker(world, true, NEVER));
     Model::new("no wake-up").must_be_found(|world| sleeper_and_waker(world, false, NEVER));
-    Model::new("no wake-up, bounded sleep")
-        .holds(|world| sleeper_and_waker(world, false, 5000));
+    Model::new("no wake-up, bounded sleep").holds(|world| sleeper_and_waker(world, false, 5000));
 }
 
 #[test]
@@ -160,6 +163,10 @@ fn a_death_marks_the_life_word_and_wakes_one_sleeper() {
             });
         }
     };
-    Model::new("death of a watched one").kills(1).holds(setup(true));
-    Model::new("death, not armed").kills(1).must_be_found(setup(false));
+    Model::new("death of a watched one")
+        .kills(1)
+        .holds(setup(true));
+    Model::new("death, not armed")
+        .kills(1)
+        .must_be_found(setup(false));
 }

@@ -10,6 +10,7 @@ mod model;
 mod run;
 mod schedule;
 mod search;
+mod stamps;
 mod state;
 mod system;
 mod terms;

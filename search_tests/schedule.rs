@@ -47,7 +47,10 @@ pub(super) fn print(system: &mut System, found: &Found) -> String {
     search.state.log = Some(Vec::new());
     let mut steps: Vec<(Option<Choice>, Vec<Logged>)> = Vec::new();
     let mut end = search.begin();
-    steps.push((None, search.state.log.replace(Vec::new()).unwrap_or_default()));
+    steps.push((
+        None,
+        search.state.log.replace(Vec::new()).unwrap_or_default(),
+    ));
     for choice in &found.path {
         if end.is_err() {
             break;

@@ -136,10 +136,7 @@ impl<'s> Search<'s> {
     pub(super) fn run(&mut self) -> Option<Found> {
         loop {
             self.system.begin();
-            self.state = State::new(
-                self.system.words.values.clone(),
-                self.system.automata.len(),
-            );
+            self.state = State::new(self.system.words.values.clone(), self.system.automata.len());
             self.figures = Figures::default();
             let found = self.run_once();
             if !self.system.is_stale || found.is_some() {
@@ -404,10 +401,7 @@ impl<'s> Search<'s> {
     pub(super) fn walk(&mut self) {
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
         for _ in 0..WALKS {
-            self.state = State::new(
-                self.system.words.values.clone(),
-                self.system.automata.len(),
-            );
+            self.state = State::new(self.system.words.values.clone(), self.system.automata.len());
             if self.begin().is_err() {
                 return;
             }
@@ -429,11 +423,7 @@ impl<'s> Search<'s> {
 }
 
 /// Who took the last step, and how often that changed.
-pub(super) fn after_switch(
-    choice: Choice,
-    last: Option<u8>,
-    switches: u32,
-) -> (Option<u8>, u32) {
+pub(super) fn after_switch(choice: Choice, last: Option<u8>, switches: u32) -> (Option<u8>, u32) {
     match choice {
         Choice::Step { actor, .. } | Choice::TimesOut { actor } => {
             let is_switch = last.is_some_and(|last| last != actor);

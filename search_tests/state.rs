@@ -275,7 +275,12 @@ impl State {
                 }
                 old
             }
-            Access::Now => self.clock,
+            Access::Now => {
+                if system.clock_runs {
+                    self.set_clock(self.clock + 1, self.ticks);
+                }
+                self.clock
+            }
             Access::Choose(_) => u64::from(variant),
             Access::Wake(cell, count) => {
                 self.wake(cell, count, variant, system, taken)?;
@@ -401,7 +406,9 @@ impl State {
     pub(super) fn variants_of_death(&self, actor: usize, system: &System) -> u8 {
         let held = |word: &&Id| self.values[**word as usize] as u32 & life::TID == thread_id(actor);
         let sleepers = system.words.lives.iter().filter(held);
-        let most = sleepers.map(|word| self.sleepers(*word, system).len()).max();
+        let most = sleepers
+            .map(|word| self.sleepers(*word, system).len())
+            .max();
         most.unwrap_or(0).max(1) as u8
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct System {
     pub(super) mortal: Vec<Mortal>,
     pub(super) words: Words,
     pub(super) unit: u64,
+    /// Every reading of the clock is a later one.
+    pub(super) clock_runs: bool,
     pub(super) max_ticks: u32,
     pub(super) max_kills: u32,
     /// Reads the words after every step; the last of the automata.
@@ -54,6 +56,7 @@ impl System {
             mortal: Vec::new(),
             words,
             unit: 1,
+            clock_runs: false,
             max_ticks: 0,
             max_kills: 0,
             has_observer: false,
@@ -130,7 +133,7 @@ impl System {
                 is_private
             }
             Access::Wait { .. } => false,
-            Access::Now => self.max_ticks == 0,
+            Access::Now => self.max_ticks == 0 && !self.clock_runs,
             Access::Choose(_) => true,
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use super::memory::{Life, Searched, U64, thread_id};
-use super::run::{self, Access};
+use super::run::{self, Access, Act, Id};
 use super::system::{Mortal, System};
 use crate::sync::mem::{LifeArea, Word};
 use crate::sync::{Env, Owner, Pulse, life};
@@ -114,6 +114,19 @@ impl Ghost {
     }
 }
 
+/// A word past the code that guards it: for steps that stand for very many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Raw(Id);
+
+impl Raw {
+    pub(crate) fn get(self) -> u64 {
+        run::access(Access::Word(self.0, Act::Load))
+    }
+    pub(crate) fn set(self, value: u64) {
+        run::access(Access::Word(self.0, Act::Store(value)));
+    }
+}
+
 /// A byte of the lock file, as the kernel keeps it: the process that holds it, plus one.
 /// The kernel frees it some time after that process was killed.
 #[derive(Debug)]
@@ -202,6 +215,15 @@ impl World {
         Rc::new(make())
     }
 
+    /// A word by its name, past the code that guards it.
+    pub(crate) fn raw(&self, name: &str) -> Raw {
+        run::with_words(|words| {
+            let mut all = 0..words.values.len() as Id;
+            let id = all.find(|id| words.name(*id) == name);
+            Raw(id.unwrap_or_else(|| panic!("no word {name}")))
+        })
+    }
+
     /// Something that the model remembers.
     pub(crate) fn ghost(&mut self, name: &'static str) -> Rc<Ghost> {
         self.table(name, &["ghost"], Ghost::default)
@@ -258,7 +280,12 @@ pub(super) fn build(setup: impl FnOnce(&mut World)) -> System {
     for (index, spec) in actors.into_iter().enumerate() {
         let (me, body) = (world.asker(index), spec.body);
         let process = spec.process.unwrap_or(index);
-        system.add(&spec.name, process, spec.mortal, Box::new(move || body(&me)));
+        system.add(
+            &spec.name,
+            process,
+            spec.mortal,
+            Box::new(move || body(&me)),
+        );
     }
     let asker = world.asker(usize::MAX);
     let mut add = |name, check: Body| {
