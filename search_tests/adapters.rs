@@ -1,21 +1,31 @@
 //! Everything that models call of the shipped code, in one place: a change of a signature
 //! changes this file.
 
+use core::sync::atomic::Ordering;
 use std::rc::Rc;
 
-use super::memory::Searched;
+use super::memory::{Searched, U64};
 use super::world::{Actor, World};
 use crate::phase::{Mode, Phase, ReasonCode};
-use crate::sync::{Env, Pulse};
-use crate::table::control::{Ask, Control};
+use crate::sync::mutex::Mutex;
+use crate::sync::{Env, LifeArea, Owner, Pulse, Word};
+use crate::table::control::{Ask, Control, Stage};
+use crate::table::group::{Acked, Group, Look};
+use crate::table::inflight::{Gate, Look as GateLook};
+use crate::table::join::Joined;
+use crate::table::member::State;
 use crate::table::request::Terms;
 use crate::table::scope::{Cancelled, Initiated, Scope};
+use crate::table::threads::{LifeSign, Threads};
 
 /// Faults that the shipped code still has: their models must be found.
 pub(super) const OPEN: &[&str] = &["F2", "F3", "F4", "F5", "F6", "F7", "F9", "F12", "F1"];
 
 /// An epoch, as the shipped code has it.
 pub(super) type Epoch = u32;
+
+/// The generation of a runner slot, as the shipped code has it.
+type Generation = u16;
 
 /// Names of a scope's words, in the order in which they are made.
 const SCOPE: [&str; 10] = [
@@ -38,6 +48,122 @@ pub(super) fn ask(budget_millis: u32) -> Ask {
         code: ReasonCode::Requested,
         budget_millis,
     }
+}
+
+/// Names of a runner's words after those of its own scope.
+const RUNNER: [&str; 3] = ["own_acked", "gate", "progress"];
+
+pub(super) type Table<const N: usize> = Group<Searched, N>;
+
+/// A group whose first `members` slots are live runners of the processes of the same
+/// numbers.
+pub(super) fn group<const N: usize>(
+    world: &mut World,
+    members: usize,
+    env: &impl Env<Searched>,
+) -> Rc<Table<N>> {
+    let scope = SCOPE.iter().map(|name| format!("scope.{name}"));
+    let rest = ["generation", "high_water", "pad"].map(String::from);
+    let member = (0..N).map(|slot| format!("member {slot}"));
+    let mut names: Vec<String> = scope.chain(rest).chain(member).collect();
+    for slot in 0..N {
+        let own = SCOPE.iter().map(|name| format!("own {slot}.{name}"));
+        names.extend(own);
+        names.extend(RUNNER.map(|name| format!("runner {slot}.{name}")));
+        // What else a runner has is named by its place.
+        if N > 1 {
+            break;
+        }
+    }
+    let group = world.table("group", &names, Table::<N>::default);
+    for process in 0..members {
+        let joined = join(&group, process, env);
+        assert_eq!(joined, Join::Live(1), "a member of the beginning");
+    }
+    group
+}
+
+/// The result of a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Join {
+    /// In this generation of the group, in slot 0 unless another one was free.
+    Live(u64),
+    Refused,
+    /// No slot, or a runner of the same identity.
+    Not,
+}
+
+/// Joins for a process, as `api/join.rs` does.
+pub(super) fn join<const N: usize>(
+    group: &Table<N>,
+    process: usize,
+    env: &impl Env<Searched>,
+) -> Join {
+    let Some(claim) = group.claim(process).unwrap() else {
+        return Join::Not;
+    };
+    match group.publish(claim, env, |_| false).unwrap() {
+        Joined::Live(generation) => Join::Live(generation.into()),
+        Joined::Refused(_) => Join::Refused,
+        Joined::Duplicate(_) | Joined::Contended => Join::Not,
+    }
+}
+
+/// Begins a shutdown and advances it as far as it goes.
+pub(super) fn initiate<const N: usize>(group: &Table<N>, budget: u32, env: &impl Env<Searched>) {
+    let _ = group.scope.initiate(ask(budget), env.now()).unwrap();
+    let _ = group.advance(env).unwrap();
+}
+
+pub(super) fn cancel<const N: usize>(group: &Table<N>) -> bool {
+    group.scope.cancel().unwrap() == Cancelled::Done
+}
+
+/// Advances; when the phase waits for somebody, returns until when.
+pub(super) fn advance<const N: usize>(group: &Table<N>, env: &impl Env<Searched>) -> Option<u64> {
+    match group.advance(env).unwrap() {
+        Look::Idle(_) => None,
+        Look::Blocked { until, .. } => Some(until),
+    }
+}
+
+/// Whether no runner of a generation is left, as `wait_gone` sees it once the shutdown is
+/// over; `None` before.
+pub(super) fn is_gone<const N: usize>(
+    group: &Table<N>,
+    generation: u64,
+    env: &impl Env<Searched>,
+) -> Option<bool> {
+    if group.scope.control().phase().unwrap() != Phase::Complete {
+        return None;
+    }
+    let holds = |slot: usize| {
+        let member = group.member(slot);
+        let is_of_it = member.process().is_some() && u64::from(group.joined(slot)) == generation;
+        is_of_it
+            && member.state().unwrap() == State::Live
+            && group.alive(slot, member, env).unwrap().is_some()
+    };
+    Some(!(0..group.used()).any(holds))
+}
+
+/// Begins the next generation, as `begin_generation` does.
+pub(super) fn begin_generation<const N: usize>(group: &Table<N>, env: &impl Env<Searched>) -> bool {
+    group.generation.help(&group.scope).unwrap();
+    let control = group.scope.control();
+    if control.stage().unwrap() != Stage::Phase(Phase::Complete) {
+        return false;
+    }
+    let lives = |slot: usize| {
+        let member = group.member(slot);
+        member.state().unwrap() == State::Live && group.alive(slot, member, env).unwrap().is_some()
+    };
+    let is_occupied = (0..group.used()).any(lives);
+    !is_occupied && group.generation.begin(&group.scope, control).unwrap()
+}
+
+pub(super) fn generation<const N: usize>(group: &Table<N>) -> u64 {
+    group.generation.current().into()
 }
 
 /// A scope, and what belongs to its shutdowns.
@@ -105,4 +231,187 @@ impl Shutdowns {
     pub(super) fn cancel(&self) -> bool {
         self.scope.cancel().unwrap() == Cancelled::Done
     }
+}
+
+/// A gate that counts the items of the holder of `generation`.
+pub(super) fn gate(world: &mut World, generation: u64) -> Rc<Gate<Searched>> {
+    let gate = world.table("gate", &["word"], Gate::default);
+    gate.reset(generation as u16);
+    gate
+}
+
+/// Begins an item for the holder of `generation`; `refuses` reads the phase.
+pub(super) fn begin(
+    gate: &Gate<Searched>,
+    generation: u64,
+    refuses: impl Fn() -> (bool, Epoch),
+) -> bool {
+    gate.begin_as(generation as u16, || {
+        let (refuses, epoch) = refuses();
+        let epochs = (epoch, 0);
+        GateLook { refuses, epochs }
+    })
+}
+
+pub(super) fn end(gate: &Gate<Searched>, generation: u64) {
+    gate.end_as(generation as u16);
+}
+
+/// Closes the gate of the holder of `generation`; answers how many items are in flight.
+pub(super) fn close(gate: &Gate<Searched>, _generation: u64) -> u32 {
+    gate.close()
+}
+
+pub(super) fn reopen(gate: &Gate<Searched>, _generation: u64) {
+    gate.reopen();
+}
+
+/// The next holder of the slot takes the gate.
+pub(super) fn take_gate(gate: &Gate<Searched>, generation: u64) {
+    gate.reset(generation as u16);
+}
+
+pub(super) fn is_closed(gate: u64) -> bool {
+    gate >> 63 != 0
+}
+
+/// Marks every dead runner as dead.
+pub(super) fn count_out_dead<const N: usize>(group: &Table<N>, env: &impl Env<Searched>) {
+    group.count_out_dead(0..group.used(), env).unwrap();
+}
+
+/// The runner of slot 0 leaves.
+pub(super) fn leave<const N: usize>(
+    group: &Table<N>,
+    generation: u64,
+    env: &impl Env<Searched>,
+) -> bool {
+    group.leave(0, generation as Generation, env).unwrap()
+}
+
+/// The generation of slot 0.
+pub(super) fn slot_generation<const N: usize>(group: &Table<N>) -> u64 {
+    group.member(0).generation().into()
+}
+
+pub(super) fn is_live<const N: usize>(group: &Table<N>) -> bool {
+    group.member(0).state() == Ok(State::Live)
+}
+
+/// The runner of slot 0 says that it has done Signaling.
+pub(super) fn acknowledge<const N: usize>(
+    group: &Table<N>,
+    generation: u64,
+    epoch: Epoch,
+    env: &impl Env<Searched>,
+) -> Acked {
+    let generation = generation as Generation;
+    group
+        .acknowledge(0, generation, epoch, Phase::Signaling, false, env)
+        .unwrap()
+}
+
+/// Processes that live or not, as the model says.
+pub(super) struct Registry {
+    alive: [U64; 2],
+}
+
+impl Registry {
+    pub(super) fn new(world: &mut World) -> Rc<Self> {
+        let registry = world.table("alive", &["0", "1"], || Self {
+            alive: Default::default(),
+        });
+        registry.set(0, true);
+        registry.set(1, true);
+        registry
+    }
+
+    pub(super) fn set(&self, process: usize, alive: bool) {
+        self.alive[process].store(alive.into(), Ordering::Release);
+    }
+}
+
+/// Asks the model who lives; no time passes.
+impl Env<Searched> for Registry {
+    fn now(&self) -> u64 {
+        super::run::CLOCK_BEGINS
+    }
+    fn process_pulse(&self, process: usize) -> Pulse<'_, Searched> {
+        match self.alive[process].load(Ordering::Acquire) {
+            0 => Pulse::Dead,
+            _ => Pulse::Alive(None),
+        }
+    }
+    fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Searched> {
+        self.process_pulse(owner.slot.into())
+    }
+}
+
+/// Thread slots, and the lives of their threads as `api/core.rs` asks for them.
+pub(super) struct Thread {
+    pub(super) threads: Threads<Searched, 2>,
+}
+
+impl Thread {
+    pub(super) fn new(world: &mut World) -> Rc<Self> {
+        let first = ["high_water"].into_iter().chain(["pad"; 7]);
+        let slot = |slot| {
+            let names = ["life", "word"].into_iter().chain(["pad"; 7]);
+            names.map(move |name| format!("{name} {slot}"))
+        };
+        let names: Vec<_> = first
+            .map(String::from)
+            .chain((0..2).flat_map(slot))
+            .collect();
+        world.table("threads", &names, || Self {
+            threads: Threads::default(),
+        })
+    }
+
+    /// Takes a slot and its life word for the calling actor.
+    pub(super) fn attach(&self) -> Option<Owner> {
+        let owner = self.threads.attach(0)?;
+        let thread = self.threads.get(owner.slot.into())?;
+        thread.life.hold().unwrap();
+        self.threads.go_live(owner);
+        Some(owner)
+    }
+
+    /// The calling actor ends in order.
+    pub(super) fn end(&self, owner: Owner) {
+        let slot = owner.slot.into();
+        self.threads.get(slot).unwrap().life.release();
+        self.threads.free(slot);
+    }
+
+    /// Frees a slot whose thread has ended without giving it back, and its lock.
+    pub(super) fn sweep(&self, slot: usize, lock: &Mutex<Searched>) -> bool {
+        let seen = self.threads.word(slot);
+        if !matches!(self.threads.life_of(slot), LifeSign::Marked) {
+            return false;
+        }
+        lock.hand_over(Owner {
+            slot: slot as u16,
+            generation: seen.generation(),
+        });
+        self.threads.free(slot);
+        true
+    }
+}
+
+impl Env<Searched> for Thread {
+    fn now(&self) -> u64 {
+        super::run::CLOCK_BEGINS
+    }
+    fn process_pulse(&self, _process: usize) -> Pulse<'_, Searched> {
+        Pulse::Alive(None)
+    }
+    fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Searched> {
+        self.threads.pulse_of_thread(owner, |_| None, |_| true)
+    }
+}
+
+/// A thread slot's word of so many generations later.
+pub(super) fn generations_later(word: u64, generations: u64) -> u64 {
+    word & !(0xffff << 2) | (word >> 2).wrapping_add(generations) << 2 & 0xffff << 2
 }

@@ -38,6 +38,29 @@ fn a_lost_update_is_found_and_its_schedule_names_the_words() {
     Model::new("no lost update").holds(|world| counters(world, true));
 }
 
+/// What holds after every step and what holds at the end are both looked at.
+#[test]
+fn both_kinds_of_checks_are_made() {
+    for fails in ["always", "finally"] {
+        let setup = |world: &mut World| {
+            let word = world.table("word", &["value"], U64::default);
+            let (shown, last) = (Rc::clone(&word), Rc::clone(&word));
+            world.actor("writer", move |_| {
+                word.store(1, Ordering::Relaxed);
+                word.store(2, Ordering::Relaxed);
+            });
+            world.always(move |_| {
+                assert!(fails != "always" || shown.load(Ordering::Relaxed) != 1);
+            });
+            world.finally(move |_| {
+                assert!(fails != "finally" || last.load(Ordering::Relaxed) != 2);
+            });
+        };
+        let schedule = Model::new(fails).must_be_found(setup);
+        assert!(schedule.contains("writer"), "{schedule}");
+    }
+}
+
 #[test]
 fn a_failing_model_is_reported_with_its_schedule() {
     let message = must_panic(|| Model::new("reported").holds(|world| counters(world, false)));
@@ -56,7 +79,7 @@ fn every_outcome_of_two_stores_and_two_loads_is_reached() {
         let model = Model::new(&format!("store and load, {missing:?}"));
         let setup = |world: &mut World| {
             let words = world.table("word", &["x", "y"], <[U64; 2]>::default);
-            let seen = world.table("seen", &[], || {
+            let seen = world.table("seen", &[""; 0], || {
                 [0, 0].map(|_| super::world::Ghost::default())
             });
             for me in 0..2 {
@@ -106,7 +129,7 @@ fn a_lost_wake_up_is_found_unless_the_sleep_is_bounded() {
 #[test]
 fn a_search_that_is_cut_short_fails_unless_the_model_is_bounded() {
     let loops = |world: &mut World| {
-        let word = world.table("count", &[], U64::default);
+        let word = world.table("count", &[""; 0], U64::default);
         for name in ["one", "two"] {
             let word = Rc::clone(&word);
             world.actor(name, move |me| {
@@ -128,7 +151,7 @@ fn a_search_that_is_cut_short_fails_unless_the_model_is_bounded() {
 fn a_death_marks_the_life_word_and_wakes_one_sleeper() {
     let setup = |arms: bool| {
         move |world: &mut World| {
-            let word = world.table("word", &[], U64::default);
+            let word = world.table("word", &[""; 0], U64::default);
             let shared = Rc::clone(&word);
             world
                 .actor("victim", move |_| {

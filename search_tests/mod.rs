@@ -3,8 +3,12 @@
 
 mod adapters;
 mod automaton;
+mod counting;
 mod engine;
+mod gate;
 mod hash;
+mod joining;
+mod locks;
 mod memory;
 mod model;
 mod run;

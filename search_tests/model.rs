@@ -33,6 +33,7 @@ pub(crate) struct Model {
     ticks: u32,
     kills: u32,
     is_bounded: bool,
+    switches: Option<u32>,
     guards: &'static str,
 }
 
@@ -45,6 +46,7 @@ impl Model {
             ticks: 0,
             kills: 0,
             is_bounded: false,
+            switches: None,
             guards: "",
         }
     }
@@ -70,6 +72,13 @@ impl Model {
     /// At most so many of the mortal actors are killed. Default: none.
     pub(crate) fn kills(mut self, kills: u32) -> Self {
         self.kills = kills;
+        self
+    }
+
+    /// Searches the schedules with at most so many switches from one actor to another, all
+    /// of them. Default: any number. For models of too many states.
+    pub(crate) fn switches(mut self, switches: u32) -> Self {
+        self.switches = Some(switches);
         self
     }
 
@@ -150,16 +159,19 @@ impl Model {
         let begin = Instant::now();
         let limits = Limits {
             states: self.states,
-            switches: None,
+            switches: self.switches,
         };
         let mut search = Search::new(system, limits);
         search.walk();
         let found = search.run();
         let figures = search.figures;
-        let cut = match figures.is_cut {
-            true => ", cut at the limit of states",
-            false => "",
-        };
+        let mut cut = String::new();
+        if let Some(switches) = self.switches {
+            cut = format!(", at most {switches} switches");
+        }
+        if figures.is_cut {
+            cut += ", cut at the limit of states";
+        }
         println!(
             "search {} ({what}): {} states, {} schedules, longest {}, {} local states{cut}, {:.2} s",
             self.name,

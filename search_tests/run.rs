@@ -103,7 +103,7 @@ pub(super) struct Words {
     /// Whether a word has 64 bits.
     pub(super) is_wide: Vec<bool>,
     /// First word of each named table, its name, and the names of its words.
-    tables: Vec<(Id, String, &'static [&'static str])>,
+    tables: Vec<(Id, String, Vec<String>)>,
     /// Life words: the kernel marks those that bear a dead thread's id.
     pub(super) lives: Vec<Id>,
     /// Bytes of the lock file: the kernel frees those that bear a dead process's number.
@@ -118,7 +118,8 @@ impl Words {
     }
 
     /// Names the words that are made from now on.
-    pub(super) fn name_next(&mut self, table: &str, names: &'static [&'static str]) {
+    pub(super) fn name_next(&mut self, table: &str, names: &[impl ToString]) {
+        let names = names.iter().map(ToString::to_string).collect();
         self.tables
             .push((self.values.len() as Id, table.into(), names));
     }

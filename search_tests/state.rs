@@ -235,7 +235,7 @@ impl State {
                 }
             }
             Choice::Finally => {
-                let last = self.actors.len() - 1;
+                let last = self.actors.len() - 1 - usize::from(system.has_observer);
                 self.begin(last, system)?;
             }
         }

@@ -195,7 +195,7 @@ pub(crate) struct World {
 
 impl World {
     fn new() -> Self {
-        run::with_words(|words| words.name_next("life", &[]));
+        run::with_words(|words| words.name_next("life", &[""; 0]));
         Self {
             lives: Rc::new(Default::default()),
             actors: Vec::new(),
@@ -208,7 +208,7 @@ impl World {
     pub(crate) fn table<T>(
         &mut self,
         name: &str,
-        names: &'static [&'static str],
+        names: &[impl ToString],
         make: impl FnOnce() -> T,
     ) -> Rc<T> {
         run::with_words(|words| words.name_next(name, names));
