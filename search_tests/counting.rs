@@ -117,8 +117,8 @@ fn acknowledger(world: &mut World, holders: u64) {
 #[test]
 fn an_acknowledger_is_stopped() {
     Model::new("acknowledge, 2 holders").holds(|world| acknowledger(world, 2));
-    let around = Model::new("acknowledge, epoch and generation wrap if they are narrow")
-        .switches(scaled(5, 9));
+    let around =
+        Model::new("acknowledge, epoch and generation wrap if they are narrow").stops(scaled(3, 6));
     match IS_NARROW {
         true => drop(around.must_be_found(|world| acknowledger(world, WRAP))),
         false => around.holds(|world| acknowledger(world, WRAP)),

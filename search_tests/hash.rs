@@ -3,18 +3,20 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A finaliser of good avalanche (splitmix64).
-const fn scramble(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ value >> 31
+/// The product of two numbers, its halves folded together.
+const fn fold(one: u64, two: u64) -> u64 {
+    let product = one as u128 * two as u128;
+    (product >> 64) as u64 ^ product as u64
 }
 
 /// The hash of one more number after `key`.
 pub(super) const fn mix(key: u128, value: u64) -> u128 {
-    let low = scramble(key as u64 ^ scramble(value));
-    let high = scramble((key >> 64) as u64 ^ scramble(value ^ 0x5851_f42d_4c95_7f2d));
+    let (low, high) = (key as u64, (key >> 64) as u64);
+    // Odd numbers without a pattern (digits of pi). Two rounds for each half.
+    let one = fold(low ^ 0x243f_6a88_85a3_08d3, value ^ 0x1319_8a2e_0370_7345);
+    let two = fold(high ^ 0xa409_3822_299f_31d1, value ^ 0x082e_fa98_ec4e_6c89);
+    let low = fold(one ^ 0x4528_21e6_38d0_1377, two ^ 0xbe54_66cf_34e9_0c6d);
+    let high = fold(two ^ 0xc0ac_29b7_c97c_50dd, one ^ 0x3f84_d5b5_b547_0917);
     (high as u128) << 64 | low as u128
 }
 

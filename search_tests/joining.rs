@@ -6,10 +6,8 @@
 use std::rc::Rc;
 
 use super::adapters::{self, Join};
-use super::memory::Searched;
 use super::model::{Model, scaled};
 use super::world::World;
-use crate::sync::mem::Mem;
 
 /// A joiner, a forced shutdown, and one that waits for the end of the generation and
 /// begins the next.
@@ -36,15 +34,8 @@ fn joiners(world: &mut World, joiners: usize) {
     }
     let driven = Rc::clone(&group);
     world.actor("driver", move |me| {
-        me.call("initiate", || adapters::initiate(&driven, 1, me));
-        loop {
-            me.state_is("advances");
-            let Some(until) = me.call("advance", || adapters::advance(&driven, me)) else {
-                break;
-            };
-            let expected = driven.scope.control().futex_half();
-            let _ = Searched::wait(driven.scope.cell(), expected, until);
-        }
+        // Without a budget, every phase is forced.
+        me.call("initiate", || adapters::initiate(&driven, 0, me));
     });
     world.actor("renewer", move |me| {
         if me.call("is gone", || adapters::is_gone(&group, 1, me)) == Some(true) {
@@ -59,7 +50,7 @@ fn joiners(world: &mut World, joiners: usize) {
 fn one_joiner() {
     Model::new("join, forced shutdown, renewal, 1 joiner")
         .guards("F4")
-        .ticks(1)
+        .stops(scaled(4, 9))
         .holds(|world| joiners(world, 1));
 }
 
@@ -67,7 +58,6 @@ fn one_joiner() {
 fn two_joiners() {
     Model::new("join, forced shutdown, renewal, 2 joiners")
         .guards("F4")
-        .ticks(1)
-        .switches(scaled(4, 6))
+        .stops(scaled(2, 4))
         .holds(|world| joiners(world, 2));
 }

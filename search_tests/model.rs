@@ -10,7 +10,7 @@ use super::system::System;
 use super::world::{self, World};
 
 /// States of a search, short and long.
-const STATES: (u64, u64) = (8_000_000, 120_000_000);
+const STATES: (u64, u64) = (12_000_000, 200_000_000);
 /// One step of time, in microseconds.
 const UNIT: u64 = 1000;
 
@@ -33,7 +33,7 @@ pub(crate) struct Model {
     ticks: u32,
     kills: u32,
     is_bounded: bool,
-    switches: Option<u32>,
+    stops: Option<u32>,
     guards: &'static str,
 }
 
@@ -46,7 +46,7 @@ impl Model {
             ticks: 0,
             kills: 0,
             is_bounded: false,
-            switches: None,
+            stops: None,
             guards: "",
         }
     }
@@ -63,7 +63,7 @@ impl Model {
         self
     }
 
-    /// At most so many states. Default: eight million, and more in the long form.
+    /// At most so many states. Default: twelve million, and more in the long form.
     pub(crate) fn states(mut self, states: u64) -> Self {
         self.states = states;
         self
@@ -75,10 +75,9 @@ impl Model {
         self
     }
 
-    /// Searches the schedules with at most so many switches from one actor to another, all
-    /// of them. Default: any number. For models of too many states.
-    pub(crate) fn switches(mut self, switches: u32) -> Self {
-        self.switches = Some(switches);
+    /// Searches the schedules in which actors are stopped at most so often, all of them. Default: any number. For models of too many states.
+    pub(crate) fn stops(mut self, stops: u32) -> Self {
+        self.stops = Some(stops);
         self
     }
 
@@ -133,10 +132,10 @@ impl Model {
         };
         let found = schedule::shortened(&mut system, found);
         println!(
-            "  found: {} ({} steps, {} switches)",
+            "  found: {} ({} steps, {} stops)",
             found.failure.0,
             found.path.len(),
-            schedule::switches(&found.path),
+            found.stops,
         );
         let schedule = schedule::print(&mut system, &found);
         if std::env::var_os("EBBTIDE_SCHEDULE").is_some() {
@@ -159,15 +158,15 @@ impl Model {
         let begin = Instant::now();
         let limits = Limits {
             states: self.states,
-            switches: self.switches,
+            stops: self.stops,
         };
         let mut search = Search::new(system, limits);
         search.walk();
         let found = search.run();
         let figures = search.figures;
         let mut cut = String::new();
-        if let Some(switches) = self.switches {
-            cut = format!(", at most {switches} switches");
+        if let Some(stops) = self.stops {
+            cut = format!(", at most {stops} stops");
         }
         if figures.is_cut {
             cut += ", cut at the limit of states";

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 
 use super::run::{Access, Act, Event};
-use super::search::{Found, Limits, Search, after_switch};
+use super::search::{Found, Limits, Search};
 use super::state::{Choice, Logged};
 use super::system::System;
 
@@ -13,13 +13,12 @@ const LINES: usize = 300;
 /// States of each search for a shorter schedule.
 const STATES: u64 = 400_000;
 
-/// A schedule with fewer switches that fails, too; the given one if none is found soon.
+/// A schedule with fewer stops that fails, too; the given one if none is found soon.
 pub(super) fn shortened(system: &mut System, found: Found) -> Found {
-    let most = switches(&found.path);
-    for fewer in 0..most {
+    for fewer in 0..found.stops {
         let limits = Limits {
             states: STATES,
-            switches: Some(fewer),
+            stops: Some(fewer),
         };
         let mut search = Search::new(system, limits);
         match search.run() {
@@ -31,17 +30,11 @@ pub(super) fn shortened(system: &mut System, found: Found) -> Found {
     found
 }
 
-/// How often another actor goes on.
-pub(super) fn switches(path: &[Choice]) -> u32 {
-    let count = |(last, count), choice: &Choice| after_switch(*choice, last, count);
-    path.iter().fold((None, 0), count).1
-}
-
 /// The schedule as a list: actor, access, value.
 pub(super) fn print(system: &mut System, found: &Found) -> String {
     let limits = Limits {
         states: 0,
-        switches: None,
+        stops: None,
     };
     let mut search = Search::new(system, limits);
     search.state.log = Some(Vec::new());

@@ -13,9 +13,11 @@
 //! hide the other actors for ever, so at least one step of every cycle is not taken alone:
 //! one that leads to a local state which was found before the present one.
 //!
-//! # Bounded switches
-//! To shorten a failing schedule, the search is repeated with at most so many switches from
-//! one actor to another.
+//! # Bounded stops
+//! An actor is *stopped* where another one takes the next step although it could. A search
+//! may be limited to schedules with so many stops, and is complete among these: for models
+//! of too many states, and to find a short schedule for a failure. Then only the actor
+//! that took the last step may take a step alone, which spares no stop.
 
 use std::collections::{HashMap, HashSet};
 
@@ -51,14 +53,15 @@ pub(super) struct Figures {
 pub(super) struct Found {
     pub(super) failure: Failure,
     pub(super) path: Vec<Choice>,
+    pub(super) stops: u32,
 }
 
 /// How far to search.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) states: u64,
-    /// Switches from one actor to another; `None` for any number.
-    pub(super) switches: Option<u32>,
+    /// How often actors are stopped; `None` for any number.
+    pub(super) stops: Option<u32>,
 }
 
 struct Frame {
@@ -69,25 +72,26 @@ struct Frame {
     is_alone: bool,
     /// The step taken alone turned out to be noticeable.
     widen: bool,
+    /// The actor that took the last step, if it could go on.
     last: Option<u8>,
-    switches: u32,
+    stops: u32,
 }
 
 enum Seen {
     All(HashSet<u128, hash::Build>),
-    /// With the fewest switches on the way.
+    /// With the fewest stops on the way.
     Bounded(HashMap<u128, u32, hash::Build>),
 }
 
 impl Seen {
-    fn is_new(&mut self, state: &State, last: Option<u8>, switches: u32) -> bool {
+    fn is_new(&mut self, state: &State, last: Option<u8>, stops: u32) -> bool {
         match self {
             Self::All(seen) => seen.insert(state.hash),
             Self::Bounded(seen) => {
                 let key = hash::mix(state.hash, last.map_or(0, |last| u64::from(last) + 1));
                 let least = seen.entry(key).or_insert(u32::MAX);
-                let is_new = switches < *least;
-                *least = switches.min(*least);
+                let is_new = stops < *least;
+                *least = stops.min(*least);
                 is_new
             }
         }
@@ -148,9 +152,9 @@ impl<'s> Search<'s> {
     fn run_once(&mut self) -> Option<Found> {
         let mut path = Vec::new();
         if let Err(failure) = self.begin() {
-            return Some(Found { failure, path });
+            return found(failure, path, 0);
         }
-        let mut seen = match self.limits.switches {
+        let mut seen = match self.limits.stops {
             None => Seen::All(HashSet::default()),
             Some(_) => Seen::Bounded(HashMap::default()),
         };
@@ -158,7 +162,7 @@ impl<'s> Search<'s> {
         let mut frames = Vec::new();
         match self.frame(None, 0) {
             Ok(frame) => frames.push(frame),
-            Err(failure) => return Some(Found { failure, path }),
+            Err(failure) => return found(failure, path, 0),
         }
         while let Some(frame) = frames.last_mut() {
             if self.system.is_stale {
@@ -178,8 +182,10 @@ impl<'s> Search<'s> {
                 continue;
             };
             frame.next += 1;
-            let (last, switches) = after_switch(choice, frame.last, frame.switches);
-            if self.limits.switches.is_some_and(|most| switches > most) {
+            let by = choice.actor();
+            let is_stop = by.is_some() && frame.last.is_some_and(|last| by != Some(last));
+            let (last, stops) = (by.or(frame.last), frame.stops + u32::from(is_stop));
+            if self.limits.stops.is_some_and(|most| stops > most) {
                 continue;
             }
             path.push(choice);
@@ -189,14 +195,15 @@ impl<'s> Search<'s> {
                 is_forward,
             } = match self.step(choice) {
                 Ok(taken) => taken,
-                Err(failure) => return Some(Found { failure, path }),
+                Err(failure) => return found(failure, path, stops),
             };
+            let last = last.filter(|last| self.state.is_able(usize::from(*last)));
             let frame = frames.last_mut().expect("the one above");
             frame.widen |= frame.is_alone && !(is_private && is_forward);
             if choice == Choice::Finally {
                 self.figures.ends += 1;
             }
-            if choice == Choice::Finally || !seen.is_new(&self.state, last, switches) {
+            if choice == Choice::Finally || !seen.is_new(&self.state, last, stops) {
                 self.figures.schedules += 1;
                 path.pop();
                 continue;
@@ -208,20 +215,21 @@ impl<'s> Search<'s> {
             }
             if path.len() > MAX_STEPS {
                 let failure = Failure(format!("no end: a schedule of {MAX_STEPS} steps"));
-                return Some(Found { failure, path });
+                return found(failure, path, stops);
             }
-            match self.frame(last, switches) {
+            match self.frame(last, stops) {
                 Ok(frame) => frames.push(frame),
-                Err(failure) => return Some(Found { failure, path }),
+                Err(failure) => return found(failure, path, stops),
             }
         }
         None
     }
 
-    fn frame(&mut self, last: Option<u8>, switches: u32) -> Result<Frame, Failure> {
-        let alone = match self.limits.switches {
-            None => self.alone(),
-            Some(_) => None,
+    fn frame(&mut self, last: Option<u8>, stops: u32) -> Result<Frame, Failure> {
+        let alone = match (self.limits.stops, last) {
+            (None, _) => (0..self.actors()).find_map(|actor| self.alone(actor)),
+            (Some(_), Some(last)) => self.alone(last.into()),
+            (Some(_), None) => None,
         };
         let is_alone = alone.is_some();
         let choices = match alone {
@@ -242,7 +250,7 @@ impl<'s> Search<'s> {
             is_alone,
             widen: false,
             last,
-            switches,
+            stops,
         })
     }
 
@@ -257,22 +265,15 @@ impl<'s> Search<'s> {
         Ok(())
     }
 
-    /// The steps of one actor, if no other actor can notice the first of them.
-    fn alone(&mut self) -> Option<Vec<Choice>> {
-        for actor in 0..self.actors() {
-            let node = self.state.actors[actor].node;
-            if !self.state.is_able(actor) {
-                continue;
-            }
-            let Next::Access { access, .. } = self.system.automata[actor].at(node) else {
-                continue;
-            };
-            let access = access.clone();
-            if self.system.is_private(actor, &access) {
-                return Some(self.steps_of(actor).collect());
-            }
-        }
-        None
+    /// The steps of an actor, if no other actor can notice the first of them.
+    fn alone(&mut self, actor: usize) -> Option<Vec<Choice>> {
+        let node = self.state.actors[actor].node;
+        let Next::Access { access, .. } = self.system.automata[actor].at(node) else {
+            return None;
+        };
+        let access = access.clone();
+        let is_alone = self.state.is_able(actor) && self.system.is_private(actor, &access);
+        is_alone.then(|| self.steps_of(actor).collect())
     }
 
     fn steps_of(&self, actor: usize) -> impl Iterator<Item = Choice> + use<> {
@@ -422,13 +423,10 @@ impl<'s> Search<'s> {
     }
 }
 
-/// Who took the last step, and how often that changed.
-pub(super) fn after_switch(choice: Choice, last: Option<u8>, switches: u32) -> (Option<u8>, u32) {
-    match choice {
-        Choice::Step { actor, .. } | Choice::TimesOut { actor } => {
-            let is_switch = last.is_some_and(|last| last != actor);
-            (Some(actor), switches + u32::from(is_switch))
-        }
-        _ => (last, switches),
-    }
+fn found(failure: Failure, path: Vec<Choice>, stops: u32) -> Option<Found> {
+    Some(Found {
+        failure,
+        path,
+        stops,
+    })
 }

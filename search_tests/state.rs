@@ -47,6 +47,16 @@ pub(super) enum Choice {
     Finally,
 }
 
+impl Choice {
+    /// The actor that goes on.
+    pub(super) fn actor(self) -> Option<u8> {
+        match self {
+            Self::Step { actor, .. } | Self::TimesOut { actor } => Some(actor),
+            _ => None,
+        }
+    }
+}
+
 /// Why a search ends early.
 #[derive(Clone, Debug)]
 pub(super) struct Failure(pub(super) String);

@@ -6,26 +6,55 @@
 use std::rc::Rc;
 
 use super::adapters::Shutdowns;
-use super::model::Model;
+use super::model::{Model, scaled};
 use super::world::World;
+use crate::width;
 
-/// Initiators that propose, initiate and cancel once, and readers of the terms.
-fn initiators(world: &mut World, count: usize, readers: usize) {
+/// Initiators that propose, initiate and cancel, each so often; returns the scope.
+fn initiators_in_rounds(world: &mut World, rounds: &[u32]) -> Rc<Shutdowns> {
     let shutdowns = Shutdowns::new(world);
-    for process in 0..count {
-        let shutdowns = Rc::clone(&shutdowns);
+    // The epoch that terms were published for last, plus one.
+    let published = world.ghost("published");
+    for (process, rounds) in rounds.iter().copied().enumerate() {
+        let (shutdowns, published) = (Rc::clone(&shutdowns), Rc::clone(&published));
         world.actor(&format!("initiator {process}"), move |me| {
-            let seen = shutdowns.scope.control();
-            if seen.is_shutting_down() {
-                return;
+            for round in 0..rounds {
+                me.state_is(round);
+                let seen = shutdowns.scope.control();
+                if seen.is_shutting_down() {
+                    continue;
+                }
+                me.call("propose", || shutdowns.propose(seen, process, me));
+                me.atomically(|| {
+                    let epoch = shutdowns.scope.control().epoch();
+                    if shutdowns.has_terms(epoch) {
+                        published.set(u64::from(epoch) + 1);
+                    }
+                });
+                me.state_is(("proposed", round));
+                let _ = me.call("initiate", || shutdowns.initiate(1000, me));
+                me.state_is(("initiated", round));
+                me.call("cancel", || shutdowns.cancel());
             }
-            me.call("propose", || shutdowns.propose(seen, process, me));
-            me.state_is("proposed");
-            let _ = me.call("initiate", || shutdowns.initiate(1000, me));
-            me.state_is("initiated");
-            me.call("cancel", || shutdowns.cancel());
         });
     }
+    let checked = Rc::clone(&shutdowns);
+    world.always(move |_| {
+        let epoch = checked.scope.control().epoch();
+        if checked.has_terms(epoch) {
+            assert!(checked.terms_are_of_one(epoch), "not what was published");
+            assert!(
+                checked.reason_is_of_one(epoch),
+                "a reason that was not given"
+            );
+        }
+    });
+    shutdowns
+}
+
+/// Initiators of one shutdown each, and readers of the terms.
+fn initiators(world: &mut World, count: usize, readers: usize) {
+    let shutdowns = initiators_in_rounds(world, &vec![1; count]);
     for _ in 0..readers {
         let shutdowns = Rc::clone(&shutdowns);
         world.actor("reader", move |me| {
@@ -37,12 +66,6 @@ fn initiators(world: &mut World, count: usize, readers: usize) {
             assert!(are_whole || !has_terms || !is_on, "the terms are gone");
         });
     }
-    world.always(move |_| {
-        let epoch = shutdowns.scope.control().epoch();
-        if shutdowns.has_terms(epoch) {
-            assert!(shutdowns.terms_are_of_one(epoch), "not what was published");
-        }
-    });
 }
 
 #[test]
@@ -55,4 +78,14 @@ fn three_initiators() {
 #[test]
 fn two_initiators_and_a_reader() {
     Model::new("terms, 2 initiators, 1 reader").holds(|world| initiators(world, 2, 1));
+}
+
+#[test]
+fn epochs_that_wrap_take_terms_away_only_if_they_are_narrow() {
+    let model = Model::new("terms, 2 initiators, epochs wrap if they are narrow");
+    let setup = |world: &mut World| drop(initiators_in_rounds(world, &[1, 6]));
+    match width::EPOCH <= 2 {
+        true => drop(model.must_be_found(setup)),
+        false => model.stops(scaled(4, 8)).holds(setup),
+    }
 }
