@@ -4,8 +4,10 @@ use std::rc::Rc;
 
 use super::memory::Loom;
 use super::model::{Model, kill_sweep, must_fail};
-use super::world::{Actor, NEVER};
+use super::world::{Actor, NEVER, World};
+use crate::sync::{Env, Owner, Pulse};
 use crate::table::barrier::{Barrier, Passed};
+use crate::table::barrier_wait::{Polled, Stay};
 use crate::table::barrier_word::{Broken, Cause};
 
 type Gate = Rc<Barrier<Loom, 3>>;
@@ -116,12 +118,69 @@ fn a_reset_is_told_to_who_waits_and_the_next_round_is_open() {
     });
 }
 
+/// Two have passed and died before they gave their places up. In the next generation one
+/// looks at the places, and another takes a dead one's over.
+fn one_looks_at_a_place_that_is_taken_over(
+    world: &Rc<World>,
+    look: fn(&Barrier<Loom, 3>, &Stay, &Actor),
+) {
+    let gate = gate(3);
+    for slot in 1..=2 {
+        // Of this name nobody lives in the model.
+        let dead = Owner {
+            generation: 0,
+            ..world.owner(slot)
+        };
+        let entered = gate.enter(dead, slot, &Before, false).unwrap();
+        assert!(entered.is_ok());
+    }
+    let leads = gate.enter(world.owner(0), 0, &Before, false).unwrap();
+    assert_eq!(leads.err(), Some(Passed::Through { leads: true }));
+    let entered = gate.enter(world.owner(0), 0, world.as_ref(), false);
+    let stay = entered.unwrap().expect("two of three wait");
+    let (looks, takes) = (Rc::clone(&gate), Rc::clone(&gate));
+    world.spawn(move |actor| look(&looks, &stay, actor));
+    world.spawn(move |actor| {
+        let entered = takes.enter(actor.me(), 1, actor.env(), false).unwrap();
+        assert!(entered.is_ok());
+    });
+    world.finish();
+    assert_eq!((gate.broken(), gate.arrived()), (Ok(None), 2));
+}
+
+/// Before anybody died.
+struct Before;
+
+impl Env<Loom> for Before {
+    fn now(&self) -> u64 {
+        0
+    }
+    fn process_pulse(&self, _process: usize) -> Pulse<'_, Loom> {
+        Pulse::Alive(None)
+    }
+    fn thread_pulse(&self, _owner: Owner) -> Pulse<'_, Loom> {
+        Pulse::Alive(None)
+    }
+}
+
+#[test]
+fn the_dead_of_an_old_generation_are_not_taken_for_their_successors() {
+    Model::new("barrier, a dead one's place is taken over")
+        .bound(3)
+        .check(|world| {
+            one_looks_at_a_place_that_is_taken_over(world, |gate, stay, actor| {
+                let (me, env) = (actor.me(), actor.env());
+                let polled = gate.poll(stay, me, 0, env, NEVER, |_, _| ()).unwrap();
+                assert_ne!(polled, Polled::Again, "it saw a death");
+            });
+        });
+}
+
 mod twins {
     use core::sync::atomic::Ordering;
 
     use super::*;
     use crate::loom_tests::memory::U32;
-    use crate::sync::Env;
     use crate::sync::mem::{ALL, Mem, Word};
 
     const PARTIES: u32 = 3;
@@ -150,6 +209,17 @@ mod twins {
                 }
                 world.spawn_victim(move |actor| count_in(&word, actor));
                 world.finish_in_time();
+            });
+        });
+    }
+
+    #[test]
+    fn a_place_that_is_read_in_two_steps_is_caught() {
+        must_fail("barrier, holder before generation", || {
+            Model::new("variant").bound(3).check(|world| {
+                one_looks_at_a_place_that_is_taken_over(world, |gate, _, actor| {
+                    gate.look_once(actor.env());
+                });
             });
         });
     }

@@ -1,49 +1,68 @@
-//! The in-flight gate against the drainer: no item works after the drainer has gone on.
+//! The in-flight gate against the drainer: no item works after the drainer has gone on. And
+//! against the slot's next holder: nothing of the old one's work counts there.
 
+use core::sync::atomic::Ordering;
 use std::rc::Rc;
 
 use loom::cell::UnsafeCell;
+use loom::sync::{Mutex, MutexGuard};
 
 use super::memory::Loom;
-use super::model::{Model, must_fail};
+use super::model::{Model, kill_sweep, must_fail};
 use super::shutdown::{LONG, group, initiate};
 use super::world::{NEVER, World};
 use crate::phase::Phase;
-use crate::sync::Mem;
+use crate::sync::{Mem, Word};
 use crate::table::group::Group;
-use crate::table::inflight::{Gate, Look};
+use crate::table::inflight::{Begun, Closed, Gate, Look};
 
 type Shared = Group<Loom, 1>;
 type Begin = fn(&Shared, &Gate<Loom>) -> bool;
+
+/// The slot's holder, and the next one.
+const HOLDER: u64 = 1;
+const NEXT: u64 = 2;
+
+const OPEN: Look = Look {
+    refuses: false,
+    epochs: (0, 0),
+};
+
+fn gate() -> Rc<Gate<Loom>> {
+    let gate = Rc::new(Gate::default());
+    gate.reset(HOLDER);
+    gate
+}
 
 fn look(group: &Shared) -> Look {
     let control = group.scope.control();
     Look {
         refuses: control.refuses_work(),
-        epochs: (control.epoch(), 0),
+        epochs: (u64::from(control.epoch()), 0),
     }
 }
 
 fn begin(group: &Shared, gate: &Gate<Loom>) -> bool {
-    gate.begin(|| look(group))
+    gate.begin_as(HOLDER, || look(group)) == Begun::Counted
 }
 
-/// The twin: looks at the phase, counts itself in, and never minds the gate.
+/// The must-fail variant: reads the phase, counts itself in, and ignores that the gate is
+/// closed.
 fn begin_without_gate(group: &Shared, gate: &Gate<Loom>) -> bool {
-    let unchanged = Look {
-        refuses: false,
-        epochs: (0, 0),
-    };
-    !look(group).refuses && gate.begin(|| unchanged)
+    !look(group).refuses && gate.begin_as(HOLDER, || OPEN) == Begun::Counted
 }
 
-fn drain(gate: &Gate<Loom>) {
+fn drain(gate: &Gate<Loom>, holder: u64) {
+    drain_by(gate, || gate.close(holder));
+}
+
+fn drain_by(gate: &Gate<Loom>, close: impl Fn() -> Option<Closed>) {
     loop {
-        let count = gate.close();
-        if count == 0 {
+        let closed = close().expect("it is the holder");
+        if closed.count == 0 {
             return;
         }
-        Loom::wait(gate.cell(), count, NEVER);
+        Loom::wait(gate.cell(), closed.half, NEVER);
     }
 }
 
@@ -53,21 +72,21 @@ fn drain(gate: &Gate<Loom>) {
 fn work_against_drain(world: &Rc<World>, begin: Begin) {
     let group = group::<1>(world, 1);
     let _ = initiate(&group, world, LONG);
-    let gate = Rc::new(Gate::<Loom>::default());
+    let gate = gate();
     let resource = Rc::new(UnsafeCell::new(0_u32));
     let (shared, door, used) = (Rc::clone(&group), Rc::clone(&gate), Rc::clone(&resource));
     world.spawn(move |_| {
         for _ in 0..2 {
             if begin(&shared, &door) {
                 used.with(|_| ());
-                door.end();
+                door.end_as(HOLDER);
             }
         }
     });
     world.spawn(move |_| {
         let control = group.scope.control();
         group.scope.publish(control, Phase::Draining, 1);
-        drain(&gate);
+        drain(&gate, HOLDER);
         resource.with_mut(|_| ());
     });
     world.finish();
@@ -96,24 +115,24 @@ fn a_gate_left_closed_by_a_cancelled_shutdown_lets_work_in() {
         .check(|world| {
             let group = group::<1>(world, 1);
             let _ = initiate(&group, world, LONG);
-            let gate = Rc::new(Gate::<Loom>::default());
-            assert_eq!(gate.close(), 0);
+            let gate = gate();
+            assert_eq!(gate.close(HOLDER).unwrap().count, 0);
             let _ = group.scope.cancel().unwrap();
             assert!(begin(&group, &gate), "refused although nothing is on");
-            gate.end();
+            gate.end_as(HOLDER);
             let resource = Rc::new(UnsafeCell::new(0_u32));
             let (shared, door, used) = (Rc::clone(&group), Rc::clone(&gate), Rc::clone(&resource));
             world.spawn(move |_| {
                 if begin(&shared, &door) {
                     used.with(|_| ());
-                    door.end();
+                    door.end_as(HOLDER);
                 }
             });
             world.spawn(move |initiator| {
                 let _ = initiate(&group, initiator.env(), LONG);
                 let control = group.scope.control();
                 group.scope.publish(control, Phase::Draining, 1);
-                drain(&gate);
+                drain(&gate, HOLDER);
                 resource.with_mut(|_| ());
             });
             world.finish();
@@ -126,17 +145,162 @@ fn the_last_item_wakes_the_drainer() {
     Model::new("last item wakes the drainer")
         .bound(2)
         .check(|world| {
-            let gate = Rc::new(Gate::<Loom>::default());
-            let open = Look {
-                refuses: false,
-                epochs: (0, 0),
-            };
+            let gate = gate();
             for _ in 0..2 {
-                assert!(gate.begin(|| open));
+                assert_eq!(gate.begin_as(HOLDER, || OPEN), Begun::Counted);
                 let gate = Rc::clone(&gate);
-                world.spawn(move |_| gate.end());
+                world.spawn(move |_| gate.end_as(HOLDER));
             }
-            world.spawn(move |_| drain(&gate));
+            world.spawn(move |_| drain(&gate, HOLDER));
             world.finish();
         });
+}
+
+type Step = fn(&Gate<Loom>);
+
+/// An item of the old holder, which is killed or not.
+fn one_item(gate: &Gate<Loom>) {
+    if gate.begin_as(HOLDER, || OPEN) == Begun::Counted {
+        gate.end_as(HOLDER);
+    }
+}
+
+/// The must-fail variant: an addition, which is taken back if it went to another's gate.
+fn one_item_by_addition(gate: &Gate<Loom>) {
+    let before = gate.word().fetch_add(1, Ordering::AcqRel);
+    let holder = before >> 24 & 0xff;
+    gate.end_as(holder);
+}
+
+/// A thread of the old holder goes on, and may die, while the next holder of the slot comes,
+/// has an item, and drains.
+fn pass_on(world: &Rc<World>, step: Step) {
+    let gate = gate();
+    let old = Rc::clone(&gate);
+    world.spawn_victim(move |_| step(&old));
+    let new = Rc::clone(&gate);
+    world.spawn(move |_| {
+        new.reset(NEXT);
+        assert_eq!(new.begin_as(NEXT, || OPEN), Begun::Counted);
+        new.end_as(NEXT);
+        drain(&new, NEXT);
+    });
+    world.finish_in_time();
+    let closed = gate.close(NEXT).expect("it is the next holder's");
+    assert_eq!(closed.count, 0, "an item of the old holder is counted");
+    assert!(gate.word().load(Ordering::Relaxed) >> 63 == 1, "opened");
+}
+
+#[test]
+fn a_step_of_the_old_holder_is_nothing_to_the_next() {
+    let name = "gate, next holder, old one killed";
+    kill_sweep(Model::new(name).bound(3), |_, world| {
+        pass_on(world, one_item);
+    });
+    must_fail("begin by an addition", || {
+        kill_sweep(Model::new("gate, addition").bound(3), |_, world| {
+            pass_on(world, one_item_by_addition);
+        });
+    });
+}
+
+/// A driver of the old holder reopens the gate late.
+fn reopen_late(world: &Rc<World>, reopen: Step) {
+    let gate = gate();
+    let _ = gate.close(HOLDER);
+    let old = Rc::clone(&gate);
+    world.spawn(move |_| reopen(&old));
+    let new = Rc::clone(&gate);
+    world.spawn(move |_| {
+        new.reset(NEXT);
+        drain(&new, NEXT);
+    });
+    world.finish();
+    let word = gate.word().load(Ordering::Relaxed);
+    assert!(word >> 63 == 1, "the next holder's gate was opened");
+}
+
+#[test]
+fn a_late_reopening_leaves_the_next_holders_gate_closed() {
+    Model::new("gate reopened late").check(|world| {
+        reopen_late(world, |gate| gate.reopen(HOLDER, || OPEN));
+    });
+    must_fail("reopens any holder's gate", || {
+        Model::new("gate, blind reopening").check(|world| {
+            reopen_late(world, |gate| {
+                gate.word().fetch_and(!(1 << 63), Ordering::AcqRel);
+            });
+        });
+    });
+}
+
+/// How a runner's threads reopen and close the gate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    None,
+    /// Reopens without reading the phase words again.
+    Blind,
+    /// Closes and reopens without a lock.
+    Unlocked,
+}
+
+impl Flaw {
+    fn lock(self, lock: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
+        (self != Self::Unlocked).then(|| lock.lock().unwrap())
+    }
+}
+
+/// The driver of a cancelled shutdown reopens the gate, while another thread of the runner
+/// closes it for the next shutdown and drains.
+fn reopen_against_close(world: &Rc<World>, flaw: Flaw) {
+    let group = group::<1>(world, 1);
+    let _ = initiate(&group, world, LONG);
+    let gate = gate();
+    let _ = gate.close(HOLDER);
+    let _ = group.scope.cancel().unwrap();
+    let lock = Rc::new(Mutex::new(()));
+    let resource = Rc::new(UnsafeCell::new(0_u32));
+    let (shared, door, held) = (Rc::clone(&group), Rc::clone(&gate), Rc::clone(&lock));
+    world.spawn(move |_| {
+        let _guard = flaw.lock(&held);
+        door.reopen(HOLDER, || match flaw {
+            Flaw::Blind => OPEN,
+            _ => look(&shared),
+        });
+    });
+    let (shared, door, used) = (Rc::clone(&group), Rc::clone(&gate), Rc::clone(&resource));
+    world.spawn(move |_| {
+        if begin(&shared, &door) {
+            used.with(|_| ());
+            door.end_as(HOLDER);
+        }
+    });
+    world.spawn(move |initiator| {
+        let _ = initiate(&group, initiator.env(), LONG);
+        let control = group.scope.control();
+        group.scope.publish(control, Phase::Draining, 1);
+        drain_by(&gate, || {
+            let _guard = flaw.lock(&lock);
+            gate.close(HOLDER)
+        });
+        resource.with_mut(|_| ());
+    });
+    world.finish();
+}
+
+#[test]
+fn a_gate_is_not_reopened_over_the_next_shutdown() {
+    Model::new("gate reopened against close")
+        .bound(2)
+        .check(|world| reopen_against_close(world, Flaw::None));
+    for (name, flaw) in [
+        ("reopens blindly", Flaw::Blind),
+        ("reopens without the lock", Flaw::Unlocked),
+    ] {
+        must_fail(name, || {
+            Model::new(name)
+                .bound(3)
+                .check(move |world| reopen_against_close(world, flaw));
+        });
+    }
 }

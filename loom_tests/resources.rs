@@ -1,8 +1,12 @@
-//! Resources: waiting for dependents whose owner dies, registering against closing, and
-//! reclaiming by several.
+//! Resources: waiting for dependents whose owner dies, registering against closing,
+//! reclaiming by several, and late steps against the next registration.
 
+use core::sync::atomic::Ordering;
 use std::cell::Cell;
 use std::rc::Rc;
+
+use loom::sync::Mutex;
+use loom::sync::atomic::AtomicU64;
 
 use super::memory::Loom;
 use super::model::{Model, kill_sweep, must_fail};
@@ -235,7 +239,7 @@ fn orphan(world: &World) -> Table {
     let key = table.claim(GONE, 0, |_, _| false).unwrap();
     table.describe(key, About::default(), SYSTEM, "/a");
     assert_eq!(table.publish(key, 1), Moved::Done);
-    table.sweep(GONE, world);
+    table.sweep(GONE, || true, world);
     assert_eq!(state(&table, key), State::Orphaned);
     table
 }
@@ -261,10 +265,7 @@ impl File {
 }
 
 fn reap(table: &Table, file: &File, actor: &Actor) {
-    let me = Claimant {
-        process: usize::from(actor.me().slot),
-        generation: 1,
-    };
+    let me = Claimant::new(usize::from(actor.me().slot), 1);
     let is_gone = |other: Claimant| matches!(actor.env().process_pulse(other.process), Pulse::Dead);
     if let Some(key) = table.claim_reclaim(0, me, is_gone) {
         assert!(table.identity(key, "/a").is_some(), "what was registered");
@@ -312,5 +313,87 @@ fn what_a_killed_reaper_leaves_is_taken_by_the_next() {
         world.finish_in_time();
         assert_eq!(file.removals.get(), 1);
         assert!(table.fate(table.key(0)).is_some(), "never taken");
+    });
+}
+
+/// One thread makes its resource depend on the queue while another of its process closes it,
+/// and the record is registered again: the edge is not the next registration's.
+fn depend_against_close(world: &Rc<World>, is_locked: bool) {
+    let table = Table::default();
+    let queue = register(&table, 1, None);
+    let feed = register(&table, 0, None);
+    let lock = Rc::new(Mutex::new(()));
+    let (shared, held) = (Rc::clone(&table), Rc::clone(&lock));
+    world.spawn(move |_| {
+        let _guard = is_locked.then(|| held.lock().unwrap());
+        let word = shared.find(feed);
+        if word.is_some_and(|word| word.state() == Ok(State::Active)) {
+            let _ = shared.try_dependency(feed, queue);
+            shared.end_try(feed, queue, true);
+        }
+    });
+    let shared = Rc::clone(&table);
+    world.spawn(move |_| {
+        let guard = is_locked.then(|| lock.lock().unwrap());
+        let moved = shared.move_to(feed, &[State::Active], State::Closed, 1);
+        assert_eq!(moved, Moved::Done);
+        drop(guard);
+        let next = register(&shared, 2, None);
+        assert_eq!(next.index, feed.index);
+    });
+    world.finish();
+    let edges = table.dependencies(feed.index).count();
+    assert_eq!(edges, 0, "the next registration has an edge of the last");
+}
+
+#[test]
+fn an_edge_is_of_the_registration_that_was_meant() {
+    Model::new("resource, edge against the next registration")
+        .check(|world| depend_against_close(world, true));
+    must_fail("edge without the lock", || {
+        Model::new("resource, edge, unlocked").check(|world| depend_against_close(world, false));
+    });
+}
+
+/// A sweeper is late: another one has swept the same process, whose slot has a new holder
+/// with a resource of its own. `asks` whether the slot is still the dead one's.
+fn sweep_late(world: &Rc<World>, asks: bool) {
+    const GONE: usize = 3;
+    let table = Table::default();
+    for _ in 0..2 {
+        let key = table.claim(GONE, 0, |_, _| false).unwrap();
+        table.describe(key, About::default(), [0; 4], "");
+        assert_eq!(table.publish(key, 1), Moved::Done);
+    }
+    // The process slot's word.
+    let holder = Rc::new(AtomicU64::new(1));
+    let (shared, slot) = (Rc::clone(&table), Rc::clone(&holder));
+    world.spawn(move |actor| {
+        let is_same = || !asks || slot.load(Ordering::Acquire) == 1;
+        shared.sweep(GONE, is_same, actor.env());
+    });
+    let shared = Rc::clone(&table);
+    world.spawn(move |actor| {
+        shared.sweep(GONE, || true, actor.env());
+        holder.store(2, Ordering::Release);
+        let next = shared.claim(GONE, 0, |_, _| false).unwrap();
+        shared.describe(next, About::default(), SYSTEM, "/b");
+        assert_eq!(shared.publish(next, 1), Moved::Done);
+    });
+    world.finish();
+    let next = table.key(0);
+    assert_eq!(state(&table, next), State::Active, "the living is swept");
+    assert!(!table.is_to_reclaim(0), "its file is taken away");
+}
+
+#[test]
+fn a_late_sweep_is_nothing_to_the_next_holder_of_the_process_slot() {
+    Model::new("resource, late sweep")
+        .bound(3)
+        .check(|world| sweep_late(world, true));
+    must_fail("sweeps any holder of the process slot", || {
+        Model::new("resource, late sweep, unasked")
+            .bound(3)
+            .check(|world| sweep_late(world, false));
     });
 }

@@ -93,7 +93,7 @@ impl Tables {
             .claim(&bytes, |dead| self.sweep(dead, actor.env()));
         let Some(process) = claimed else { return false };
         let owner = self.threads.attach(process).expect("swept, so free");
-        self.threads.go_live(owner);
+        assert!(self.threads.go_live(owner, process));
         self.processes.go_live(process, usize::from(owner.slot));
         let claim = self.group.claim(process).unwrap().expect("swept, so free");
         let joined = self
@@ -111,7 +111,7 @@ impl Tables {
                 .leave(0, generation, &Alive(actor.env()))
                 .unwrap()
         );
-        self.threads.free(0);
+        self.threads.free(0, self.threads.word(0));
         self.processes.free(0);
         self.bytes(actor).release(0);
     }

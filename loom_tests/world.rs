@@ -19,7 +19,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 /// Threads a model can spawn; loom allows one more, the model's main thread.
 pub(crate) const MAX_ACTORS: usize = 4;
 /// Generation of every thread slot in models.
-const GENERATION: u16 = 1;
+const GENERATION: u64 = 1;
 /// More rounds of time than any correct model needs.
 const MAX_ROUNDS: usize = 64;
 

@@ -75,6 +75,10 @@ pub(crate) const MAX_PLACES: usize = 2 * MAX_PARTIES - 1;
 /// each on a usual one.
 pub const MAX_RESOURCES: usize = 1024;
 
+/// Items in flight of one runner at once: what its gate counts, beside the generation that
+/// keeps an earlier holder's items apart. A queue of that many items is the place for more.
+pub const MAX_IN_FLIGHT: u32 = (1 << 24) - 1;
+
 /// What one resource can depend on directly. More is expressed by a chain.
 pub const MAX_DEPENDENCIES: usize = 8;
 

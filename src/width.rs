@@ -40,10 +40,31 @@ pub(crate) const RUNNER: u32 = bits(50, 2);
 pub(crate) const ACK_RUNNER: u32 = bits(20, 2);
 /// Low bits of it in a gate: 3 µs. 19 days.
 pub(crate) const GATE: u32 = bits(39, 2);
+/// Low bits of it in a runner's count of progress: 3 µs. 50 seconds, and the count must
+/// agree, too; what a wrap gives away is one step of progress.
+pub(crate) const PROGRESS: u32 = bits(24, 2);
 /// Generation of a process slot: an attachment, 46 µs. 410 years.
 pub(crate) const PROCESS: u32 = bits(48, 2);
 /// Generation of a thread slot, and so the name of a lock's owner: a thread that attaches
 /// and ends, 46 µs. 410 years.
 pub(crate) const THREAD: u32 = bits(48, 2);
+/// Low bits of it in the half of a name that a sleeper compares (`sync/owner.rs`). Where
+/// they agree and the rest does not, one bounded sleep is slept, and no lock is taken.
+pub(crate) const NAME_LOW: u32 = bits(16, 1);
+/// Low bits of it in a published wait (`table/waits.rs`); a second condition guards each
+/// step that follows from them.
+pub(crate) const WAIT_THREAD: u32 = bits(16, 1);
+/// Generation of a barrier: a barrier of one party passed, 0.1 µs. 2 hours; of two
+/// threads that wait for each other, days.
+pub(crate) const BARRIER: u32 = bits(36, 2);
+/// Number of a wait in its thread slot: one wait for a lock, 2 µs. 6 days.
+pub(crate) const WAIT: u32 = bits(38, 2);
 /// Generation of a resource: register and unregister, 1 µs. 3 days.
 pub(crate) const RESOURCE: u32 = bits(38, 2);
+/// Low bits of it in a reclaim word that names its claimant; without a claimant the word
+/// holds the whole generation. A claim takes a death: 46 µs. 26 minutes, and the claimant
+/// must be of the same process slot and generation, too.
+pub(crate) const RECLAIM_RESOURCE: u32 = bits(25, 1);
+/// Low bits of the claimant's process generation in a reclaim word: 46 µs. 13 minutes, and
+/// only together with the generation of the resource.
+pub(crate) const RECLAIM_PROCESS: u32 = bits(24, 2);

@@ -84,7 +84,8 @@ where
         }
         let Some(slot) = slot else {
             core.opened.probe()?;
-            return Err(core.processes_full());
+            let removed = core.opened.being_removed();
+            return Err(removed.unwrap_or_else(|| core.processes_full()));
         };
         core.process = slot;
         // From here on dropping `core` gives the slot back.
@@ -145,7 +146,9 @@ where
     /// done again after the sweeper's own death.
     pub(crate) fn sweep(&self, dead: usize) {
         let tables = self.tables();
-        tables.resources.sweep(dead, self);
+        let word = tables.processes.word(dead);
+        let is_same = || tables.processes.word(dead) == word;
+        tables.resources.sweep(dead, is_same, self);
         // A corrupt table ends the sweep; the next look at it says so.
         let _ = sweep(&tables.group, &tables.threads, dead, self, |owner| {
             self.hand_over_locks(owner);
@@ -156,7 +159,8 @@ where
     /// permits back, and breaks the barriers that it waited at. It waits for none any more.
     pub(crate) fn hand_over_locks(&self, dead: Owner) {
         let tables = self.tables();
-        tables.waits.clear_dead(dead);
+        let is_still = || tables.threads.word(usize::from(dead.slot)).is_of(dead);
+        tables.waits.clear_dead(dead, is_still);
         for (index, lock) in tables.locks.iter().enumerate() {
             if lock.hand_over(dead) {
                 self.note_owner_died(index, dead, false);

@@ -279,10 +279,8 @@ pub(super) fn wanted(tables: &Tables, env: &dyn Env<Real>) -> Vec<WantedLock> {
 fn threads(tables: &Tables) -> impl Iterator<Item = Owner> {
     (0..tables.threads.used()).filter_map(|slot| {
         let word = tables.threads.word(slot);
-        (!word.is_free()).then_some(Owner {
-            slot: u16::try_from(slot).ok()?,
-            generation: word.generation(),
-        })
+        let thread = word.owner(u16::try_from(slot).ok()?);
+        (!word.is_free()).then_some(thread)
     })
 }
 

@@ -99,7 +99,7 @@ impl<'a> Driver<'a> {
         let held = kept(group, self.epochs.0)?.max(kept(own, self.epochs.1)?);
         self.done = self.done.min(held);
         if self.done < Phase::Draining {
-            self.runner.record().gate.reopen();
+            self.runner.reopen_gate();
             if let Some(resources) = self.runner.resources() {
                 resources.undrain();
             }
@@ -125,7 +125,7 @@ impl<'a> Driver<'a> {
     fn act(&mut self, phase: Phase) -> Result<bool, CoordinationError> {
         let _span = trace::phase(phase);
         if phase == Phase::Draining {
-            self.runner.record().gate.close();
+            let _ = self.runner.close_gate();
         }
         self.run_handlers(phase);
         if phase == Phase::Draining && !self.drain()? {
@@ -240,8 +240,11 @@ impl<'a> Driver<'a> {
             // The other scope may have begun to shut down meanwhile; what we have done
             // counts there, too.
             self.settle()?;
-            let count = gate.close();
-            if count == 0 || self.runner.mode() == Mode::Immediate {
+            // It has left: the next check says so.
+            let Some(closed) = self.runner.close_gate() else {
+                return Ok(true);
+            };
+            if closed.count == 0 || self.runner.mode() == Mode::Immediate {
                 return Ok(true);
             }
             if self.runner.phase() > Phase::Draining {
@@ -263,7 +266,7 @@ impl<'a> Driver<'a> {
                 .saturating_add(limits::WAIT_BOUND_MICROS)
                 .min(self.deadline_micros(now));
             let [group, own] = self.runner.cells(group, own);
-            Real::wait_any(&[(gate.cell(), count), group, own], bound);
+            Real::wait_any(&[(gate.cell(), closed.half), group, own], bound);
         }
     }
 

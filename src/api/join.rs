@@ -73,11 +73,11 @@ impl Runner {
         texts.cause.write("");
         runner
             .pid
-            .store(u64::from(std::process::id()), Ordering::Relaxed);
+            .store(u64::from(std::process::id()), Ordering::Release);
         let generation = tables.processes.word(core.process()).generation();
         runner
             .process_generation
-            .store(u64::from(generation), Ordering::Relaxed);
+            .store(u64::from(generation), Ordering::Release);
         let same = |other: usize| tables.texts[other].id.is(id);
         let joined = group
             .publish(claim, core.as_ref(), same)

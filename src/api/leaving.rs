@@ -32,7 +32,8 @@ impl Runner {
         self.check()?;
         let (group, own) = self.controls();
         self.observe(group, own);
-        if phase == Phase::Draining && self.phase() >= phase && self.record().gate.close() > 0 {
+        let is_draining = phase == Phase::Draining && self.phase() >= phase;
+        if is_draining && self.close_gate().is_some_and(|closed| closed.count > 0) {
             return Err(CoordinationError::OutOfOrder {
                 phase,
                 problem: "work is in flight",
@@ -138,10 +139,9 @@ impl Runner {
         if self.check().is_err() {
             return;
         }
-        {
-            let _writing = self.writing();
+        if let Ok(_writing) = self.writing() {
             self.texts().cause.write(cause);
-            self.record().judge(self.key().1, Verdict::Failed);
+            self.judge(Verdict::Failed);
         }
         self.leave();
     }
@@ -152,15 +152,23 @@ impl Runner {
         if self.check().is_err() {
             return;
         }
-        self.record().judge(self.key().1, Verdict::Forced);
+        if let Ok(_writing) = self.writing() {
+            self.judge(Verdict::Forced);
+        }
         self.leave();
+    }
+
+    fn judge(&self, verdict: Verdict) {
+        self.record().judge(self.slot_generation(), verdict);
     }
 
     /// Leaves in order: phases no longer wait for this runner. May be repeated; does
     /// nothing in a forked child.
     pub fn leave(&self) {
         let core = self.core();
-        if core.is_forked() || self.left.set() {
+        // From now on no thread of this process writes into the record, which may be another's
+        // as soon as the slot is given up.
+        if core.is_forked() || !self.writing.end(&self.left) {
             return;
         }
         let (slot, generation) = self.key();

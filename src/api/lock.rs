@@ -258,9 +258,9 @@ impl CrossProcessLock {
             name: self.name.clone(),
         }
     }
-    pub(crate) fn corrupt(&self, word: u32) -> LockError {
+    pub(crate) fn corrupt(&self, word: u64) -> LockError {
         SegmentError::Corrupt {
-            what: format!("lock {:?}: word {word:#010x}", self.name),
+            what: format!("lock {:?}: word {word:#x}", self.name),
         }
         .into()
     }

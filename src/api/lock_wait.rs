@@ -43,7 +43,7 @@ pub(super) fn lock_name(tables: &Tables, index: usize) -> String {
 /// Who a thread is. One that has gone meanwhile has no process any more.
 pub(super) fn thread_of(tables: &Tables, thread: Owner) -> LockThread {
     let slot = usize::from(thread.slot);
-    let process = tables.threads.word(slot).process();
+    let process = tables.threads.process_of(thread);
     LockThread {
         runner: process.and_then(|process| runner_of(tables, process)),
         pid: process.map_or(0, |process| pid_of(tables, process)),

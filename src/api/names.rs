@@ -77,8 +77,7 @@ pub(crate) fn describe(core: &Core, owner: Owner) -> String {
 }
 
 pub(crate) fn describe_in(tables: &Tables, owner: Owner) -> String {
-    let process = tables.threads.word(usize::from(owner.slot)).process();
-    match process {
+    match tables.threads.process_of(owner) {
         Some(process) => {
             let holder = crate::api::core::holders(tables, std::iter::once(process));
             holder

@@ -2,8 +2,9 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::api::report::{Outcome, ShutdownOutcome};
+use crate::api::report::{Outcome, RunnerReport, ShutdownOutcome};
 use crate::api::view::{Target, View};
+use crate::limits::READ_TRIES;
 use crate::phase::Phase;
 use crate::sync::{Env, Real};
 use crate::table::control::Control;
@@ -11,6 +12,22 @@ use crate::table::member::{Member, State};
 use crate::table::runner::Verdict;
 
 impl<E: Env<Real>> View<'_, E> {
+    /// The record of the holder of a slot: of one holder, unless the slot comes to another
+    /// one during each of `READ_TRIES` reads.
+    pub(super) fn runner(&self, target: Target, slot: usize, control: Control) -> RunnerReport {
+        // A claimant raises it before it writes anything.
+        let holder = || self.tables.group.member(slot).generation();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let before = holder();
+            let report = self.runner_now(target, slot, control);
+            if holder() == before || tries == READ_TRIES {
+                return report;
+            }
+        }
+    }
+
     pub(super) fn outcome(
         &self,
         target: Target,
@@ -43,7 +60,7 @@ impl<E: Env<Real>> View<'_, E> {
                 return Some(done);
             }
         }
-        match runner.verdict(generation) {
+        match runner.verdict(u64::from(generation)) {
             Verdict::Failed => {
                 let cause = self.tables.texts[slot].cause.read().0;
                 return Some(Outcome::Failed { cause });
@@ -95,5 +112,69 @@ pub(super) fn whole(outcomes: &[Option<Outcome>]) -> ShutdownOutcome {
         ShutdownOutcome::Died
     } else {
         ShutdownOutcome::Completed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::sync::{Owner, Pulse};
+    use crate::{Runner, SegmentOptions};
+
+    /// The slot comes to another holder when the clock is read for the first time.
+    struct Meddled<'a> {
+        meddle: &'a dyn Fn(),
+        times: Cell<u32>,
+    }
+
+    impl Env<Real> for Meddled<'_> {
+        fn now(&self) -> u64 {
+            if self.times.replace(self.times.get() + 1) == 0 {
+                (self.meddle)();
+            }
+            1_000_000
+        }
+        fn process_pulse(&self, _process: usize) -> Pulse<'_, Real> {
+            Pulse::Alive(None)
+        }
+        fn thread_pulse(&self, _owner: Owner) -> Pulse<'_, Real> {
+            Pulse::Alive(None)
+        }
+    }
+
+    #[test]
+    fn a_record_is_of_one_holder() {
+        let scratch = tempfile::tempdir().unwrap();
+        let options = SegmentOptions::new().directory(scratch.path().join("d"));
+        let segment = options.create("read").unwrap();
+        let runner = Runner::join(&segment, "old").unwrap();
+        runner.progress();
+        let tables = segment.session().core().tables();
+        let meddle = || {
+            let (group, texts) = (&tables.group, &tables.texts[0]);
+            let claimed = group.member(0).claimed(0);
+            assert!(group.swap_member(0, group.member(0), claimed));
+            group.runners[0].renew(u64::from(claimed.generation()));
+            texts.id.write("next");
+            texts.set_activity("at work", 900_000);
+            let live = claimed.with_state(State::Live);
+            assert!(group.swap_member(0, claimed, live));
+        };
+        let env = Meddled {
+            meddle: &meddle,
+            times: Cell::new(0),
+        };
+        let view = View {
+            name: "read",
+            tables,
+            env: &env,
+        };
+        let report = view.runner(Target::All, 0, Control::from_raw(0));
+        assert_eq!((report.id.as_str(), report.progress), ("next", 0));
+        let since = report.activity.map(|activity| activity.since.as_micros());
+        assert_eq!(since, Some(100_000));
+        assert_eq!(env.times.get(), 2, "it was read again");
     }
 }

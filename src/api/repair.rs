@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::api::check::CheckReport;
 use crate::api::core::Core;
+use crate::api::seat::free_ended;
 use crate::api::segment::Segment;
 use crate::api::threads;
 use crate::error::SegmentError;
@@ -55,7 +56,8 @@ fn settle(core: &Core, me: Owner) {
     // Threads that ended without a word, of processes that live or were swept before.
     let is_dead = |owner: Owner| matches!(core.thread_pulse(owner), Pulse::Dead);
     // Before the rest, as it looks at the word it clears.
-    tables.waits.settle(is_dead);
+    tables.waits.settle(&tables.threads, is_dead);
+    free_ended(core);
     let mut dead: Vec<Owner> = owners(core).filter(|owner| is_dead(*owner)).collect();
     dead.sort_by_key(|owner| (owner.slot, owner.generation));
     dead.dedup();

@@ -1,14 +1,12 @@
 //! A registered process.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::api::core::{Core, Tables};
 use crate::api::driver::Driver;
-use crate::api::inflight::InFlight;
-use crate::api::left::Left;
+use crate::api::left::{Left, Writing, Written};
 use crate::api::report::ShutdownReport;
 use crate::api::resource::Shared as Resources;
 use crate::api::session::Session;
@@ -19,7 +17,6 @@ use crate::phase::{Mode, Phase};
 use crate::segment::Within;
 use crate::sync::{Env, Real};
 use crate::table::control::Control;
-use crate::table::inflight::Look;
 use crate::table::join::Claim;
 use crate::table::runner::{Runner as Record, Texts};
 use crate::table::scope::Scope;
@@ -57,8 +54,9 @@ pub struct Runner {
     generation: u16,
     group_generation: u32,
     id: String,
-    /// Keeps this process's threads apart where the segment has one writer.
-    writing: Arc<Mutex<()>>,
+    /// Keeps this process's threads apart where the segment has one writer, and ends with the
+    /// runner.
+    pub(super) writing: Arc<Writing>,
     /// Made with the first resource manager.
     resources: OnceLock<Arc<Resources>>,
     pub(super) left: Left,
@@ -151,61 +149,21 @@ impl Runner {
         self.mode() >= Mode::Fast
     }
 
-    /// Counts an item of work in. It is counted out when the guard is dropped. Never
-    /// blocks; one load and one read-modify-write.
-    ///
-    /// # Errors
-    /// [`CoordinationError::Draining`] from the moment the phase word says Draining;
-    /// `Left`; [`SegmentError::ForkedHandle`].
-    #[inline]
-    pub fn begin(&self) -> Result<InFlight<'_>, CoordinationError> {
-        if self.core().is_forked() || self.left.is_set() {
-            return Err(self.spent());
-        }
-        let look = || {
-            let (group, own) = self.controls();
-            Look {
-                refuses: group.refuses_work() || own.refuses_work(),
-                epochs: (group.epoch(), own.epoch()),
-            }
-        };
-        if self.record().gate.begin_as(self.generation, look) {
-            Ok(InFlight::new(self))
-        } else {
-            Err(CoordinationError::Draining {
-                id: self.id.clone(),
-                phase: self.phase(),
-            })
-        }
-    }
-
-    /// Items being worked on now.
-    #[must_use]
-    pub fn in_flight(&self) -> u32 {
-        self.record().gate.count()
-    }
-
     /// Counts a step of progress: the proof that [`extend`](Self::extend) asks for.
     pub fn progress(&self) {
         if self.check().is_ok() {
-            self.record().progress.fetch_add(1, Ordering::Relaxed);
+            self.record().count_progress(self.slot_generation());
         }
     }
 
     /// Says what this runner is doing, for whoever looks from outside; cut to 120
     /// bytes. An empty text takes it back.
     pub fn set_activity(&self, text: &str) {
-        if self.check().is_err() {
-            return;
+        if self.check().is_ok()
+            && let Ok(_writing) = self.writing()
+        {
+            self.texts().set_activity(text, self.core().now());
         }
-        let _writing = self.writing();
-        self.texts().activity.write(text);
-        let since = if text.is_empty() {
-            0
-        } else {
-            self.core().now()
-        };
-        self.record().activity_since.store(since, Ordering::Release);
     }
 
     /// Publishes this runner's last words, at most 512 bytes. They stay readable after
@@ -215,7 +173,7 @@ impl Runner {
     /// `Left`; [`SegmentError::ForkedHandle`].
     pub fn set_last_words(&self, text: &str) -> Result<(), CoordinationError> {
         self.check()?;
-        let _writing = self.writing();
+        let _writing = self.writing()?;
         self.texts().last_words.write(text);
         Ok(())
     }
@@ -240,20 +198,21 @@ impl Runner {
             } else {
                 return Err(CoordinationError::NotShuttingDown);
             };
-        let _writing = self.writing();
-        let progress = record.progress.load(Ordering::Relaxed);
-        if progress == record.extended_at.load(Ordering::Relaxed) {
-            return Err(CoordinationError::NoProgress {
-                id: self.id.clone(),
-                progress,
-            });
-        }
+        let _writing = self.writing()?;
+        let generation = self.slot_generation();
+        let progress =
+            record
+                .progress_to_extend(generation)
+                .ok_or_else(|| CoordinationError::NoProgress {
+                    id: self.id.clone(),
+                    progress: record.progress(generation),
+                })?;
         let more = u64::try_from(more.as_micros()).unwrap_or(u64::MAX);
         let granted = scope.extend(control, more, core.now());
         if granted == 0 {
             return Err(CoordinationError::CapReached);
         }
-        record.extended_at.store(progress, Ordering::Relaxed);
+        record.extended(generation, progress);
         let note = Note::new(Kind::Extended).detail(of).argument(granted);
         core.note_now(
             note.runner(self.slot, self.generation)
@@ -324,12 +283,27 @@ impl Runner {
         (self.slot, self.generation)
     }
 
+    /// Of the slot; what this runner's words in the segment bear.
+    #[inline]
+    pub(super) fn slot_generation(&self) -> u64 {
+        u64::from(self.generation)
+    }
+
     pub(super) fn finished(&self) -> MutexGuard<'_, Option<ShutdownReport>> {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins a write into this runner's record, after the one in progress; the error is
+    /// that it has left. Not in a forked child.
+    pub(super) fn writing(&self) -> Result<Written<'_>, CoordinationError> {
+        let written = self.writing.begin();
+        let is_live = || {
+            self.tables()
+                .group
+                .member(self.slot)
+                .is_live(self.generation)
+        };
+        written.filter(|_| is_live()).ok_or_else(|| self.spent())
     }
 
     /// What it has registered, if anything.

@@ -10,6 +10,7 @@ use crate::os::process::may_have_thread;
 use crate::segment::Body;
 use crate::sync::mem::ALL;
 use crate::sync::{LifeArea, Mem, Owner, Real, Word};
+use crate::table::threads::ThreadWord;
 
 /// A thread slot held by the thread that is running.
 pub(crate) struct Seat<'a, M: Mem = Real>
@@ -29,11 +30,17 @@ where
     pub(crate) fn take(core: &'a Core<M>) -> Result<Self, SegmentError> {
         let threads = &core.tables().threads;
         let attach = || threads.attach(core.process());
-        let owner = attach().or_else(|| {
-            // Full: perhaps of the dead.
-            core.reap();
-            attach().or_else(|| threads.attach_unless(core.process(), may_have_thread))
-        });
+        // Full: perhaps of the dead, first of whole processes, then of single threads.
+        let owner = attach()
+            .or_else(|| {
+                core.reap();
+                attach()
+            })
+            .or_else(|| {
+                free_ended(core);
+                attach()
+            })
+            .or_else(|| threads.attach_unless(core.process(), may_have_thread));
         let Some(owner) = owner else {
             return Err(SegmentError::Full {
                 table: "threads",
@@ -55,7 +62,22 @@ where
                 M::wake(M::cell(thread.life.word()), ALL);
             }
         }
-        threads.go_live(owner);
+        if !threads.go_live(owner, core.process()) {
+            // Held for dead while it attached: the slot has another holder, or none.
+            if let Some(thread) = threads.get(usize::from(owner.slot))
+                && seat.holds_life
+            {
+                thread.life.release();
+            }
+            std::mem::forget(seat);
+            return Err(SegmentError::Corrupt {
+                what: format!(
+                    "{}: thread slot {} was taken from a thread that attaches",
+                    core.opened().path().display(),
+                    owner.slot
+                ),
+            });
+        }
         Ok(seat)
     }
 
@@ -83,6 +105,7 @@ where
     fn drop(&mut self) {
         let slot = usize::from(self.owner.slot);
         let threads = &self.core.tables().threads;
+        let mine = ThreadWord::live(self.owner, self.core.process());
         // A lock that this thread still holds passes on as owner-died.
         self.core.hand_over_locks(self.owner);
         if self.holds_life
@@ -90,6 +113,20 @@ where
         {
             thread.life.release();
         }
-        threads.free(slot);
+        // Not if somebody took us for dead and freed it: it is another thread's then.
+        threads.free(slot, mine);
     }
+}
+
+/// Frees the slots of all threads that have ended without giving theirs back, after what
+/// they hold was handed over; returns how many.
+pub(crate) fn free_ended<M: Mem>(core: &Core<M>) -> usize
+where
+    Layout<M>: Body,
+{
+    let tables = core.tables();
+    tables.threads.free_ended(
+        |process, slot| tables.processes.word(process).keeper() == Some(slot),
+        |ended| core.hand_over_locks(ended),
+    )
 }

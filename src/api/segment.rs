@@ -238,7 +238,8 @@ impl SegmentOptions {
     ///
     /// # Errors
     /// [`SegmentError::Exists`], `InvalidName`, `Directory`, `NoSpace` (the whole
-    /// segment is allocated now, so that no access fails later), `Permission`, `Clock`.
+    /// segment is allocated now, so that no access fails later), `InUse` (another process
+    /// is removing the old segment of this name and does not finish), `Permission`, `Clock`.
     pub fn create(&self, name: &str) -> Result<Segment, SegmentError> {
         let name = SegmentName::new(name)?;
         let created = segment::create(&name, &self.files)?;
@@ -257,8 +258,9 @@ impl SegmentOptions {
     ///
     /// # Errors
     /// [`SegmentError::NotFound`], `ForeignOwner`, `NotRegular`, `Mode`, `Size`, `Magic`,
-    /// `Layout`, `Boot`, `Stale` (removed meanwhile), `Full` (too many processes),
-    /// `InvalidName`, `Directory`, `Permission`, `Clock`.
+    /// `Layout`, `Boot`, `Stale` (removed meanwhile), `Full` (too many processes), `InUse`
+    /// (another process is removing it and does not finish), `InvalidName`, `Directory`,
+    /// `Permission`, `Clock`.
     pub fn open(&self, name: &str) -> Result<Segment, SegmentError> {
         let name = SegmentName::new(name)?;
         Segment::attach(segment::open(&name, &self.files)?, self)
@@ -320,13 +322,22 @@ impl SegmentOptions {
     /// Processes attached to a segment removed by force go on in it by themselves; new
     /// ones cannot find them.
     ///
+    /// A segment has one remover at a time. While another process is removing it, this
+    /// call waits for that one, for a second at most; a remover that is killed is replaced
+    /// at once.
+    ///
     /// # Errors
-    /// [`SegmentError::InUse`] with who is attached, `NotFound`, `ForeignOwner`,
+    /// [`SegmentError::InUse`] with who is attached, or with the remover that has not
+    /// finished within that second, also with `force`; `NotFound`, `ForeignOwner`,
     /// `NotRegular`, `Permission`.
     pub fn remove(&self, name: &str, force: bool) -> Result<(), SegmentError> {
         let name = SegmentName::new(name)?;
         match segment::remove(&name, &self.files, force) {
-            Err(SegmentError::InUse { name: of, .. }) => {
+            Err(SegmentError::InUse {
+                name: of,
+                remover: None,
+                ..
+            }) => {
                 let observed = segment::observe::<Tables>(&name, &self.files);
                 let attached = observed
                     .ok()
@@ -335,7 +346,11 @@ impl SegmentOptions {
                         Some(holders(seen.body(), slots.into_iter()))
                     })
                     .unwrap_or_default();
-                Err(SegmentError::InUse { name: of, attached })
+                Err(SegmentError::InUse {
+                    name: of,
+                    attached,
+                    remover: None,
+                })
             }
             result => result,
         }

@@ -253,12 +253,9 @@ impl Teller {
             now,
             phase: phases[0].max(phases[1]),
             deadline: controls.into_iter().filter_map(is_on).max(),
-            in_flight: record.gate.count(),
-            progress: record.progress.load(Ordering::Relaxed),
-            activity: match record.activity_since.load(Ordering::Acquire) {
-                0 => String::new(),
-                _ => tables.texts[self.slot].activity.read().0,
-            },
+            in_flight: record.gate.count(u64::from(self.generation)),
+            progress: record.progress(u64::from(self.generation)),
+            activity: tables.texts[self.slot].activity.read().0,
             laggards: others.filter(|id| *id != mine).collect(),
         }
     }

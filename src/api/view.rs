@@ -321,7 +321,7 @@ impl<E: Env<Real>> View<'_, E> {
         }
     }
 
-    pub(super) fn runner(&self, target: Target, slot: usize, control: Control) -> RunnerReport {
+    pub(super) fn runner_now(&self, target: Target, slot: usize, control: Control) -> RunnerReport {
         let group = &self.tables.group;
         let (runner, texts) = (&group.runners[slot], &self.tables.texts[slot]);
         let member = group.member(slot);
@@ -335,13 +335,13 @@ impl<E: Env<Real>> View<'_, E> {
         let after = |stamp: Option<u64>| Some(micros(stamp?.saturating_sub(start?)));
         let acked = self.acked(target, slot, member, epoch);
         let alive = member.is_counted() && self.is_alive(member);
-        let since = runner.activity_since.load(Ordering::Acquire);
+        let generation = u64::from(member.generation());
         let process = member.process().filter(|_| alive);
         let (locks_held, lock_wanted) = self.locks_of(process);
         let outcome = self.outcome(target, slot, member, control);
         RunnerReport {
             id: texts.id.read().0,
-            pid: process.map_or(runner.pid.load(Ordering::Relaxed) as u32, |p| {
+            pid: process.map_or(runner.pid.load(Ordering::Acquire) as u32, |p| {
                 pid_of(self.tables, p)
             }),
             alive,
@@ -355,10 +355,10 @@ impl<E: Env<Real>> View<'_, E> {
                 let done = Phase::ACKNOWLEDGED[i] <= acked;
                 after(times.acked[i].get(epoch).filter(|_| done))
             }),
-            in_flight: runner.gate.count(),
-            progress: runner.progress.load(Ordering::Relaxed),
-            activity: (since != 0).then(|| Activity {
-                text: texts.activity.read().0,
+            in_flight: runner.gate.count(generation),
+            progress: runner.progress(generation),
+            activity: texts.activity().map(|(text, since)| Activity {
+                text,
                 since: micros(now.saturating_sub(since)),
             }),
             locks_held,

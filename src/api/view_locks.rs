@@ -1,7 +1,6 @@
 //! Which locks a process holds and waits for, as seen from outside.
 
 use crate::api::view::View;
-use crate::sync::Owner;
 
 impl<E> View<'_, E> {
     /// Names of the locks that threads of a process hold, and one that is waited for.
@@ -12,19 +11,13 @@ impl<E> View<'_, E> {
         };
         let held = (0..tables.locks.len()).filter(|index| {
             let owner = tables.locks[*index].owner();
-            owner.is_some_and(|owner| {
-                let word = tables.threads.word(usize::from(owner.slot));
-                word.process() == Some(process) && word.generation() == owner.generation
-            })
+            owner.and_then(|owner| tables.threads.process_of(owner)) == Some(process)
         });
         let held = held
             .filter_map(|index| tables.lock_names.name(index))
             .collect();
         let wanted = tables.threads.of_process(process).find_map(|slot| {
-            let thread = Owner {
-                slot: u16::try_from(slot).ok()?,
-                generation: tables.threads.word(slot).generation(),
-            };
+            let thread = tables.threads.word(slot).owner(u16::try_from(slot).ok()?);
             tables.lock_names.name(tables.waits.of(thread)?.0)
         });
         (held, wanted)

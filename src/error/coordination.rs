@@ -81,6 +81,17 @@ pub enum CoordinationError {
         /// The phase.
         phase: Phase,
     },
+    /// As many items are in flight as can be counted. Finish some before the next begins, or
+    /// count a batch as one item.
+    #[error(
+        "runner {id:?} has {limit} items in flight, the most that can be counted; finish some first"
+    )]
+    TooManyItems {
+        /// The runner's id.
+        id: String,
+        /// The most items at once.
+        limit: u32,
+    },
     /// Phases are acknowledged in order, and not before they are published.
     #[error("phase {phase} cannot be acknowledged now: {problem}")]
     OutOfOrder {

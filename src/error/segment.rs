@@ -134,13 +134,16 @@ pub enum SegmentError {
         /// Who holds them.
         held_by: Vec<Holder>,
     },
-    /// The file system has not enough room for the whole segment.
-    #[error("no space for {bytes} bytes at {}; free some or set EBBTIDE_DIR to another file system", path.display())]
+    /// The file system has not enough room for the whole segment, or the limit of this
+    /// process on the size of a file is lower. Free some room, or raise the limit.
+    #[error("no space for {bytes} bytes at {}; {}", path.display(), more_space(*limit))]
     NoSpace {
         /// Path of the file or directory.
         path: PathBuf,
         /// Bytes needed.
         bytes: u64,
+        /// `RLIMIT_FSIZE` of this process, if that is what refuses them.
+        limit: Option<u64>,
         /// The system's answer.
         #[source]
         source: io::Error,
@@ -156,13 +159,19 @@ pub enum SegmentError {
         #[source]
         source: io::Error,
     },
-    /// Living processes are attached. Shut them down first, or force the removal.
-    #[error("segment {name:?} is in use by {} living process(es): {}; shut them down or use force", attached.len(), holders(attached))]
+    /// Living processes are attached: shut them down first, or force the removal. Or
+    /// another process is removing the segment and has not finished within a second, most
+    /// likely because it is stopped: continue it or kill it, then try again. Force does not
+    /// help against a remover.
+    #[error("segment {name:?} is {}", in_use(attached, remover.as_ref()))]
     InUse {
         /// The name.
         name: String,
-        /// Who is attached.
+        /// Who is attached; empty if a remover is the reason.
         attached: Vec<Holder>,
+        /// The process that is removing the segment, if that is the reason. Its pid is 0
+        /// where it is not known.
+        remover: Option<Holder>,
     },
     /// The segment was removed (and perhaps made anew) since the handle or token was made.
     #[error("token or handle is stale: segment {name:?} was removed or made anew")]
@@ -211,6 +220,29 @@ pub enum SegmentError {
         #[source]
         source: io::Error,
     },
+}
+
+fn more_space(limit: Option<u64>) -> String {
+    match limit {
+        None => "free some or set EBBTIDE_DIR to another file system".to_owned(),
+        Some(limit) => format!(
+            "this process may write files of at most {limit} bytes; raise RLIMIT_FSIZE (ulimit -f, LimitFSIZE=)"
+        ),
+    }
+}
+
+fn in_use(attached: &[Holder], remover: Option<&Holder>) -> String {
+    match remover {
+        None => format!(
+            "in use by {} living process(es): {}; shut them down or use force",
+            attached.len(),
+            holders(attached)
+        ),
+        Some(remover) => format!(
+            "being removed by {}, which has not finished; continue that process (SIGCONT) or kill it, then try again",
+            remover.name
+        ),
+    }
 }
 
 fn holders(list: &[Holder]) -> String {

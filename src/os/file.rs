@@ -16,6 +16,10 @@ use nix::fcntl::{FcntlArg, fcntl};
 /// The byte of process slot 0; slot `n` has the byte `PROCESS_LOCKS + n`.
 pub(crate) const PROCESS_LOCKS: u64 = 1 << 40;
 
+/// The removers' byte, directly before the process slots' bytes: held by the one process
+/// that may take the file's name away (see `segment/remove.rs`).
+pub(crate) const REMOVERS_LOCK: u64 = PROCESS_LOCKS - 1;
+
 /// Takes the byte lock at `offset` if no other description holds it. Never blocks.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use crate::os::fork::PrivateFile;
 use crate::os::{clock, process};
 use crate::segment::directory::Directory;
 use crate::segment::header::{Birth, Body, Identity};
-use crate::segment::inode::{Inode, allocate, no_space_or};
+use crate::segment::inode::{Inode, allocate};
 use crate::segment::map::{Unverified, total_bytes};
 use crate::segment::name::SegmentName;
 use crate::segment::open::{Opened, Options, boot_id, open_in};
@@ -39,8 +39,9 @@ const TEMPORARY: &str = ".tmp-";
 /// all else is done. Makes the directory if it is missing.
 ///
 /// # Errors
-/// `Exists`; `NoSpace` when the file system has no room for all of it; `Clock`,
-/// `Directory`, `Permission`, `Io`.
+/// `Exists`; `InUse` when the name leads to a segment whose remover has not finished
+/// within a second; `NoSpace` when the file system has no room for all of it, or this
+/// process may not write so large a file; `Clock`, `Directory`, `Permission`, `Io`.
 pub(crate) fn create<B: Body>(
     name: &SegmentName,
     options: &Options,
@@ -110,8 +111,7 @@ pub(super) fn build<B: Body>(
     let mode = Mode::from_bits_truncate(options.permissions() as libc::mode_t);
     fchmod(&blank.file, mode).map_err(fail("set the mode of"))?;
     let bytes = total_bytes::<B>();
-    allocate(&blank.file, bytes)
-        .map_err(|error| no_space_or(error, directory.path().to_path_buf(), bytes))?;
+    allocate(&blank.file, bytes, directory.path())?;
 
     let (identity, boot) = (random(&path)?, boot_id()?);
     let unverified =
@@ -241,7 +241,12 @@ fn random(path: &Path) -> Result<Identity, SegmentError> {
 
 fn cannot_create(directory: &Directory, bytes: u64, error: Errno) -> SegmentError {
     match error {
-        Errno::ENOSPC | Errno::EDQUOT => no_space_or(error, directory.path().to_path_buf(), bytes),
+        Errno::ENOSPC | Errno::EDQUOT => SegmentError::NoSpace {
+            path: directory.path().to_path_buf(),
+            bytes,
+            limit: None,
+            source: error.into(),
+        },
         _ => refused("create a file in", directory.path(), error),
     }
 }

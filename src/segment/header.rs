@@ -44,11 +44,21 @@ pub(crate) const fn fingerprint(numbers: &[usize]) -> u64 {
 /// The random name of one segment file: two of the same path are told apart.
 pub(crate) type Identity = [u64; 2];
 
-/// The header. Only `removed` changes after birth.
+/// The process that removes a segment, as it sees itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Remover {
+    pub(crate) pid: u32,
+    /// 0: not known.
+    pub(crate) start_time: u64,
+    /// Inode: what `pid` is relative to. 0: not known.
+    pub(crate) pid_namespace: u64,
+}
+
+/// The header. Only `removed` and the remover's words change after birth.
 ///
-/// The offsets of `magic`, `layout_version` and `removed` are the same in every
-/// layout version, past and to come, so that any release can name and remove the
-/// segments of another.
+/// The offsets of `magic`, `layout_version`, `removed` and the remover's words are the
+/// same in every layout version, past (where the latter were spare) and to come, so that
+/// any release can name and remove the segments of another.
 #[repr(C)]
 pub(crate) struct Header {
     /// [`MAGIC`], stored last (Release) by the creator; verification loads it
@@ -70,7 +80,13 @@ pub(crate) struct Header {
     created_at: AtomicU64,
     /// Inode: what `creator_pid` is relative to.
     creator_pid_namespace: AtomicU64,
-    _spare: [AtomicU64; 4],
+    /// Who removes the segment; 0: nobody. Written by the holder of the removers' byte,
+    /// for people: nothing is decided by these three. They may be those of a remover that
+    /// was killed. Release; `remover` loads it first (Acquire).
+    remover_pid: AtomicU64,
+    remover_start_time: AtomicU64,
+    remover_pid_namespace: AtomicU64,
+    _spare: [AtomicU64; 1],
     _pad: [AtomicU64; PAD],
 }
 shared!(Header {
@@ -87,6 +103,9 @@ shared!(Header {
     identity,
     created_at,
     creator_pid_namespace,
+    remover_pid,
+    remover_start_time,
+    remover_pid_namespace,
     _spare,
     _pad
 });
@@ -99,6 +118,9 @@ const _: () = assert!(offset_of!(Header, fingerprint) == 32);
 const _: () = assert!(offset_of!(Header, boot) == 48);
 const _: () = assert!(offset_of!(Header, identity) == 64);
 const _: () = assert!(offset_of!(Header, created_at) == 80);
+const _: () = assert!(offset_of!(Header, remover_pid) == 96);
+const _: () = assert!(offset_of!(Header, remover_start_time) == 104);
+const _: () = assert!(offset_of!(Header, remover_pid_namespace) == 112);
 
 /// What a creator writes into the header besides the layout.
 #[derive(Debug)]
@@ -203,6 +225,33 @@ impl Header {
     pub(crate) fn mark_removed(&self) {
         // SYNC POINT removed: pairs with the Acquire load in `is_removed`.
         self.removed.store(1, Ordering::Release);
+    }
+
+    /// Notes who removes the segment. By the holder of the removers' byte.
+    pub(crate) fn note_remover(&self, remover: Remover) {
+        let order = Ordering::Relaxed;
+        self.remover_start_time.store(remover.start_time, order);
+        self.remover_pid_namespace
+            .store(remover.pid_namespace, order);
+        // SYNC POINT remover: pairs with the Acquire load in `remover`.
+        self.remover_pid
+            .store(remover.pid.into(), Ordering::Release);
+    }
+
+    /// Undoes [`Self::note_remover`]. By the holder of the removers' byte.
+    pub(crate) fn forget_remover(&self) {
+        self.remover_pid.store(0, Ordering::Relaxed);
+    }
+
+    /// Who was the last to note itself as remover and has not ended in order.
+    pub(crate) fn remover(&self) -> Option<Remover> {
+        // SYNC POINT remover: pairs with the Release store in `note_remover`.
+        let pid = u32::try_from(self.remover_pid.load(Ordering::Acquire)).ok()?;
+        (pid != 0).then(|| Remover {
+            pid,
+            start_time: self.remover_start_time.load(Ordering::Relaxed),
+            pid_namespace: self.remover_pid_namespace.load(Ordering::Relaxed),
+        })
     }
 }
 

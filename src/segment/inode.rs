@@ -6,13 +6,14 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, posix_fallocate};
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 use nix::unistd::geteuid;
 
 use crate::error::SegmentError;
@@ -141,7 +142,7 @@ impl Inode {
         if self.found.blocks().saturating_mul(512) >= bytes {
             return Ok(());
         }
-        allocate(file, bytes).map_err(|error| no_space_or(error, self.path.clone(), bytes))
+        allocate(file, bytes, &self.path)
     }
 
     /// Opens the inode anew: an open file description of its own, close-on-exec.
@@ -156,16 +157,36 @@ impl Inode {
     }
 
     /// Whether the name still leads to this inode.
-    pub(crate) fn is_still_named(&self, directory: &Directory, name: &SegmentName) -> bool {
-        fstatat(directory, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
-            .is_ok_and(|now| (now.st_dev, now.st_ino) == (self.found.dev(), self.found.ino()))
+    ///
+    /// # Errors
+    /// The system refuses to say where it leads.
+    pub(crate) fn is_still_named(
+        &self,
+        directory: &Directory,
+        name: &SegmentName,
+    ) -> Result<bool, SegmentError> {
+        match fstatat(directory, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(now) => Ok(self.is(&now)),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(error) => Err(refused("examine", &self.path, error)),
+        }
+    }
+
+    /// Whether a descriptor is of this inode. Other code of the process may have closed
+    /// the one that was, and reused its number.
+    pub(crate) fn is_of(&self, descriptor: impl AsFd) -> bool {
+        fstat(descriptor).is_ok_and(|now| self.is(&now))
+    }
+
+    fn is(&self, other: &FileStat) -> bool {
+        (other.st_dev, other.st_ino) == (self.found.dev(), self.found.ino())
     }
 
     pub(crate) fn len(&self) -> u64 {
         self.found.len()
     }
 
-    pub(crate) fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -178,27 +199,37 @@ pub(crate) fn not_found(name: &SegmentName, path: PathBuf) -> SegmentError {
 }
 
 /// Gives room to the first `bytes` bytes of a file, so that no later access needs any.
-pub(crate) fn allocate(file: &File, bytes: u64) -> Result<(), Errno> {
+/// `path` is for the error.
+///
+/// Asks for the limit on the size of files first: an allocation beyond it raises SIGXFSZ,
+/// which ends the process. A limit that another process lowers in between is not seen.
+///
+/// # Errors
+/// `NoSpace`; `Io` for any other refusal.
+pub(crate) fn allocate(file: &File, bytes: u64, path: &Path) -> Result<(), SegmentError> {
     const SIGNALS: usize = 64;
-    let length = libc::off_t::try_from(bytes).map_err(|_| Errno::EFBIG)?;
+    let no_space = |error: Errno, limit| SegmentError::NoSpace {
+        path: path.to_path_buf(),
+        bytes,
+        limit,
+        source: error.into(),
+    };
+    let limit = getrlimit(Resource::RLIMIT_FSIZE).map_or(u64::MAX, |(soft, _)| soft);
+    if bytes > limit {
+        return Err(no_space(Errno::EFBIG, Some(limit)));
+    }
+    let length = libc::off_t::try_from(bytes).map_err(|_| no_space(Errno::EFBIG, None))?;
+    let mut result = Ok(());
     for _ in 0..SIGNALS {
-        match posix_fallocate(file, 0, length) {
-            // tmpfs gives up, and takes all back, when a signal comes.
-            Err(Errno::EINTR) => {}
-            result => return result,
+        result = posix_fallocate(file, 0, length);
+        // tmpfs gives up, and takes all back, when a signal comes.
+        if result != Err(Errno::EINTR) {
+            break;
         }
     }
-    Err(Errno::EINTR)
-}
-
-/// The error of an allocation that failed.
-pub(crate) fn no_space_or(error: Errno, path: PathBuf, bytes: u64) -> SegmentError {
-    match error {
-        Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG => SegmentError::NoSpace {
-            path,
-            bytes,
-            source: error.into(),
-        },
-        _ => refused("allocate space for", &path, error),
+    match result {
+        Ok(()) => Ok(()),
+        Err(error @ (Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG)) => Err(no_space(error, None)),
+        Err(error) => Err(refused("allocate space for", path, error)),
     }
 }

@@ -10,10 +10,11 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 
 use crate::error::SegmentError;
 use crate::segment::header::{Birth, Body, HEADER_BYTES, Header};
@@ -85,10 +86,19 @@ impl<B: Body> Unverified<B> {
     ///
     /// # Errors
     /// No address space, or a file system without shared mappings.
-    pub(crate) fn map(file: &File) -> io::Result<Self> {
+    pub(crate) fn map(file: impl AsFd) -> io::Result<Self> {
         Ok(Self {
-            pages: Pages::new(|options| options.map_raw(file))?,
+            pages: Pages::new(|options| options.map_raw(&file.as_fd()))?,
         })
+    }
+
+    /// Keeps children of this process from inheriting the mapping, and with it the open
+    /// file description and its locks.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub(crate) fn keep_from_children(&self) -> io::Result<()> {
+        self.pages.raw.advise(Advice::DontFork)
     }
 
     /// The header; only to be verified, or to be filled by the creator.

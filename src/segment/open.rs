@@ -215,8 +215,9 @@ impl<B: Body> Observed<B> {
 /// # Errors
 /// In the order of the checks: `Clock`, `InvalidName` (by the caller), `Directory`,
 /// `NotFound`, `ForeignOwner`, `NotRegular`, `Mode`, `Size`, `Magic`, `Layout`,
-/// `Boot`, `NoSpace` (a file with holes on a full file system), `Stale` (removed,
-/// but its remover died before it could unlink the name); `Permission`, `Io`.
+/// `Boot`, `NoSpace` (a file with holes on a full file system, or larger than this process
+/// may write), `Stale` (removed, but its remover has not unlinked the name yet, or died
+/// before it could); `Permission`, `Io`.
 pub(crate) fn open<B: Body>(
     name: &SegmentName,
     options: &Options,

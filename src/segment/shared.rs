@@ -63,7 +63,7 @@ macro_rules! primitive {
         };
     };
 }
-primitive!(Mutex [] 4);
+primitive!(Mutex [] 8);
 primitive!(Condvar [] 4);
 primitive!(Event [] 8);
 primitive!(Latch [N] 8 * (1 + 2 * N));

@@ -102,13 +102,16 @@ impl<M: Mem, const WORDS: usize> Latch<M, WORDS> {
     }
 }
 
-/// A text in a latch: one word of length, then the bytes, eight to a word.
+/// A text in a latch: one word of length, then the bytes, eight to a word. The upper 48 bits
+/// of the first word are a mark, which is read together with the text; 0 for none.
 #[repr(C)]
 pub(crate) struct Text<M: Mem, const WORDS: usize> {
     latch: Latch<M, WORDS>,
 }
 
 const BYTES_PER_WORD: usize = size_of::<u64>();
+const MARK_SHIFT: u32 = 16;
+const LENGTH: u64 = (1 << MARK_SHIFT) - 1;
 
 impl<M: Mem, const WORDS: usize> Default for Text<M, WORDS> {
     fn default() -> Self {
@@ -124,9 +127,14 @@ impl<M: Mem, const WORDS: usize> Text<M, WORDS> {
 
     /// Writes a text, cut at a character if it is too long. One writer at a time.
     pub(crate) fn write(&self, text: &str) {
+        self.write_marked(text, 0);
+    }
+
+    /// Writes a text with a mark of up to 48 bits. One writer at a time.
+    pub(crate) fn write_marked(&self, text: &str, mark: u64) {
         let bytes = cut(text, Self::CAPACITY).as_bytes();
         let mut words = [0; WORDS];
-        words[0] = bytes.len() as u64;
+        words[0] = bytes.len() as u64 | mark << MARK_SHIFT;
         for (word, chunk) in words[1..].iter_mut().zip(bytes.chunks(BYTES_PER_WORD)) {
             let mut raw = [0; BYTES_PER_WORD];
             raw[..chunk.len()].copy_from_slice(chunk);
@@ -138,21 +146,26 @@ impl<M: Mem, const WORDS: usize> Text<M, WORDS> {
     /// Reads the text. Whatever bytes another process put there, the answer is a
     /// string of at most the capacity; what is not UTF-8 is replaced.
     pub(crate) fn read(&self) -> (String, Copied) {
+        let (text, _, copied) = self.read_marked();
+        (text, copied)
+    }
+
+    /// Reads the text and its mark, which are of one write unless the copy is torn.
+    pub(crate) fn read_marked(&self) -> (String, u64, Copied) {
         let mut words = [0; WORDS];
         // Most texts are empty, and then the length alone is the whole value.
         if self.latch.read(&mut words[..1]) == Copied::Whole && words[0] == 0 {
-            return (String::new(), Copied::Whole);
+            return (String::new(), 0, Copied::Whole);
         }
         let copied = self.latch.read(&mut words);
-        let length = usize::try_from(words[0])
-            .unwrap_or(usize::MAX)
-            .min(Self::CAPACITY);
+        let length = ((words[0] & LENGTH) as usize).min(Self::CAPACITY);
         let mut bytes = Vec::with_capacity(WORDS * BYTES_PER_WORD);
         for word in &words[1..] {
             bytes.extend_from_slice(&word.to_ne_bytes());
         }
         bytes.truncate(length);
-        (String::from_utf8_lossy(&bytes).into_owned(), copied)
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        (text, words[0] >> MARK_SHIFT, copied)
     }
 
     /// Whatever words, for tests.
@@ -161,12 +174,22 @@ impl<M: Mem, const WORDS: usize> Text<M, WORDS> {
         self.latch.write(words);
     }
 
-    /// What no writer writes, if it is that. A text that moves under the eye has no fault.
+    /// What no writer writes, if it is that. A text that changes during the read has no fault.
     pub(crate) fn fault(&self) -> Option<&'static str> {
+        self.fault_under(u64::MAX)
+    }
+
+    /// The same of a text that may have a mark.
+    pub(crate) fn marked_fault(&self) -> Option<&'static str> {
+        self.fault_under(LENGTH)
+    }
+
+    fn fault_under(&self, length: u64) -> Option<&'static str> {
         let mut words = [0; WORDS];
         if self.latch.read(&mut words) == Copied::Torn {
             return None;
         }
+        words[0] &= length;
         let length = usize::try_from(words[0]).unwrap_or(usize::MAX);
         if length > Self::CAPACITY {
             return Some("is longer than its room");

@@ -2,15 +2,15 @@
 
 use core::sync::atomic::Ordering;
 
-use super::Owner;
-use super::lock_word::{Holder, State};
+use super::lock_word::State;
 use super::mem::{Mem, Word};
 use super::mutex::Mutex;
+use super::{Holder, Owner};
 
 /// What a lock's word says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LockLook {
-    pub(crate) word: u32,
+    pub(crate) word: u64,
     pub(crate) owner: Option<Owner>,
     /// What no transition makes, if it is that.
     pub(crate) fault: Option<&'static str>,
@@ -21,7 +21,7 @@ pub(crate) struct LockLook {
 impl<M: Mem> Mutex<M> {
     /// Whatever bytes, for tests.
     #[cfg(test)]
-    pub(crate) fn write_raw(&self, raw: u32) {
+    pub(crate) fn write_raw(&self, raw: u64) {
         self.word().store(raw, Ordering::Release);
     }
 

@@ -1,38 +1,21 @@
 //! The value of a lock word: its bits and what they become. The word itself is moved
 //! by `sync/mutex.rs`, where the rules and proofs are.
 
-use super::Owner;
-use crate::limits;
+use super::owner::{Holder, Owner};
 
-/// Nobody owns it, nobody waits, nothing is broken.
-pub(super) const FREE: u32 = 0;
-const WAITERS: u32 = 0b1000_0000_0000_0000_0000_0000_0000_0000;
-const INCONSISTENT: u32 = 0b0100_0000_0000_0000_0000_0000_0000_0000;
-const TAG: u32 = 0b0010_0000_0000_0000_0000_0000_0000_0000;
-const GENERATION: u32 = 0b0001_1111_1111_1111_1110_0000_0000_0000;
-const SLOT: u32 = 0b0000_0000_0000_0000_0001_1111_1111_1111;
-const GENERATION_SHIFT: u32 = 13;
+/// No owner, no waiters, nothing inconsistent.
+pub(super) const FREE: u64 = 0;
+const WAITERS: u64 = 0b01;
+const INCONSISTENT: u64 = 0b10;
 
-const _: () = assert!(limits::MAX_THREADS < SLOT as usize);
-const _: () = assert!(WAITERS | INCONSISTENT | TAG | GENERATION | SLOT == u32::MAX);
-
-/// What the word says about ownership.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holder {
-    Nobody,
-    Thread(Owner),
-    Corrupt,
-}
-
-/// One value of the lock word.
+/// One value of the lock word: an owner's name, or zero, and two flags.
 #[derive(Clone, Copy)]
-pub(super) struct State(pub(super) u32);
+pub(super) struct State(pub(super) u64);
 
 impl State {
     #[inline]
     pub(super) fn owned_by(owner: Owner) -> Self {
-        let slot = (u32::from(owner.slot) + 1) & SLOT;
-        Self(TAG | u32::from(owner.generation) << GENERATION_SHIFT | slot)
+        Self(owner.name())
     }
 
     /// The same as `holder() == Holder::Thread(owner)`, for an owner of a possible slot.
@@ -42,15 +25,12 @@ impl State {
     }
 
     pub(super) fn holder(self) -> Holder {
-        let slot = self.0 & SLOT;
-        match (self.0 & TAG != 0, slot) {
-            (false, _) if self.0 & (GENERATION | SLOT) == 0 => Holder::Nobody,
-            (true, 1..) if slot as usize <= limits::MAX_THREADS => Holder::Thread(Owner {
-                slot: (slot - 1) as u16,
-                generation: (self.0 >> GENERATION_SHIFT) as u16,
-            }),
-            _ => Holder::Corrupt,
-        }
+        Holder::of(self.0 & !(WAITERS | INCONSISTENT))
+    }
+
+    /// The half that sleepers compare.
+    pub(super) fn low(self) -> u32 {
+        self.0 as u32
     }
 
     pub(super) fn has_waiters(self) -> bool {
@@ -87,10 +67,12 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{limits, width};
 
     #[test]
     fn owner_survives_the_way_through_the_word() {
-        for (slot, generation) in [(0, 0), (0, u16::MAX), (limits::MAX_THREADS as u16 - 1, 1)] {
+        let last = width::mask(width::THREAD);
+        for (slot, generation) in [(0, 0), (0, last), (limits::MAX_THREADS as u16 - 1, 1)] {
             let owner = Owner { slot, generation };
             let state = State::owned_by(owner);
             assert!(state.holder() == Holder::Thread(owner));
@@ -108,18 +90,21 @@ mod tests {
 
     #[test]
     fn words_that_nobody_writes_are_corrupt() {
-        let too_high = TAG | (limits::MAX_THREADS as u32 + 1);
-        for word in [
-            TAG,
-            TAG | GENERATION,
-            1,
-            1 << GENERATION_SHIFT,
-            TAG | SLOT,
-            too_high,
-        ] {
+        for word in [0b100, 1 << 3, 1 << 32, u64::MAX] {
             assert!(State(word).holder() == Holder::Corrupt, "{word:#x}");
             assert!(State(word | WAITERS | INCONSISTENT).holder() == Holder::Corrupt);
         }
         assert!(State(FREE | WAITERS | INCONSISTENT).holder() == Holder::Nobody);
+    }
+
+    #[test]
+    fn a_sleeper_sees_the_flags() {
+        let slot = 3;
+        let state = State::owned_by(Owner {
+            slot,
+            generation: 1,
+        });
+        assert_ne!(state.low(), state.with_waiters().low());
+        assert_ne!(state.low(), state.after_death().low());
     }
 }

@@ -6,6 +6,8 @@
 pub(crate) mod condvar;
 pub(crate) mod event;
 pub(crate) mod latch;
+#[cfg(test)]
+mod late_tests;
 #[allow(unsafe_code)]
 pub(crate) mod life;
 #[cfg(all(test, target_os = "linux"))]
@@ -15,22 +17,14 @@ mod lock_word;
 pub(crate) mod mem;
 pub(crate) mod mutex;
 pub(crate) mod mutex_poll;
+mod owner;
 #[cfg(test)]
 mod tests;
 
 use crate::note::Note;
 pub(crate) use life::Pulse;
 pub(crate) use mem::{LifeArea, Mem, Next, Real, Word};
-
-/// The name of an attached thread: its slot and the slot's generation.
-///
-/// As a number it is `TAG | generation << 13 | slot + 1`; see `sync/mutex.rs` for
-/// the whole lock word. Never a TID: TIDs repeat across pid namespaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Owner {
-    pub(crate) slot: u16,
-    pub(crate) generation: u16,
-}
+pub(crate) use owner::{Holder, Owner};
 
 /// What waiting code asks of the world outside the shared words.
 pub(crate) trait Env<M: Mem> {

@@ -2,37 +2,51 @@
 //!
 //! # The word
 //! ```text
-//!  31       30            29   28         13 12       0
-//! ┌────────┬─────────────┬────┬─────────────┬──────────┐
-//! │WAITERS │INCONSISTENT │TAG │ generation  │ slot + 1 │
-//! └────────┴─────────────┴────┴─────────────┴──────────┘
+//!  63           16 15       3    2    1              0
+//! ┌───────────────┬──────────┬─────┬──────────────┬─────────┐
+//! │ generation    │ slot + 1 │ TAG │ INCONSISTENT │ WAITERS │
+//! └───────────────┴──────────┴─────┴──────────────┴─────────┘
 //! ```
-//! `TAG | generation | slot + 1` is the owner's [`Owner`] name; all zero is free.
+//! `generation | slot + 1 | TAG` is the owner's name (`sync/owner.rs`); all zero is free.
 //! `WAITERS`: somebody may sleep on the word. `INCONSISTENT`: an owner died inside
-//! and nobody has called what it protected whole again since.
+//! and nobody has marked what it protected consistent since. The low half, which has both
+//! flags and the low 16 bits of the generation, is the futex.
 //!
 //! # Who may move it
-//! - free → owned: anybody, by compare-and-swap (`take`).
-//! - owned → free: its owner, by one compare-and-swap; by a swap, if that found
-//!   more than the name (`unlock`).
-//! - owned by the dead → owned, INCONSISTENT: anybody who saw the owner dead, by
-//!   compare-and-swap on exactly the value seen (`take`); → free, INCONSISTENT: its
-//!   reaper, likewise (`hand_over`). A name is never used twice for two threads at
-//!   once, so the value seen still means the same dead thread.
+//! Each by a compare-and-swap of all 64 bits from exactly the value seen:
+//! - free → owned: anybody (`take`).
+//! - owned → free: its owner (`unlock`).
+//! - owned by the dead → owned, INCONSISTENT: anybody who loaded the word, then asked
+//!   whether the thread named there lives, and was told that it is dead (`take`); → free,
+//!   INCONSISTENT: its reaper, likewise (`hand_over`).
 //! - WAITERS on: a waiter about to sleep (`enlist`), or one that takes the lock
 //!   after a sleep, for it cannot know whether it was the last sleeper.
 //!
+//! # A step that comes late
+//! A thread may be stopped for any time between the load and the compare-and-swap.
+//! - `take` of a free word: free is free, whoever freed it.
+//! - `take` and `hand_over` from the dead: the value seen comes back only with the dead
+//!   thread's name, and a name has one thread in 410 years of thread churn (`width::THREAD`).
+//!   So the swap fails once the lock has had another owner. Width is all that guards this:
+//!   with names of few bits two threads own the lock (tests: `late_tests.rs`, models:
+//!   `loom_tests/late.rs`).
+//! - `unlock`, `mark_consistent`: from the caller's own name, which nobody else bears. If the
+//!   lock was taken from the caller, which was held for dead, they do nothing.
+//! - `enlist`: WAITERS in a word of another owner costs that one an idle wake.
+//! - The sleep compares 32 bits. If the name has changed and agrees in those, WAITERS is set
+//!   in it, so its owner wakes the sleeper; and the sleep is bounded.
+//!
 //! # No wake-up is lost
-//! A sleeper has WAITERS set in the value it sleeps on, so either the unlocker's
-//! compare-and-swap fails and its swap sees WAITERS and wakes one, or the word changed before the sleep and the
-//! kernel refuses the sleep. Whoever consumes a wake-up either takes the lock with
+//! A sleeper has WAITERS set in the value it sleeps on, so either the unlocker finds
+//! WAITERS in the word that it frees and wakes one, or the word changed before the sleep and
+//! the kernel refuses the sleep. Whoever consumes a wake-up either takes the lock with
 //! WAITERS set or sets WAITERS before it does anything else, leaving on time-out
 //! included: the duty to wake the next one is passed on.
 //!
 //! # Faults
 //! - Owner killed: the kernel marks its life word and wakes one sleeper of it, who
 //!   wakes the rest of them.
-//! - Unlocker killed between swap and wake, woken waiter killed, ownership moved to
+//! - Unlocker killed between its store and its wake, woken waiter killed, ownership moved to
 //!   a thread that dies while others still watch the former owner's life word: no
 //!   wake-up comes. Every sleep is bounded (5, 25, then 100 ms), so the next look
 //!   finds the truth.
@@ -46,16 +60,16 @@
 use core::sync::atomic::Ordering;
 
 use super::life::{self, Pulse};
-use super::lock_word::{FREE, Holder, State};
+use super::lock_word::{FREE, State};
 use super::mem::{ALL, Mem, Next, Word};
-use super::{Env, Owner};
+use super::{Env, Holder, Owner};
 use crate::limits;
 
 /// A robust process-shared lock.
 #[repr(C)]
 pub(crate) struct Mutex<M: Mem> {
-    /// `WAITERS:1 | INCONSISTENT:1 | TAG:1 | generation:16 | slot+1:13`
-    word: M::U32,
+    /// `generation:48 | slot+1:13 | TAG:1 | INCONSISTENT:1 | WAITERS:1`
+    word: M::U64,
 }
 
 /// The lock is ours.
@@ -74,7 +88,7 @@ pub(crate) enum Busy {
     /// The caller holds it already.
     Recursive,
     /// The word is none that this code writes.
-    Corrupt { word: u32 },
+    Corrupt { word: u64 },
 }
 
 /// Why `lock` came back without the lock.
@@ -85,7 +99,7 @@ pub(crate) enum NotLocked {
     /// The caller holds it already; waiting would never end.
     Recursive,
     /// The word is none that this code writes.
-    Corrupt { word: u32 },
+    Corrupt { word: u64 },
     /// Only from a condition variable: the caller does not hold the lock it gave.
     NotOurs,
     /// By the caller's [`Watch`].
@@ -128,14 +142,14 @@ pub(super) enum Taking<'e, M: Mem> {
     },
     Recursive,
     Corrupt {
-        word: u32,
+        word: u64,
     },
 }
 
 impl<M: Mem> Default for Mutex<M> {
     fn default() -> Self {
         Self {
-            word: M::U32::default(),
+            word: M::U64::default(),
         }
     }
 }
@@ -215,7 +229,7 @@ impl<M: Mem> Mutex<M> {
             let Ok(beside) = watch.before_sleep() else {
                 return Err(NotLocked::CalledOff);
             };
-            let word = (M::cell(&self.word), asleep_on.0);
+            let word = (self.cell(), asleep_on.low());
             let armed = life.and_then(|word| life::arm::<M>(word).map(|value| (word, value)));
             match (life, armed) {
                 (_, Some((life, value))) => {
@@ -261,22 +275,23 @@ impl<M: Mem> Mutex<M> {
     /// The same of a word with WAITERS or INCONSISTENT, or that is not ours.
     #[cold]
     fn unlock_marked(&self, me: Owner) -> Released {
-        // Relaxed: while we own it, only WAITERS moves, and the swap tells that.
-        let seen = State(self.word.load(Ordering::Relaxed));
-        if !seen.is_owned_by(me) {
-            return Released::NotOurs;
-        }
         // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): pairs with `lock`, `take`.
-        let before = State(self.word.swap(seen.freed().0, Ordering::Release));
-        if before.has_waiters() {
-            self.wake_one();
+        // Ends: while we own it, only WAITERS moves.
+        let before = self.word.update(|word| match State(word) {
+            seen if seen.is_owned_by(me) => Next::Store(seen.freed().0, Some(seen)),
+            _ => Next::Leave(None),
+        });
+        match before {
+            Some(before) if before.has_waiters() => self.wake_one(),
+            Some(_) => {}
+            None => return Released::NotOurs,
         }
         Released::Freed
     }
 
     #[cold]
     fn wake_one(&self) {
-        M::wake(M::cell(&self.word), 1);
+        M::wake(self.cell(), 1);
     }
 
     /// Tells that what the lock protects is whole again. Only its owner can.
@@ -289,10 +304,7 @@ impl<M: Mem> Mutex<M> {
 
     /// Who holds it now; `None` when free (or corrupt). Stale as soon as read.
     pub(crate) fn owner(&self) -> Option<Owner> {
-        match State(self.word.load(Ordering::Acquire)).holder() {
-            Holder::Thread(owner) => Some(owner),
-            Holder::Nobody | Holder::Corrupt => None,
-        }
+        State(self.word.load(Ordering::Acquire)).holder().thread()
     }
 
     /// The reaper's step: frees the lock of a thread known to be dead, leaves it
@@ -316,8 +328,13 @@ impl<M: Mem> Mutex<M> {
     }
 
     /// The lock's word.
-    pub(super) fn word(&self) -> &M::U32 {
+    pub(super) fn word(&self) -> &M::U64 {
         &self.word
+    }
+
+    /// What to sleep on: the low half of the word.
+    pub(crate) fn cell(&self) -> M::Cell<'_> {
+        M::low_cell(&self.word)
     }
 
     /// One look and, if the lock is free or its owner dead, one step to owning it.

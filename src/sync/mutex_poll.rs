@@ -9,15 +9,15 @@
 //! Models: `loom_tests/mutex_poll.rs`.
 
 use super::life;
-use super::lock_word::{Holder, State};
+use super::lock_word::State;
 use super::mem::{Mem, Next, Word};
 use super::mutex::{Acquired, Mutex, Taking};
-use super::{Env, Owner};
+use super::{Env, Holder, Owner};
 
 /// What one look at a lock came to.
 pub(crate) enum Polled<'e, M: Mem> {
     Taken(Acquired),
-    /// Sleep until the lock's word is not this any more, or the life word (with its
+    /// Sleep until the low half of the lock's word is not this any more, or the life word (with its
     /// armed value) of its owner moves; none: look again within the portable poll.
     Asleep {
         on: u32,
@@ -26,7 +26,7 @@ pub(crate) enum Polled<'e, M: Mem> {
     /// The caller has it already.
     Recursive,
     Corrupt {
-        word: u32,
+        word: u64,
     },
 }
 
@@ -44,7 +44,7 @@ impl<M: Mem> Mutex<M> {
                         continue;
                     };
                     let life = life.and_then(|word| Some((word, life::arm::<M>(word)?)));
-                    return Polled::Asleep { on: on.0, life };
+                    return Polled::Asleep { on: on.low(), life };
                 }
             }
         }
@@ -62,10 +62,5 @@ impl<M: Mem> Mutex<M> {
         if is_free {
             M::wake(self.cell(), 1);
         }
-    }
-
-    /// What to sleep on.
-    pub(crate) fn cell(&self) -> M::Cell<'_> {
-        M::cell(self.word())
     }
 }

@@ -12,6 +12,7 @@ use super::life::{self, RealLife};
 use super::mutex::{Busy, Mutex, NotLocked, Released};
 use super::{Env, LifeArea, Owner, Pulse, Real};
 use crate::os::clock;
+use crate::width;
 
 const THREADS: usize = 4;
 const NEVER: u64 = u64::MAX;
@@ -39,7 +40,7 @@ impl Env<Real> for Lives {
 fn owner(slot: usize) -> Owner {
     Owner {
         slot: slot as u16,
-        generation: u16::MAX,
+        generation: width::mask(width::THREAD),
     }
 }
 
@@ -297,7 +298,7 @@ fn who_looks_at_a_lock_is_told_what_no_transition_makes() {
     let look = lock.look();
     assert_eq!((look.owner, look.fault), (None, None));
     assert!(look.is_inconsistent, "its owner died inside");
-    for impossible in [1 << 31, 1] {
+    for impossible in [0b100, 1] {
         lock.write_raw(impossible);
         let look = lock.look();
         assert_eq!((look.word, look.owner), (impossible, None));

@@ -1,8 +1,8 @@
 //! A barrier: one word that decides, and a place for each who waits (`barrier_word.rs`).
 //!
-//! To arrive is to take a place under the present generation and then to count itself in
-//! by one compare-and-swap of the control word; the last one's is the trip: the next
-//! generation with nobody in it. The count need not be repaired after a kill, for a
+//! To arrive is to take a place, to write the present generation there, and then to count
+//! itself in by one compare-and-swap of the control word; the last one's is the trip: the
+//! next generation with nobody in it. The count need not be repaired after a kill, for a
 //! death among those who wait breaks the barrier, which ends the generation: whoever is
 //! counted has a place that says so, and whoever looks at the places and finds a dead one
 //! of this generation moves the state. A broken barrier stays broken until it is reset.
@@ -15,6 +15,23 @@
 //! Reset marks the places of the broken generation BROKEN and then begins the next, so
 //! that one who slept through both knows that it did not pass. A place is given up only
 //! by its holder, or for it when it is dead.
+//!
+//! # A step that comes late
+//! A thread may be stopped for any time between what it read and its compare-and-swap.
+//! - Taking a place over from the dead, and freeing it for the dead: from exactly the dead
+//!   one's name, which never comes back (`sync/owner.rs`).
+//! - Breaking a generation for a dead party: load the control word; read the place (`since`,
+//!   the holder, `since` again); ask whether that holder is dead; then swap from the control
+//!   word loaded. If the place was taken over before it was read, `since` says so; if after,
+//!   the generation had ended, or its next holder counts in and moves the control word.
+//! - Counting in, tripping, breaking, withdrawing, resetting: from exactly the control word
+//!   that was looked at, which has the generation, who arrived and who withdrew.
+//! - Marking a place BROKEN: from exactly its `since` in the broken generation.
+//! - `since` is stored by its holder; nobody takes the place of one that lives.
+//!
+//! A generation comes back after 2^36 (`width::BARRIER`: 2 hours of a barrier of one party,
+//! days of two). A stopped one that goes on at exactly that count breaks one generation, or
+//! withdraws from one that it is not in.
 //!
 //! # Who is watched
 //! SYNC POINT barrier-watch (models: `loom_tests/barrier.rs`): a sleeper sleeps on the
@@ -33,10 +50,10 @@ use core::sync::atomic::Ordering;
 use crate::limits::MAX_PLACES;
 use crate::segment::shared;
 use crate::sync::mem::{ALL, Next};
-use crate::sync::{Env, Mem, Owner, Pulse, Word};
+use crate::sync::{Env, Holder, Mem, Owner, Pulse, Word};
 
 use super::Corrupt;
-use super::barrier_word::{BROKEN, Broken, Cause, Control, generation_of, owner_of, place};
+use super::barrier_word::{Broken, Cause, Control, Since};
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +71,49 @@ pub(crate) enum Passed {
 
 #[repr(C)]
 pub(super) struct Place<M: Mem> {
-    pub(super) word: M::U64,
-    /// Process slot of its holder, for the name of who broke it.
-    pub(super) process: M::U64,
+    /// The name of the thread that has it, or zero.
+    pub(super) holder: M::U64,
+    /// Since which generation; of which process.
+    pub(super) since: M::U64,
+}
+
+impl<M: Mem> Place<M> {
+    pub(super) fn since(&self) -> Since {
+        Since(self.since.load(Ordering::Acquire))
+    }
+
+    pub(super) fn holder(&self) -> Holder {
+        Holder::of(self.holder.load(Ordering::Acquire))
+    }
+
+    /// Who has it in the generation of a control word that was loaded before; `None` if
+    /// nobody has, or it changes this instant. One that was counted then changes only after
+    /// the control word has moved.
+    pub(super) fn of(&self, control: Control) -> Option<(Owner, Since)> {
+        let since = Some(self.since()).filter(|since| since.is_of(control))?;
+        let owner = self.holder().thread()?;
+        (self.since() == since).then_some((owner, since))
+    }
+
+    /// Gives it up: first the generation, so that the next holder has none before it comes.
+    /// Neither is ours any more if somebody took us for dead; one that is marked BROKEN this
+    /// instant is of a generation that is over.
+    pub(super) fn give_up(&self, me: Owner, since: Since) {
+        let _ = self.since.compare_exchange(
+            since.0,
+            Since::NEVER.0,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        self.free(me);
+    }
+
+    /// Frees it, if it is still that thread's.
+    fn free(&self, owner: Owner) {
+        let _ = self
+            .holder
+            .compare_exchange(owner.name(), 0, Ordering::AcqRel, Ordering::Relaxed);
+    }
 }
 
 /// A barrier with `N` places.
@@ -111,30 +168,25 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
     }
 
     /// A place that is free, or was a dead thread's in an earlier generation.
-    pub(super) fn claim(
-        &self,
-        me: Owner,
-        process: usize,
-        env: &impl Env<M>,
-    ) -> Option<(usize, &Place<M>)> {
+    pub(super) fn claim(&self, me: Owner, env: &impl Env<M>) -> Option<(usize, &Place<M>)> {
         self.places.iter().enumerate().find(|(_, one)| {
-            let seen = one.word.load(Ordering::Acquire);
-            // After the place: what it says is then of this generation or older, and one
-            // who died after counting in is never taken for an old one.
-            let generation = self.control().generation();
-            let is_free = owner_of(seen).is_none_or(|owner| {
-                generation_of(seen) != generation && matches!(env.thread_pulse(owner), Pulse::Dead)
-            });
-            let claim = place(me, generation);
-            let claimed = is_free
+            let seen = one.holder.load(Ordering::Acquire);
+            // The generation after the place: what that says is then of this generation or
+            // older.
+            let is_over = || !one.since().is_of(self.control());
+            let is_free = match Holder::of(seen) {
+                // Asked again after its death, since when nothing of it moves: one who died
+                // after counting in is never taken for an old one.
+                Holder::Thread(owner) => {
+                    is_over() && matches!(env.thread_pulse(owner), Pulse::Dead) && is_over()
+                }
+                Holder::Nobody | Holder::Corrupt => true,
+            };
+            is_free
                 && one
-                    .word
-                    .compare_exchange(seen, claim, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok();
-            if claimed {
-                one.process.store(process as u64, Ordering::Release);
-            }
-            claimed
+                    .holder
+                    .compare_exchange(seen, me.name(), Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
         })
     }
 
@@ -149,31 +201,32 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         is_shared: bool,
     ) -> Result<Arrived, Corrupt> {
         let parties = self.parties.load(Ordering::Acquire).min(N as u64);
+        let mut since = Since::NEVER;
         // Ends: a round is repeated only when another party moved the word in between.
         loop {
             let control = self.control();
             if let Some(broken) = control.broken()? {
-                return Ok(Arrived::Broken(broken));
+                return Ok(Arrived::Broken(broken, since));
             }
             // Before we are counted: whoever is counted has a place of this generation.
-            let word = place(me, control.generation());
-            mine.word.store(word, Ordering::Release);
+            since = Since::new(control.generation(), process);
+            mine.since.store(since.0, Ordering::Release);
             if control.arrived() + 1 >= parties {
                 // Nobody passes together with one who is known to be dead.
                 let dead = self
                     .others(control, me)
-                    .find(|(_, owner)| matches!(env.thread_pulse(*owner), Pulse::Dead));
-                if let Some((dead, _)) = dead {
-                    self.broken_by_the_dead(control, dead, process);
+                    .find(|(owner, _)| matches!(env.thread_pulse(*owner), Pulse::Dead));
+                if let Some((_, since)) = dead {
+                    self.broken_by_the_dead(control, since);
                 } else if self.moved(control, control.next()) {
                     self.wake_all();
-                    return Ok(Arrived::Last);
+                    return Ok(Arrived::Last(since));
                 }
             } else if self.moved(control, control.with_one(is_shared)) {
                 // SYNC POINT barrier-watch: somebody shall watch us.
                 let heard = if control.is_shared() { ALL } else { 1 };
                 M::wake(M::low_cell(&self.control), heard);
-                return Ok(Arrived::Waits(control.generation()));
+                return Ok(Arrived::Waits(since));
             }
         }
     }
@@ -184,18 +237,16 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         &self,
         control: Control,
         me: Owner,
-    ) -> impl Iterator<Item = (&Place<M>, Owner)> {
-        self.places.iter().filter_map(move |one| {
-            let word = one.word.load(Ordering::Acquire);
-            let owner = owner_of(word).filter(|owner| *owner != me)?;
-            (generation_of(word) == control.generation()).then_some((one, owner))
-        })
+    ) -> impl Iterator<Item = (Owner, Since)> {
+        let here = self.places.iter().filter_map(move |one| one.of(control));
+        here.filter(move |(owner, _)| *owner != me)
     }
 
-    pub(super) fn broken_by_the_dead(&self, control: Control, dead: &Place<M>, or: usize) {
-        let named = dead.process.load(Ordering::Acquire);
-        let process = u16::try_from(named).map_or(or, usize::from);
-        if self.moved(control, control.broken_by(Cause::Died, process)) {
+    /// A party of the present generation, which has a process, is dead.
+    pub(super) fn broken_by_the_dead(&self, control: Control, dead: Since) {
+        if let Some(process) = dead.process()
+            && self.moved(control, control.broken_by(Cause::Died, process))
+        {
             self.wake_all();
         }
     }
@@ -207,23 +258,20 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
             return;
         }
         for one in &self.places {
-            let word = one.word.load(Ordering::Acquire);
-            if owner_of(word) != Some(dead) {
+            if one.holder().thread() != Some(dead) {
                 continue;
             }
             // Ends: a round is repeated only when another party moved the word.
             loop {
                 let control = self.control();
-                let is_open = control.is_open();
-                if !is_open || generation_of(word) != control.generation() {
-                    break;
-                }
-                self.broken_by_the_dead(control, one, 0);
+                // After the control word: somebody else may have freed the place meanwhile.
+                let here = one.of(control);
+                let here = here.filter(|(owner, _)| *owner == dead && control.is_open());
+                let Some((_, since)) = here else { break };
+                self.broken_by_the_dead(control, since);
             }
             // Last, so that a reaper's death leaves it to be found again.
-            let _ = one
-                .word
-                .compare_exchange(word, 0, Ordering::AcqRel, Ordering::Relaxed);
+            one.free(dead);
         }
     }
 
@@ -246,7 +294,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         loop {
             let control = self.control();
             if control.broken()?.is_some() {
-                self.mark_places(control.generation());
+                self.mark_places(control);
                 if self.moved(control, control.next()) {
                     self.wake_all();
                 }
@@ -260,23 +308,22 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         }
     }
 
-    fn mark_places(&self, generation: u64) {
+    /// Marks all who arrived in the generation of a control word.
+    fn mark_places(&self, control: Control) {
         for one in &self.places {
-            one.word.update(|word| {
-                if owner_of(word).is_some() && generation_of(word) == generation {
-                    Next::Store(word | BROKEN, ())
-                } else {
-                    Next::Leave(())
-                }
+            one.since.update(|word| match Since(word) {
+                since if since.is_of(control) => Next::Store(since.broken().0, ()),
+                _ => Next::Leave(()),
             });
         }
     }
 }
 
+/// How an arrival ended, and what it wrote in its place.
 pub(super) enum Arrived {
-    Waits(u64),
-    Last,
-    Broken(Broken),
+    Waits(Since),
+    Last(Since),
+    Broken(Broken, Since),
 }
 
 #[cfg(test)]
@@ -286,8 +333,8 @@ impl<M: Mem, const N: usize> Default for Barrier<M, N> {
             control: M::U64::default(),
             parties: M::U64::default(),
             places: core::array::from_fn(|_| Place {
-                word: M::U64::default(),
-                process: M::U64::default(),
+                holder: M::U64::default(),
+                since: M::U64::default(),
             }),
         }
     }
@@ -297,19 +344,21 @@ impl<M: Mem, const N: usize> Default for Barrier<M, N> {
 impl<M: Mem, const N: usize> Barrier<M, N> {
     /// Arrives as [`wait`](Self::wait) does, and goes away (to die).
     pub(crate) fn arrive_and_stay(&self, me: Owner, process: usize, env: &impl Env<M>) {
-        let (_, mine) = self.claim(me, process, env).expect("there is a place");
+        let (_, mine) = self.claim(me, env).expect("there is a place");
         let _ = self.arrive(mine, me, process, env, false);
     }
 
     /// The same without the wake: broken on purpose.
     pub(crate) fn arrive_silently(&self, me: Owner, process: usize, env: &impl Env<M>) {
-        let _ = self.claim(me, process, env).expect("there is a place");
+        let (_, mine) = self.claim(me, env).expect("there is a place");
         let control = self.control();
+        let since = Since::new(control.generation(), process);
+        mine.since.store(since.0, Ordering::Release);
         let _ = self.moved(control, control.with_one(false));
     }
 }
 
-shared!(Place<M> { word, process });
+shared!(Place<M> { holder, since });
 shared!(Barrier<M, const N> { control, parties, places });
 
 #[cfg(test)]

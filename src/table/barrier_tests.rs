@@ -33,9 +33,9 @@ fn broken(cause: Cause, process: Option<usize>) -> Passed {
 }
 
 fn places(gate: &Gate) -> Vec<bool> {
-    let words = gate.places.iter().map(|one| &one.word);
-    words
-        .map(|word| word.load(Ordering::Acquire) != 0)
+    let places = gate.places.iter();
+    places
+        .map(|one| one.holder.load(Ordering::Acquire) != 0)
         .collect()
 }
 
@@ -168,4 +168,150 @@ fn one_life_word_is_watched_once_and_one_without_is_looked_at_again_soon() {
     env.dead.set(Some(owner(1)));
     assert_eq!(look(&env).0, Polled::Again);
     assert_eq!(look(&env).0, Polled::Over(broken(Cause::Died, Some(1))));
+}
+
+/// Steps that come late: whoever takes one was stopped after it had looked.
+mod late {
+    use core::cell::Cell;
+
+    use super::*;
+    use crate::sync::{Env, Owner, Pulse};
+    use crate::width;
+
+    /// One is dead; when it is asked for, others go on first.
+    struct Stops<F: Fn()>(Owner, F, Cell<bool>);
+
+    impl<F: Fn()> Env<Real> for Stops<F> {
+        fn now(&self) -> u64 {
+            0
+        }
+        fn process_pulse(&self, _process: usize) -> Pulse<'_, Real> {
+            Pulse::Alive(None)
+        }
+        fn thread_pulse(&self, asked: Owner) -> Pulse<'_, Real> {
+            if asked != self.0 {
+                return Pulse::Alive(None);
+            }
+            if !self.2.replace(true) {
+                (self.1)();
+            }
+            Pulse::Dead
+        }
+    }
+
+    fn stops<F: Fn()>(dead: Owner, meanwhile: F) -> Stops<F> {
+        Stops(dead, meanwhile, Cell::new(false))
+    }
+
+    /// The first has passed a generation of two, and died before it gave its place up.
+    fn left_by_the_first(gate: &Gate, env: &Known) {
+        let _dies = enter(gate, env, 1).unwrap();
+        let leads = Passed::Through { leads: true };
+        assert_eq!(enter(gate, env, 2).unwrap_err(), leads);
+        assert_eq!(places(gate), [true, false, false, false]);
+    }
+
+    #[test]
+    fn two_take_over_two_places() {
+        let (gate, env) = (gate(3), Known::default());
+        gate.parties.store(2, Ordering::Relaxed);
+        left_by_the_first(&gate, &env);
+        gate.parties.store(3, Ordering::Relaxed);
+        env.dead.set(Some(owner(1)));
+        let faster = || drop(enter(&gate, &env, 3).unwrap());
+        let slow = stops(owner(1), faster);
+        let stay = gate.enter(owner(2), 2, &slow, false).unwrap();
+        assert!(stay.is_ok());
+        assert_eq!(
+            (gate.arrived(), places(&gate)),
+            (2, vec![true, true, false, false])
+        );
+        assert_eq!(gate.places[0].holder().thread(), Some(owner(3)));
+    }
+
+    #[test]
+    fn a_death_that_was_settled_breaks_no_later_generation() {
+        let (gate, env) = (gate(3), Known::default());
+        let stay = enter(&gate, &env, 2).unwrap();
+        let _dies = enter(&gate, &env, 1).unwrap();
+        let settle = || {
+            gate.hand_over(owner(1));
+            gate.reset(9).unwrap();
+            let _ = enter(&gate, &env, 3).unwrap();
+        };
+        let slow = stops(owner(1), settle);
+        let polled = gate.poll(&stay, owner(2), 2, &slow, 10, |_, _| {}).unwrap();
+        assert_eq!(polled, Polled::Again);
+        assert_eq!((gate.arrived(), gate.broken()), (1, Ok(None)));
+        // A reaper that comes later still.
+        gate.hand_over(owner(1));
+        assert_eq!((gate.arrived(), gate.broken()), (1, Ok(None)));
+    }
+
+    #[test]
+    fn one_that_was_held_for_dead_gives_up_no_other_ones_place() {
+        let (gate, env) = (gate(3), Known::default());
+        let mine = enter(&gate, &env, 1).unwrap();
+        gate.hand_over(owner(1));
+        gate.reset(9).unwrap();
+        let _next = enter(&gate, &env, 2).unwrap();
+        assert_eq!(gate.places[0].holder().thread(), Some(owner(2)));
+        assert!(!gate.withdraw(mine));
+        assert_eq!(
+            (gate.arrived(), places(&gate)),
+            (1, vec![true, false, false, false])
+        );
+        let since = gate.places[0].since();
+        assert_eq!(
+            (since.is_of(gate.control()), since.process()),
+            (true, Some(2))
+        );
+    }
+
+    /// It holds a place and has not arrived: nobody waits for it.
+    #[test]
+    fn one_that_dies_before_it_arrives_breaks_nothing() {
+        let (gate, env) = (gate(2), Known::default());
+        let goes = enter(&gate, &env, 3).unwrap();
+        assert!(gate.withdraw(goes));
+        assert!(gate.claim(owner(1), &env).is_some());
+        env.dead.set(Some(owner(1)));
+        let first = enter(&gate, &env, 2).unwrap();
+        assert_eq!(
+            places(&gate),
+            [true, false, false, false],
+            "its place is had"
+        );
+        assert_eq!(poll(&gate, &env, 2, &first), Polled::Asleep);
+        assert!(enter(&gate, &env, 3).is_err());
+        assert_eq!(gate.broken(), Ok(None));
+    }
+
+    /// A dead one's place in a generation that has come round reads as one of the present.
+    /// Width is what guards this: 2^36 generations, and nobody settled the death meanwhile.
+    #[test]
+    fn width_guards_a_generation_against_the_dead_of_an_old_one() {
+        let (gate, env) = (gate(2), Known::default());
+        left_by_the_first(&gate, &env);
+        env.dead.set(Some(owner(1)));
+        let before = gate.control();
+        let round = if cfg!(feature = "narrow") {
+            1 << width::BARRIER
+        } else {
+            1 << 16
+        };
+        for _ in 1..round {
+            assert!(gate.moved(gate.control(), gate.control().next()));
+        }
+        assert_ne!(gate.control(), before);
+        let stay = enter(&gate, &env, 2).unwrap();
+        let polled = poll(&gate, &env, 2, &stay);
+        if cfg!(feature = "narrow") {
+            let (cause, process) = (Cause::Died, Some(1));
+            assert_eq!(polled, Polled::Again);
+            assert_eq!(gate.broken(), Ok(Some(Broken { cause, process })));
+        } else {
+            assert_eq!((polled, gate.broken()), (Polled::Asleep, Ok(None)));
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! Waiting at a barrier: by a thread that sleeps there, and by a task, whose thread sleeps
 //! elsewhere. The rules are in `barrier.rs`.
 
-use core::sync::atomic::Ordering;
-
 use crate::limits::{PORTABLE_POLL_MICROS, WAIT_BOUND_MICROS};
-use crate::sync::{Env, Mem, Owner, Pulse, Word, life};
+#[cfg(all(test, feature = "loom"))]
+use crate::sync::Holder;
+use crate::sync::{Env, Mem, Owner, Pulse, life};
 
 use super::Corrupt;
 use super::barrier::{Arrived, Barrier, Passed, Place};
-use super::barrier_word::{BROKEN, Broken, Cause, Control};
+use super::barrier_word::{Broken, Cause, Control, Since};
 
 /// What a look names to sleep on.
 pub(crate) enum Watched<'e, M: Mem> {
@@ -35,7 +35,9 @@ pub(crate) enum Polled {
 #[must_use = "a place that is not given up stays counted until its process dies"]
 pub(crate) struct Stay {
     place: usize,
-    generation: u64,
+    /// Whose place it is, and since when.
+    owner: Owner,
+    since: Since,
 }
 
 impl<M: Mem, const N: usize> Barrier<M, N> {
@@ -97,16 +99,23 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         if let Some(broken) = self.broken()? {
             return Ok(Err(Passed::Broken(broken)));
         }
-        let Some((place, mine)) = self.claim(me, process, env) else {
+        let Some((place, mine)) = self.claim(me, env) else {
             return Ok(Err(Passed::NoPlace));
         };
-        let passed = match self.arrive(mine, me, process, env, is_shared) {
-            Ok(Arrived::Waits(generation)) => return Ok(Ok(Stay { place, generation })),
-            Ok(Arrived::Last) => Ok(Passed::Through { leads: true }),
-            Ok(Arrived::Broken(broken)) => Ok(Passed::Broken(broken)),
-            Err(corrupt) => Err(corrupt),
+        let owner = me;
+        let (passed, since) = match self.arrive(mine, me, process, env, is_shared) {
+            Ok(Arrived::Waits(since)) => {
+                return Ok(Ok(Stay {
+                    place,
+                    owner,
+                    since,
+                }));
+            }
+            Ok(Arrived::Last(since)) => (Ok(Passed::Through { leads: true }), since),
+            Ok(Arrived::Broken(broken, since)) => (Ok(Passed::Broken(broken)), since),
+            Err(corrupt) => (Err(corrupt), Since::NEVER),
         };
-        mine.word.store(0, Ordering::Release);
+        mine.give_up(me, since);
         passed.map(Err)
     }
 
@@ -125,7 +134,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         let passed = match self.passed(stay, control)? {
             Some(passed) => passed,
             None => {
-                let polled = self.look(control, me, process, env, watch);
+                let polled = self.look(control, me, env, watch);
                 if polled == Polled::Again || env.now() < until {
                     return Ok(polled);
                 }
@@ -137,9 +146,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
                 Passed::TimedOut { arrived }
             }
         };
-        if let Some(mine) = self.place(stay) {
-            mine.word.store(0, Ordering::Release);
-        }
+        self.leave(stay);
         Ok(Polled::Over(passed))
     }
 
@@ -149,9 +156,8 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         // Ends: a round is repeated only when another party moved the word.
         let is_out = loop {
             let control = self.control();
-            let is_counted = control.is_open()
-                && control.generation() == stay.generation
-                && control.arrived() > 0;
+            let is_counted =
+                control.is_open() && stay.since.is_of(control) && control.arrived() > 0;
             // SYNC POINT barrier-withdraw (models: loom_tests/barrier_withdraw.rs): against
             // the trip, and against a death, on the one word that decides.
             if !is_counted {
@@ -162,23 +168,19 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
             }
         };
         // Last: whoever is counted has a place.
-        if let Some(mine) = self.place(&stay) {
-            mine.word.store(0, Ordering::Release);
-        }
+        self.leave(&stay);
         is_out
     }
 
     /// How the wait has ended, if it has.
     fn passed(&self, stay: &Stay, control: Control) -> Result<Option<Passed>, Corrupt> {
-        if control.generation() == stay.generation {
+        if stay.since.is_of(control) {
             return Ok(control.broken()?.map(Passed::Broken));
         }
-        let word = self
-            .place(stay)
-            .map(|mine| mine.word.load(Ordering::Acquire));
-        Ok(Some(match word.unwrap_or(0) & BROKEN {
-            0 => Passed::Through { leads: false },
-            _ => Passed::Broken(Broken {
+        let since = self.place(stay).map_or(Since::NEVER, Place::since);
+        Ok(Some(match since.is_broken() {
+            false => Passed::Through { leads: false },
+            true => Passed::Broken(Broken {
                 cause: Cause::Reset,
                 process: None,
             }),
@@ -190,7 +192,6 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         &'e self,
         control: Control,
         me: Owner,
-        process: usize,
         env: &'e impl Env<M>,
         mut watch: impl FnMut(Watched<'e, M>, u32),
     ) -> Polled {
@@ -200,10 +201,10 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         );
         let mut polled = Polled::Asleep;
         let mut known: Vec<&M::U32> = Vec::new();
-        for (one, owner) in self.others(control, me) {
+        for (owner, since) in self.others(control, me) {
             match env.thread_pulse(owner) {
                 Pulse::Dead => {
-                    self.broken_by_the_dead(control, one, process);
+                    self.broken_by_the_dead(control, since);
                     return Polled::Again;
                 }
                 Pulse::Alive(Some(word)) => match life::arm::<M>(word) {
@@ -226,15 +227,20 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
     fn place(&self, stay: &Stay) -> Option<&Place<M>> {
         self.places.get(stay.place)
     }
+
+    /// Gives the place up.
+    fn leave(&self, stay: &Stay) {
+        if let Some(mine) = self.place(stay) {
+            mine.give_up(stay.owner, stay.since);
+        }
+    }
 }
 
 #[cfg(all(test, feature = "loom"))]
 impl<M: Mem, const N: usize> Barrier<M, N> {
     /// [`withdraw`](Self::withdraw) that gives the place up only: broken on purpose.
     pub(crate) fn withdraw_uncounted(&self, stay: Stay) -> bool {
-        if let Some(mine) = self.place(&stay) {
-            mine.word.store(0, Ordering::Release);
-        }
+        self.leave(&stay);
         true
     }
 
@@ -248,9 +254,22 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         }
     }
 
+    /// A look that reads the holder of a place before its generation, and neither again:
+    /// broken on purpose.
+    pub(crate) fn look_once(&self, env: &impl Env<M>) {
+        let control = self.control();
+        for one in &self.places {
+            let (holder, since) = (one.holder().thread(), one.since());
+            let is_dead = |owner| matches!(env.thread_pulse(owner), Pulse::Dead);
+            if since.is_of(control) && holder.is_some_and(is_dead) {
+                self.broken_by_the_dead(control, since);
+            }
+        }
+    }
+
     /// Whether nobody has a place.
     pub(crate) fn is_vacant(&self) -> bool {
-        let mut words = self.places.iter().map(|one| &one.word);
-        words.all(|word| word.load(Ordering::Acquire) == 0)
+        let mut holders = self.places.iter().map(Place::holder);
+        holders.all(|holder| holder == Holder::Nobody)
     }
 }

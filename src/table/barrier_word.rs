@@ -1,14 +1,20 @@
 //! The words of a barrier.
 //!
 //! ```text
-//! control: [ process + 1 :16 | generation:31 | withdrawn:6 | SHARED:1 | arrived:7 | state:3 ]
-//! place:   [ BROKEN:1 | generation:31 | thread generation:16 | thread slot + 1 :16 ]
+//! control: [ process + 1 :11 | generation:36 | withdrawn:6 | SHARED:1 | arrived:7 | state:3 ]
+//! holder:  the name of the thread that has the place (sync/owner.rs), or zero
+//! since:   [ -:16 | generation:36 | BROKEN:1 | process + 1 :11 ], or zero
 //! ```
+//! A place is `holder` and `since`: whose it is, and the generation in which it arrived. The
+//! first is a name that never comes back; the second is written by its holder, and means
+//! something only together with it.
+//!
 //! SHARED: a party of this generation waits, or waited, on a thread that waits for other
 //! things besides. `withdrawn` counts, modulo 64, the parties that came and went again: an
 //! arrival after a withdrawal never makes the word what it was before both.
 
-use crate::sync::Owner;
+use crate::limits::MAX_PROCESSES;
+use crate::width;
 
 use super::Corrupt;
 
@@ -20,12 +26,17 @@ const SHARED: u64 = 1 << 10;
 const WITHDRAWN_ONE: u64 = 1 << 11;
 const WITHDRAWN: u64 = 0x3f << 11;
 const GENERATION_SHIFT: u32 = 17;
-const GENERATION: u64 = 0x7fff_ffff;
-const PROCESS_SHIFT: u32 = 48;
+const GENERATION: u64 = width::mask(width::BARRIER);
+const PROCESS_SHIFT: u32 = GENERATION_SHIFT + width::BARRIER;
+const PROCESS: u64 = 0x7ff;
 
-const PLACE_GENERATION_SHIFT: u32 = 32;
-/// Set in a place: its generation was broken and reset.
-pub(super) const BROKEN: u64 = 1 << 63;
+/// Set in `since`: that generation was broken and reset.
+const BROKEN: u64 = 1 << 11;
+const SINCE_SHIFT: u32 = 12;
+
+const _: () = assert!(MAX_PROCESSES < PROCESS as usize);
+const _: () = assert!(PROCESS_SHIFT + 11 <= u64::BITS);
+const _: () = assert!(SINCE_SHIFT + width::BARRIER <= u64::BITS);
 
 /// What broke a barrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +55,7 @@ pub(crate) struct Broken {
     pub(crate) process: Option<usize>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Control(pub(super) u64);
 
 impl Control {
@@ -61,7 +72,7 @@ impl Control {
         Ok(Some(Broken { cause, process }))
     }
     pub(super) const fn process(self) -> Option<usize> {
-        ((self.0 >> PROCESS_SHIFT) as usize).checked_sub(1)
+        ((self.0 >> PROCESS_SHIFT & PROCESS) as usize).checked_sub(1)
     }
     /// What no release writes, if it is that.
     pub(super) fn fault(self) -> Option<&'static str> {
@@ -99,24 +110,47 @@ impl Control {
     }
     pub(super) const fn broken_by(self, cause: Cause, process: usize) -> Self {
         let kept = self.0 & (GENERATION << GENERATION_SHIFT | ARRIVED);
-        Self(kept | cause as u64 | (process as u64 + 1) << PROCESS_SHIFT)
+        let process = (process as u64 + 1) & PROCESS;
+        Self(kept | cause as u64 | process << PROCESS_SHIFT)
     }
 }
 
-pub(super) const fn place(owner: Owner, generation: u64) -> u64 {
-    let name = (owner.slot as u64 + 1) | (owner.generation as u64) << 16;
-    name | generation << PLACE_GENERATION_SHIFT
-}
+/// In which generation the holder of a place arrived, and of which process it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Since(pub(super) u64);
 
-pub(super) fn owner_of(word: u64) -> Option<Owner> {
-    Some(Owner {
-        slot: (word as u16).checked_sub(1)?,
-        generation: (word >> 16) as u16,
-    })
-}
+impl Since {
+    /// A place whose holder has not arrived yet, or has none.
+    pub(super) const NEVER: Self = Self(0);
 
-pub(super) const fn generation_of(word: u64) -> u64 {
-    word >> PLACE_GENERATION_SHIFT & GENERATION
+    pub(super) const fn new(generation: u64, process: usize) -> Self {
+        let process = (process as u64 + 1) & PROCESS;
+        Self(process | (generation & GENERATION) << SINCE_SHIFT)
+    }
+    pub(super) const fn process(self) -> Option<usize> {
+        ((self.0 & PROCESS) as usize).checked_sub(1)
+    }
+    /// Whether it is of the generation of a control word.
+    pub(super) const fn is_of(self, control: Control) -> bool {
+        self.process().is_some() && self.0 >> SINCE_SHIFT == control.generation()
+    }
+    pub(super) const fn is_broken(self) -> bool {
+        self.0 & BROKEN != 0
+    }
+    pub(super) const fn broken(self) -> Self {
+        Self(self.0 | BROKEN)
+    }
+    /// What no release writes, if it is that.
+    pub(super) const fn fault(self) -> Option<&'static str> {
+        match self.process() {
+            _ if self.0 >> SINCE_SHIFT > GENERATION => Some("has bits that nobody sets"),
+            None if self.0 != 0 => Some("is of no process"),
+            Some(process) if process >= MAX_PROCESSES => {
+                Some("is of a process that there is no room for")
+            }
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -154,8 +188,8 @@ mod tests {
 
     #[test]
     fn the_next_generation_begins_empty_and_whole() {
-        let next = Control(5 << GENERATION_SHIFT).with_one(true).next();
-        assert_eq!((next.generation(), next.arrived()), (6, 0));
+        let next = Control(1 << GENERATION_SHIFT).with_one(true).next();
+        assert_eq!((next.generation(), next.arrived()), (2, 0));
         assert!(next.is_open() && !next.is_shared());
         assert_eq!(busy().next().0, 0, "generations wrap within their field");
     }
@@ -185,16 +219,31 @@ mod tests {
     }
 
     #[test]
-    fn a_place_says_who_and_since_when() {
-        assert_eq!(owner_of(0), None);
-        for (slot, generation) in [(0, 0), (4095, u16::MAX), (u16::MAX - 1, 1)] {
-            let owner = Owner { slot, generation };
-            for since in [0, 1, GENERATION] {
-                let word = place(owner, since);
-                assert_eq!((owner_of(word), generation_of(word)), (Some(owner), since));
-                assert_eq!(word & BROKEN, 0);
-                assert_eq!(generation_of(word | BROKEN), since);
+    fn a_place_says_since_when_and_of_which_process() {
+        let now = |generation: u64| Control(generation << GENERATION_SHIFT);
+        for process in [0, 1, MAX_PROCESSES - 1] {
+            for generation in [0, 1, GENERATION] {
+                for since in [
+                    Since::new(generation, process),
+                    Since::new(generation, process).broken(),
+                ] {
+                    assert!(since.is_of(now(generation).with_one(true)));
+                    assert!(!since.is_of(now(generation ^ 1)));
+                    assert_eq!((since.process(), since.fault()), (Some(process), None));
+                }
+                let since = Since::new(generation, process);
+                assert!(!since.is_broken() && since.broken().is_broken());
             }
         }
+    }
+
+    #[test]
+    fn one_that_has_not_arrived_is_of_no_generation() {
+        assert!(!Since::NEVER.is_of(Control(0)));
+        assert_eq!((Since::NEVER.process(), Since::NEVER.fault()), (None, None));
+        assert!(Since(1 << SINCE_SHIFT).fault().is_some());
+        assert!(Since::NEVER.broken().fault().is_some());
+        assert!(Since::new(0, MAX_PROCESSES).fault().is_some());
+        assert!(Since(1 << 63 | 1).fault().is_some());
     }
 }

@@ -13,6 +13,10 @@
 //! moves the count in the same step, and wakes all; so without watchers a commit costs
 //! one fence and one load per key.
 //!
+//! The count wraps in 10 minutes of nothing else (each ring is a system call): a watcher that
+//! was stopped between look and sleep for exactly that long misses one ring for one sleep of
+//! a second.
+//!
 //! A watcher killed anywhere leaves at most WAITERS, which costs one idle system call. A
 //! writer killed between publishing and waking leaves sleepers to their bound of a second
 //! or to the next writer, who takes the lock over and rings all bells.

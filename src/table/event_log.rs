@@ -62,7 +62,6 @@ pub(crate) struct EventLog<M: Mem, const N: usize = EVENT_RING> {
     pub(super) resets: M::U64,
     pub(crate) event: Event<M>,
     writer: Mutex<M>,
-    _pad: M::U32,
     pub(super) entries: [Entry<M>; N],
 }
 
@@ -231,7 +230,6 @@ impl<M: Mem, const N: usize> Default for EventLog<M, N> {
             resets: M::U64::default(),
             event: Event::default(),
             writer: Mutex::default(),
-            _pad: M::U32::default(),
             entries: core::array::from_fn(|_| Entry {
                 stamp: M::U64::default(),
                 kind: M::U64::default(),
@@ -244,7 +242,7 @@ impl<M: Mem, const N: usize> Default for EventLog<M, N> {
 }
 
 shared!(Entry<M> { stamp, kind, at, length, payload });
-shared!(EventLog<M, const N> { resets, event, writer, _pad, entries });
+shared!(EventLog<M, const N> { resets, event, writer, entries });
 
 #[cfg(test)]
 mod tests {

@@ -321,7 +321,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
             runner.ended.set_once(u32::from(generation), now);
             if self.swap_member(slot, member, member.with_state(State::Left)) {
                 env.note(now, || {
-                    let detail = runner.verdict(generation) as u8;
+                    let detail = runner.verdict(u64::from(generation)) as u8;
                     let note = Note::new(Kind::Left).detail(detail);
                     let epoch = self.scope.control().epoch();
                     note.runner(slot, generation).epoch(epoch)

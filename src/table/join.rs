@@ -90,10 +90,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
         let generation = self.member(slot).generation();
         let fresh = Member::from_raw(0).raw() | u64::from(generation) << 32;
         runner.own_acked.store(fresh, Ordering::Release);
-        runner.gate.reset(generation);
-        runner.progress.store(0, Ordering::Relaxed);
-        runner.extended_at.store(0, Ordering::Relaxed);
-        runner.activity_since.store(0, Ordering::Relaxed);
+        runner.renew(u64::from(generation));
         let current = self.generation.current();
         runner.joined.store(u64::from(current), Ordering::Release);
     }

@@ -7,6 +7,8 @@
 //! what:  argument
 //! text:  24 bytes
 //! ```
+//! A thread is told by its slot alone, without the slot's generation: it is advice for
+//! people, no step follows from it, and the pid stands beside it.
 
 use crate::limits::{MAX_RUNNERS, MAX_THREADS};
 use crate::note::{Kind, Note, Short};

@@ -6,6 +6,7 @@ use core::sync::atomic::AtomicU32;
 
 use crate::note::Note;
 use crate::sync::{Env, Owner, Pulse, Real};
+use crate::width;
 
 #[derive(Default)]
 pub(crate) struct Known {
@@ -21,7 +22,7 @@ pub(crate) struct Known {
 pub(crate) fn owner(slot: u16) -> Owner {
     Owner {
         slot,
-        generation: 7,
+        generation: 7 & width::mask(width::THREAD),
     }
 }
 

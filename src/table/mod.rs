@@ -37,6 +37,8 @@ pub(crate) mod semaphore;
 pub(crate) mod semaphore_poll;
 pub(crate) mod slots;
 pub(crate) mod stamp;
+#[cfg(test)]
+pub(crate) mod stopped;
 pub(crate) mod store;
 #[cfg(test)]
 mod store_tests;

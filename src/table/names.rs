@@ -24,7 +24,6 @@ pub(crate) struct Name<M: Mem> {
 #[repr(C)]
 pub(crate) struct Names<M: Mem, const N: usize> {
     adding: Mutex<M>,
-    _pad: M::U32,
     pub(super) entries: [Name<M>; N],
 }
 
@@ -100,7 +99,6 @@ impl<M: Mem, const N: usize> Default for Names<M, N> {
     fn default() -> Self {
         Self {
             adding: Mutex::default(),
-            _pad: M::U32::default(),
             entries: core::array::from_fn(|_| Name {
                 used: M::U64::default(),
                 text: Text::default(),
@@ -110,7 +108,7 @@ impl<M: Mem, const N: usize> Default for Names<M, N> {
 }
 
 shared!(Name<M> { used, text });
-shared!(Names<M, const N> { adding, _pad, entries });
+shared!(Names<M, const N> { adding, entries });
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,9 @@
 //! that stays free of circles, but for two pairs that are new at the same instant: each
 //! sets its bit, fences and looks again, so at least one of them is reported.
 //!
+//! No thread is named here, only pid and runner, as text for people: nothing that could come
+//! back is compared.
+//!
 //! A violation's record (who, when) is written whole and published by its word before
 //! the pair's bit is set. Killed in between: a record that nobody needs, and the next one
 //! who does the same writes another; readers take the first of a pair. The table may be

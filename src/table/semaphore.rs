@@ -7,6 +7,10 @@
 //! ```text
 //! signal: [ moves:31 | WAITERS:1 ]
 //! ```
+//! Names of holders are as wide as those of all locks (`sync/owner.rs`). `moves` wraps in 10
+//! minutes of nothing else (each is a system call): a waiter that was stopped between look
+//! and sleep for exactly that long loses one wake-up for one bounded sleep.
+//!
 //! # No wake-up is lost
 //! SYNC POINT semaphore-signal (models: `loom_tests/semaphore.rs`): a waiter sets WAITERS,
 //! fences, and looks at every permit again before it sleeps on exactly that word; who

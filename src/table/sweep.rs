@@ -1,9 +1,9 @@
 //! Clearing what a gone process left, by the holder of its byte lock.
 //!
 //! Every step is idempotent, so a sweeper may die anywhere and the next one begins
-//! again. The order matters in one place: a thread slot is freed (and its generation
-//! raised) after its locks were handed over, so that the sixteen bits of generation can
-//! wrap without an old lock word ever looking owned by a new thread.
+//! again. A thread slot is freed (and its generation raised) after its locks were handed
+//! over, and from exactly the word that named the dead process's thread, so a sweeper that
+//! comes late frees nobody else's slot.
 
 use crate::sync::{Env, Mem, Owner};
 
@@ -41,11 +41,11 @@ pub(crate) fn sweep<M: Mem, const RUNNERS: usize, const THREADS: usize>(
         }
     }
     for slot in threads.of_process(dead) {
-        hand_over(Owner {
-            slot: slot as u16,
-            generation: threads.word(slot).generation(),
-        });
-        threads.free(slot);
+        let seen = threads.word(slot);
+        if seen.process() == Some(dead) {
+            hand_over(seen.owner(slot as u16));
+            threads.free(slot, seen);
+        }
     }
     let _ = group.advance(env)?;
     found

@@ -1,26 +1,51 @@
 //! Thread slots: the life word of every attached thread.
 //!
 //! ```text
-//! word: [ - | process + 1 :16 | generation:16 | state:2 ]
+//! word: [ -:3 | generation:48 | process + 1 :11 | state:2 ]
 //!
 //! FREE --attach--> ATTACHING --life word held--> LIVE --detach--> FREE (generation + 1)
 //! ```
 //!
-//! A slot that stays ATTACHING, or LIVE with a marked life word, is freed by the sweep
-//! of its process (see `slots.rs`), on byte-lock evidence. The generation goes up when a
-//! slot is freed, so a lock word that still bears the old owner reads as owner-died.
+//! Every transition is a compare-and-swap from exactly the word that the step follows from,
+//! and no word comes back: the generation goes up when a slot is freed, and only then (a
+//! refused attach moves nothing). It wraps in 410 years of attaching and ending
+//! (`width::THREAD`). So a step that was stopped for any time fails once the slot has gone
+//! on, and a lock word that still bears an earlier holder's name reads as owner-died.
+//!
+//! # Who frees a slot
+//! - its thread, when it ends in order ([`free`](Threads::free));
+//! - the sweep of its process (see `slots.rs`), on evidence that the process is dead;
+//! - anybody ([`free_ended`](Threads::free_ended)), if it is LIVE and the kernel has marked
+//!   its life word: the thread has ended without running its destructors (a raw exit, a kill
+//!   by seccomp) in a process that lives on. A process's keeper is left to the sweep, as its
+//!   mark is the sign of the process's death.
+//!
+//! Each hands over what the thread holds before it frees, and by the thread's name, which is
+//! unique; so two of them at once, or one that was stopped in between and comes late, do no
+//! harm: what they hand over is the dead thread's or nothing.
+//!
+//! Not freed before its process ends: the slot of a thread that ended without destructors
+//! where there are no life words (the portable back end), or while the slot was ATTACHING,
+//! or between releasing its life word and freeing its slot.
 
 use core::sync::atomic::Ordering;
 
+use crate::limits::MAX_PROCESSES;
 use crate::segment::shared;
 use crate::sync::{LifeArea, Mem, Owner, Pulse, Word, life};
+use crate::width;
 
 const STATE: u64 = 0b11;
 const FREE: u64 = 0;
 const ATTACHING: u64 = 1;
 const LIVE: u64 = 2;
-const GENERATION_SHIFT: u32 = 2;
-const PROCESS_SHIFT: u32 = 32;
+const PROCESS_SHIFT: u32 = 2;
+const PROCESS: u64 = 0x7ff;
+const GENERATION_SHIFT: u32 = PROCESS_SHIFT + 11;
+const GENERATION: u64 = width::mask(width::THREAD);
+
+const _: () = assert!(MAX_PROCESSES < PROCESS as usize);
+const _: () = assert!(GENERATION_SHIFT + width::THREAD <= u64::BITS);
 
 /// One thread slot.
 #[repr(C)]
@@ -41,29 +66,55 @@ impl ThreadWord {
     pub(crate) const fn is_live(self) -> bool {
         self.0 & STATE == LIVE
     }
-    pub(crate) const fn generation(self) -> u16 {
-        (self.0 >> GENERATION_SHIFT) as u16
+    pub(crate) const fn generation(self) -> u64 {
+        self.0 >> GENERATION_SHIFT & GENERATION
     }
     pub(crate) const fn process(self) -> Option<usize> {
-        ((self.0 >> PROCESS_SHIFT & 0xffff) as usize).checked_sub(1)
+        ((self.0 >> PROCESS_SHIFT & PROCESS) as usize).checked_sub(1)
+    }
+    /// The name of the holder of this slot, or, if it is free, of the next one.
+    pub(crate) const fn owner(self, slot: u16) -> Owner {
+        Owner {
+            slot,
+            generation: self.generation(),
+        }
+    }
+    /// Whether that very thread holds its slot.
+    pub(crate) const fn is_of(self, owner: Owner) -> bool {
+        !self.is_free() && self.generation() == owner.generation
+    }
+    /// Whether that name has not been given to anybody yet.
+    pub(super) const fn is_before(self, owner: Owner) -> bool {
+        self.generation() < owner.generation
+            || self.is_free() && self.generation() == owner.generation
+    }
+    /// The word of a live thread of a process.
+    pub(crate) const fn live(owner: Owner, process: usize) -> Self {
+        Self(FREE | owner.generation << GENERATION_SHIFT)
+            .claimed(process)
+            .with_state(LIVE)
     }
     pub(super) const fn raw(self) -> u64 {
         self.0
     }
     /// What no release writes, if it is that.
     pub(super) const fn fault(self) -> Option<&'static str> {
-        const UNUSED: u64 = 0xffff_0000_0000_0000 | 0x3fff << (GENERATION_SHIFT + 16);
+        let unused = self.0 >> GENERATION_SHIFT & !GENERATION;
         match (self.0 & STATE, self.process()) {
             (0b11, _) => Some("has no such state"),
-            _ if self.0 & UNUSED != 0 => Some("has bits that nobody sets"),
+            _ if unused != 0 => Some("has bits that nobody sets"),
             (FREE, Some(_)) => Some("is free and names a process"),
             (ATTACHING | LIVE, None) => Some("names no process"),
             _ => None,
         }
     }
     const fn freed(self) -> Self {
-        let generation = self.generation().wrapping_add(1);
-        Self(FREE | (generation as u64) << GENERATION_SHIFT)
+        let generation = self.generation().wrapping_add(1) & GENERATION;
+        Self(FREE | generation << GENERATION_SHIFT)
+    }
+    const fn claimed(self, process: usize) -> Self {
+        let process = (process as u64 + 1) & PROCESS;
+        Self(self.0 & !STATE | ATTACHING | process << PROCESS_SHIFT)
     }
     const fn with_state(self, state: u64) -> Self {
         Self(self.0 & !STATE | state)
@@ -120,16 +171,8 @@ impl<M: Mem, const N: usize> Threads<M, N> {
             }
             // Before the claim: a sweep must find the slot wherever its claimant dies.
             self.raise_high_water(slot as u64 + 1);
-            let claimed = word.with_state(ATTACHING).0 | ((process + 1) as u64) << PROCESS_SHIFT;
-            if thread
-                .word
-                .compare_exchange(word.0, claimed, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
-            {
-                return Some(Owner {
-                    slot: slot as u16,
-                    generation: word.generation(),
-                });
+            if self.moved(slot, word, word.claimed(process)) {
+                return Some(word.owner(slot as u16));
             }
         }
         None
@@ -150,22 +193,67 @@ impl<M: Mem, const N: usize> Threads<M, N> {
         }
     }
 
-    /// The life word is held (or this process has none): others may rely on it.
-    pub(crate) fn go_live(&self, owner: Owner) {
-        if let Some(thread) = self.slots.get(usize::from(owner.slot)) {
-            let live = self.word(usize::from(owner.slot)).with_state(LIVE);
-            thread.word.store(live.0, Ordering::Release);
-        }
-    }
-
-    /// Frees a slot: by its own thread after it released the life word, or by the sweep.
-    /// Every lock still bearing this owner reads as owner-died from here on.
-    pub(crate) fn free(&self, slot: usize) {
-        if let Some(thread) = self.slots.get(slot) {
+    /// One step of a slot's word, from exactly the word seen.
+    fn moved(&self, slot: usize, from: ThreadWord, to: ThreadWord) -> bool {
+        self.slots.get(slot).is_some_and(|thread| {
             thread
                 .word
-                .store(self.word(slot).freed().0, Ordering::Release);
-        }
+                .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+        })
+    }
+
+    /// The life word is held (or this process has none): others may rely on it. False if
+    /// the slot was taken from the caller, which was held for dead: it must not be used.
+    #[must_use]
+    pub(crate) fn go_live(&self, owner: Owner, process: usize) -> bool {
+        let live = ThreadWord::live(owner, process);
+        self.moved(usize::from(owner.slot), live.with_state(ATTACHING), live)
+    }
+
+    /// Frees a slot whose word is still the one seen: by its own thread after it released
+    /// the life word, or by who knows that thread to be dead. What the thread holds was
+    /// handed over before. Every lock still bearing its name reads as owner-died from here
+    /// on. False if somebody else has freed it.
+    pub(crate) fn free(&self, slot: usize, seen: ThreadWord) -> bool {
+        self.moved(slot, seen, seen.freed())
+    }
+
+    /// Frees the slots of all threads that have ended without giving theirs back, in
+    /// processes that live on; returns how many. `is_keeper` says whether a slot is that of
+    /// a process's keeper.
+    pub(crate) fn free_ended(
+        &self,
+        is_keeper: impl Fn(usize, usize) -> bool,
+        hand_over: impl Fn(Owner),
+    ) -> usize {
+        // SYNC POINT thread-ended (models: loom_tests/ended.rs): load, ask, swap.
+        let ended = (0..self.used()).filter(|&slot| {
+            let Some((seen, process)) = self.ended(slot) else {
+                return false;
+            };
+            if is_keeper(process, slot) {
+                return false;
+            }
+            hand_over(seen.owner(slot as u16));
+            self.free(slot, seen)
+        });
+        ended.count()
+    }
+
+    /// The word of a slot whose thread has ended without giving it back, and its process.
+    pub(super) fn ended(&self, slot: usize) -> Option<(ThreadWord, usize)> {
+        let seen = self.word(slot);
+        let process = seen.process()?;
+        let is_marked = matches!(self.life_of(slot), LifeSign::Marked);
+        // Read again: the mark is of the thread that was seen, not of a later one.
+        (is_marked && seen.is_live() && self.word(slot) == seen).then_some((seen, process))
+    }
+
+    /// The process of that very thread, if it still holds its slot.
+    pub(crate) fn process_of(&self, owner: Owner) -> Option<usize> {
+        let word = self.word(usize::from(owner.slot));
+        word.process().filter(|_| word.is_of(owner))
     }
 
     /// The slots of one process.
@@ -245,7 +333,7 @@ impl<M: Mem, const N: usize> Threads<M, N> {
         let Some(process) = word.process() else {
             return Pulse::Dead;
         };
-        if !word.is_live() || word.generation() != owner.generation {
+        if !word.is_live() || !word.is_of(owner) {
             return Pulse::Dead;
         }
         match self.life_of(slot) {
@@ -289,6 +377,15 @@ impl<M: Mem, const N: usize> Default for Threads<M, N> {
                 _pad: core::array::from_fn(|_| M::U64::default()),
             }),
         }
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+impl<M: Mem, const N: usize> Threads<M, N> {
+    /// [`free`](Self::free) of whatever word is there: broken on purpose.
+    pub(crate) fn free_blindly(&self, slot: usize) {
+        let freed = self.word(slot).freed();
+        self.slots[slot].word.store(freed.0, Ordering::Release);
     }
 }
 

@@ -2,10 +2,27 @@
 //!
 //! One word per thread slot, written by the thread that waits:
 //! ```text
-//! word: [ generation:16 | sequence:31 | VICTIM:1 | lock index + 1 :16 ]
+//! word: [ thread generation:16 | sequence:38 | VICTIM:1 | lock index + 1 :9 ]
 //! ```
-//! No lock: not waiting. The sequence moves with every wait, so a word that was read
-//! twice stands for *one* wait in between.
+//! No lock: not waiting. The sequence moves with every wait, also from one holder of the
+//! slot to the next, so a word that was read twice stands for *one* wait in between: it
+//! comes back after 2^38 waits, 6 days (`width::WAIT`).
+//!
+//! The generation is the low bits of the waiter's (`width::WAIT_THREAD`), a sign for readers
+//! and no proof, for it comes round in 3 s of attaching and ending. It need not be one: a
+//! thread's wait is cleared before its slot is freed, by whoever frees it.
+//!
+//! # A step that comes late
+//! - A thread writes its own slot's word by plain stores: nobody else publishes there while
+//!   it lives, and a mark that a store wipes out was one of an earlier wait.
+//! - Clearing a dead thread's wait (`clear_dead`, `settle`): load the word; then ask whether
+//!   the slot still is the dead one's; then compare-and-swap. If the slot has gone on before
+//!   the question, nothing is done; if after, its wait was cleared before, so the word has
+//!   moved. Models: `loom_tests/ended.rs`, with a must-fail variant that stores.
+//! - A mark goes to exactly the wait that was seen. If it has come back, another wait is
+//!   marked, and that thread looks for itself, finds no cycle and sleeps again.
+//! - The second walk accepts a wait that is over only if its word has come back, in the
+//!   instant of that walk: then a thread may be told of a deadlock that has just ended.
 //!
 //! # The look
 //! Only a thread that is about to sleep publishes its wait; then it fences and follows
@@ -21,12 +38,12 @@
 //!
 //! # One victim
 //! A thread waits for one lock, and a lock has one owner: a thread is on one cycle at
-//! most, and all members agree on the highest (slot, generation). Only that one gives
-//! up, and only when its own look finds the cycle. Who finds a cycle and is not its
-//! victim sets VICTIM in exactly the wait seen and wakes that word: the victim sleeps on
-//! it beside the lock, the flag is in the half that the kernel compares, and what the
-//! marker saw happens before what the victim reads, so it sees the cycle unless that has
-//! been resolved. A marker killed between mark and wake was a member: its death resolves
+//! most, and all members agree on the highest (slot, generation), from whole names. Only
+//! that one gives up, and only when its own look finds the cycle. Who finds a cycle and is
+//! not its victim sets VICTIM in exactly the wait seen and wakes that word: the victim
+//! sleeps on it beside the lock, the flag is in the half that the kernel compares, and what
+//! the marker saw happens before what the victim reads, so it sees the cycle unless that
+//! has been resolved. A marker killed between mark and wake was a member: its death resolves
 //! the cycle. A mark alone makes nobody give up, so no stray one can.
 
 use core::cell::{Cell, RefCell};
@@ -38,12 +55,23 @@ use crate::segment::shared;
 use crate::sync::mem::ALL;
 use crate::sync::mutex::{CalledOff, Mutex, Watch};
 use crate::sync::{Env, Mem, Owner, Pulse, Word};
+use crate::width;
 
-pub(super) const LOCK: u64 = 0xffff;
-const VICTIM: u64 = 1 << 16;
-const SEQUENCE_ONE: u64 = 1 << 17;
-pub(super) const SEQUENCE: u64 = 0x7fff_ffff << 17;
-pub(super) const GENERATION_SHIFT: u32 = 48;
+pub(super) const LOCK: u64 = 0x1ff;
+const VICTIM: u64 = 1 << 9;
+const SEQUENCE_SHIFT: u32 = 10;
+const SEQUENCE_ONE: u64 = 1 << SEQUENCE_SHIFT;
+pub(super) const SEQUENCE: u64 = width::mask(width::WAIT) << SEQUENCE_SHIFT;
+const GENERATION_SHIFT: u32 = SEQUENCE_SHIFT + width::WAIT;
+const GENERATION: u64 = width::mask(width::WAIT_THREAD);
+
+const _: () = assert!(MAX_LOCKS < LOCK as usize);
+const _: () = assert!(GENERATION_SHIFT + width::WAIT_THREAD <= u64::BITS);
+
+/// The low bits of a waiter's generation, where a word has them.
+const fn sign(waiter: Owner) -> u64 {
+    (waiter.generation & GENERATION) << GENERATION_SHIFT
+}
 
 /// Looks at a cycle that changes under the eye, before the next sleep is taken instead.
 const TRIES: usize = 8;
@@ -54,6 +82,20 @@ pub(crate) struct Wait<M: Mem> {
     pub(super) word: M::U64,
     /// Since when, in microseconds; for people.
     pub(super) since: M::U64,
+}
+
+impl<M: Mem> Wait<M> {
+    /// Clears exactly the wait seen, for a thread that is dead.
+    pub(super) fn taken_back(&self, seen: u64) {
+        let _ =
+            self.word
+                .compare_exchange(seen, seen & SEQUENCE, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+/// Whether a word may be that of a thread: it bears the low bits of its generation.
+pub(super) const fn is_signed(word: u64, waiter: Owner) -> bool {
+    word & GENERATION << GENERATION_SHIFT == sign(waiter)
 }
 
 /// The waits of all thread slots.
@@ -86,9 +128,7 @@ impl<M: Mem, const N: usize> Waits<M, N> {
         };
         let last = wait.word.load(Ordering::Relaxed) & SEQUENCE;
         wait.since.store(now, Ordering::Relaxed);
-        let word = u64::from(me.generation) << GENERATION_SHIFT
-            | last.wrapping_add(SEQUENCE_ONE) & SEQUENCE
-            | (lock as u64 + 1) & LOCK;
+        let word = sign(me) | last.wrapping_add(SEQUENCE_ONE) & SEQUENCE | (lock as u64 + 1) & LOCK;
         wait.word.store(word, Ordering::Release);
     }
 
@@ -100,10 +140,16 @@ impl<M: Mem, const N: usize> Waits<M, N> {
         }
     }
 
-    /// The sweep's step, before it frees the thread slot.
-    pub(crate) fn clear_dead(&self, dead: Owner) {
-        if self.of(dead).is_some() {
-            self.clear(dead);
+    /// The step of whoever frees the slot of a dead thread, before that. `is_still` asks
+    /// whether the slot is that thread's yet.
+    pub(crate) fn clear_dead(&self, dead: Owner, is_still: impl FnOnce() -> bool) {
+        let Some(wait) = self.0.get(usize::from(dead.slot)) else {
+            return;
+        };
+        // SYNC POINT thread-ended (models: loom_tests/ended.rs): load, ask, swap.
+        let seen = wait.word.load(Ordering::Acquire);
+        if seen & LOCK != 0 && is_still() {
+            wait.taken_back(seen);
         }
     }
 
@@ -124,8 +170,7 @@ impl<M: Mem, const N: usize> Waits<M, N> {
         let word = self.0.get(usize::from(thread.slot))?;
         let word = word.word.load(Ordering::Acquire);
         let lock = usize::try_from(word & LOCK).ok()?.checked_sub(1)?;
-        let current = word >> GENERATION_SHIFT == u64::from(thread.generation);
-        current.then_some((lock, word & !VICTIM))
+        is_signed(word, thread).then_some((lock, word & !VICTIM))
     }
 
     /// The edge out of a thread, if it waits for a lock that somebody owns.
@@ -242,6 +287,16 @@ impl<M: Mem, const N: usize> Default for Waits<M, N> {
             word: M::U64::default(),
             since: M::U64::default(),
         }))
+    }
+}
+
+#[cfg(all(test, feature = "loom"))]
+impl<M: Mem, const N: usize> Waits<M, N> {
+    /// [`clear_dead`](Self::clear_dead) by a look and a store: broken on purpose.
+    pub(crate) fn clear_dead_blindly(&self, dead: Owner) {
+        if self.of(dead).is_some() {
+            self.clear(dead);
+        }
     }
 }
 

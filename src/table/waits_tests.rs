@@ -47,14 +47,16 @@ fn a_wait_is_its_threads_alone_and_each_has_a_number() {
     );
     let first = waits.0[1].word.load(Ordering::Relaxed);
     let other = Owner {
-        generation: 8,
+        generation: owner(1).generation - 1,
         ..owner(1)
     };
     assert_eq!(waits.of(other), None, "the slot has another holder");
-    waits.clear_dead(other);
+    waits.clear_dead(other, || false);
     assert_eq!(waits.of(owner(1)), Some((0, 50)));
-    waits.clear_dead(owner(1));
+    waits.clear_dead(owner(1), || true);
     assert_eq!((waits.of(owner(1)), waits.is_clear(1)), (None, true));
+    waits.clear_dead(owner(1), || panic!("there is nothing to clear"));
+    waits.clear_dead(owner(9), || panic!("there is no such slot"));
     waits.publish(owner(1), 0, 60);
     let second = waits.0[1].word.load(Ordering::Relaxed);
     assert_eq!(second, first + SEQUENCE_ONE);
@@ -159,4 +161,81 @@ fn a_mark_of_a_wait_that_is_over_is_not_made() {
     assert_eq!(VICTIM & (LOCK | SEQUENCE | u64::MAX << GENERATION_SHIFT), 0);
     assert!(VICTIM.is_power_of_two());
     assert_eq!(word & VICTIM, 0);
+}
+
+/// One that clears up after a dead thread is stopped, and the slot's next holder waits. What
+/// guards that one's wait is the question between load and swap, at any width: here its
+/// generation agrees with the dead one's in the bits that the word has.
+#[test]
+fn a_late_clearing_leaves_the_next_holders_wait() {
+    let waits = Table::default();
+    let dead = owner(1);
+    let next = Owner {
+        generation: dead.generation + (1 << width::WAIT_THREAD),
+        ..dead
+    };
+    let waits_again = || {
+        waits.clear(dead);
+        waits.publish(next, 1, 20);
+    };
+    // Stopped before it looks.
+    waits.publish(dead, 0, 10);
+    waits_again();
+    waits.clear_dead(dead, || false);
+    assert_eq!(waits.of(next), Some((1, 20)));
+    // Stopped after it asked.
+    waits.clear(next);
+    waits.publish(dead, 0, 10);
+    waits.clear_dead(dead, || {
+        waits_again();
+        true
+    });
+    assert_eq!(waits.of(next), Some((1, 20)));
+}
+
+/// A marker is stopped before its swap. Width is what keeps its mark off a later wait; one
+/// that gets it all the same looks for itself and sleeps on.
+#[test]
+fn width_keeps_a_late_mark_off_a_later_wait() {
+    let (waits, env) = (Table::default(), Known::default());
+    let locks = locks([Some(1), Some(2), None]);
+    waits.publish(owner(1), 1, 10);
+    waits.publish(owner(2), 0, 20);
+    let cycle = waits.cycle_through(owner(1), &locks, &env).unwrap();
+    let seen = victim(&cycle).unwrap();
+    waits.clear(owner(1));
+    let round = if cfg!(feature = "narrow") {
+        1 << width::WAIT
+    } else {
+        1 << 16
+    };
+    for _ in 0..round {
+        waits.publish(owner(2), 0, 30);
+    }
+    let is_same = cfg!(feature = "narrow");
+    assert_eq!(waits.mark(seen), is_same);
+    let two = waiter(&waits, &locks, &env, 2, 0);
+    two.is_published.set(true);
+    assert!(two.before_sleep().is_ok(), "there is no cycle any more");
+}
+
+#[test]
+fn waits_of_the_dead_and_of_earlier_holders_are_taken_back() {
+    let threads = crate::table::threads::Threads::<Real, 4>::default();
+    let waits = Table::default();
+    let [lives, dies, earlier] = [(); 3].map(|()| threads.attach(1).unwrap());
+    for one in [lives, dies, earlier] {
+        assert!(threads.go_live(one, 1));
+        waits.publish(one, 0, 1);
+    }
+    let slot = usize::from(earlier.slot);
+    assert!(threads.free(slot, threads.word(slot)));
+    waits.settle(&threads, |one| one == dies);
+    let are_clear = [0, 1, 2].map(|slot| waits.is_clear(slot));
+    assert_eq!(are_clear, [false, true, true]);
+    // The next holder's is not the earlier one's.
+    let next = threads.attach(1).unwrap();
+    waits.publish(next, 0, 1);
+    waits.settle(&threads, |_| false);
+    assert!(!waits.is_clear(slot));
 }

@@ -12,7 +12,11 @@ use ebbtide::{
     ShutdownRequest, Token,
 };
 
-const ROLES: [(&str, Role); 2] = [("descriptors", descriptors), ("memory", memory)];
+const ROLES: [(&str, Role); 3] = [
+    ("descriptors", descriptors),
+    ("memory", memory),
+    ("file size", file_size),
+];
 
 fn limit(resource: libc::__rlimit_resource_t, soft: u64) {
     let mut limits = libc::rlimit {
@@ -253,5 +257,59 @@ fn without_address_space_what_is_new_is_refused_and_what_is_there_goes_on() {
         assert_eq!(child.reply("memory"), "Completed limited=Completed");
         assert!(child.ended().success());
         assert_eq!(place.status().attached, 1);
+    });
+}
+
+/// The kernel would end the process by SIGXFSZ.
+fn file_size(child: &Child) {
+    let file = directory().join(Place::NAME);
+    let bytes = std::fs::metadata(&file).unwrap().len();
+    let refused = |what: &str, result: Result<Segment, SegmentError>, soft: u64| {
+        let error = result.map(drop).unwrap_err();
+        assert_is!(&error, SegmentError::NoSpace { limit, bytes: needed, .. }
+            if *limit == Some(soft) && *needed == bytes);
+        let text = error.to_string();
+        assert!(
+            text.contains(&soft.to_string()) && text.contains("RLIMIT_FSIZE"),
+            "{text}"
+        );
+        println!("{what}: {text}");
+    };
+    for soft in [0, 1, bytes - 1] {
+        limit(libc::RLIMIT_FSIZE, soft);
+        refused("create", child.options.create("other"), soft);
+        refused(
+            "open_or_create",
+            child.options.open_or_create("other"),
+            soft,
+        );
+        assert_eq!(std::fs::read_dir(directory()).unwrap().count(), 1);
+        // What has all its room needs no file to grow.
+        let segment = child.open();
+        let runner = Runner::join(&segment, "limited").unwrap();
+        go_on(&segment, &runner);
+    }
+    // One with holes may need it.
+    let sparse = std::fs::File::options().write(true).open(&file).unwrap();
+    limit(libc::RLIMIT_FSIZE, u64::MAX);
+    sparse.set_len(4096).unwrap();
+    sparse.set_len(bytes).unwrap();
+    limit(libc::RLIMIT_FSIZE, bytes - 1);
+    refused("open", child.options.open(Place::NAME), bytes - 1);
+    limit(libc::RLIMIT_FSIZE, bytes);
+    drop(child.options.open(Place::NAME).unwrap());
+    drop(child.options.create("other").unwrap());
+    child.options.remove("other", false).unwrap();
+    reply("ok");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_refuses_new_segments_and_ends_nobody() {
+    once_with(here!(), &ROLES, |place| {
+        let segment = place.create();
+        let mut child = Agent::spawn(place, "file size", Some(&segment));
+        drop(segment);
+        assert_eq!(child.reply("file size"), "ok");
+        assert!(child.ended().success());
     });
 }

@@ -16,7 +16,7 @@ use crate::phase::{Mode, Phase, ReasonCode};
 use crate::sync::mutex::NotLocked;
 use crate::sync::{Env, Word};
 use crate::table::control::Ask;
-use crate::table::inflight::Look;
+use crate::table::inflight::{Begun, Look};
 use crate::table::join::{Claim, Joined};
 use crate::table::order::{Culprit, Step};
 use crate::table::request::Terms;
@@ -176,7 +176,7 @@ impl Scene {
         tables.resource_texts[key.index].name.write("resource");
         tables.resource_texts[key.index].path.write(PATH);
         let about = About {
-            runner_generation: generation,
+            runner_generation: u64::from(generation),
             ..About::default()
         };
         table.describe(key, about, [1, 0, 0, 0], PATH);
@@ -287,16 +287,16 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
             }
         }
         Operation::Work => {
-            let Some(Claim { slot, .. }) = scene.claim else {
+            let Some(Claim { slot, generation }) = scene.claim else {
                 return;
             };
-            let gate = &group.runners[slot].gate;
+            let (gate, holder) = (&group.runners[slot].gate, u64::from(generation));
             let open = || Look {
                 refuses: group.scope.control().refuses_work(),
                 epochs: (0, 0),
             };
-            if gate.begin(open) {
-                gate.end();
+            if gate.begin_as(holder, open) == Begun::Counted {
+                gate.end_as(holder);
             }
         }
         Operation::Extend => {

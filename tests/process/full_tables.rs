@@ -1,7 +1,12 @@
 //! A table that is full says so and by whom; what the dead held is free again.
 
-use crate::support::{Agent, Child, HANG, Place, Shutdown, both, both_with, die, reply};
-use ebbtide::{CoordinationError, Runner, SegmentError, ShutdownCoordinator, limits};
+use std::sync::mpsc;
+
+use crate::support::{self, Agent, Child, HANG, Place, Shutdown, both, both_with, die, reply};
+use ebbtide::{
+    CoordinationError, CrossProcessLock, Gravity, Invariant, Liveness, LockError, Runner, Segment,
+    SegmentError, ShutdownCoordinator, limits,
+};
 
 #[track_caller]
 fn full(result: Result<Runner, CoordinationError>) -> Vec<ebbtide::Holder> {
@@ -164,7 +169,7 @@ fn an_attachment_more_than_forks_can_know_of_is_refused_cleanly() {
 fn threads_that_come_and_go_do_not_use_the_table_up() {
     both(here!(), |place| {
         let segment = place.create();
-        let lock = ebbtide::CrossProcessLock::open(&segment, "device").unwrap();
+        let lock = CrossProcessLock::open(&segment, "device").unwrap();
         for _ in 0..limits::MAX_THREADS + 100 {
             let lock = lock.clone();
             // Joined, not scoped: a scope ends before its threads' own ends.
@@ -172,5 +177,81 @@ fn threads_that_come_and_go_do_not_use_the_table_up() {
                 .join()
                 .unwrap();
         }
+    });
+}
+
+/// The calling thread ends, and nothing of it is run any more: no destructor, no libc.
+fn end_without_a_word() -> ! {
+    // SAFETY: ends this thread only; its stack stays mapped and is never used again.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unreachable!("the thread has ended")
+}
+
+/// Threads that each take a lock and end without a word, in a process that lives on.
+fn ends_threads(child: &Child) {
+    let segment = child.open();
+    let count: usize = child.order().parse().unwrap();
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let before = threads();
+    let (ready, is_ready) = mpsc::channel();
+    for number in 0..count {
+        let (segment, ready) = (segment.clone(), ready.clone());
+        let end = move || {
+            let name = format!("lock {}", number % 100);
+            let lock = CrossProcessLock::open(&segment, &name).unwrap();
+            std::mem::forget(lock.try_lock());
+            ready.send(()).unwrap();
+            end_without_a_word()
+        };
+        let thread = std::thread::Builder::new().stack_size(64 * 1024);
+        thread.spawn(end).unwrap();
+        is_ready.recv().unwrap();
+    }
+    support::until_true("all have ended", || threads() == before);
+    reply("ok");
+    child.order();
+    // Of the process in which they ended, too.
+    let lock = CrossProcessLock::open(&segment, "lock 50").unwrap();
+    reply(&lock.lock().unwrap().previous_owner_died().to_string());
+    child.order();
+}
+
+/// What a thread that has no slot yet gets of a lock.
+fn lock_by_another_thread(segment: &Segment, name: &str) -> Result<bool, LockError> {
+    let lock = CrossProcessLock::open(segment, name)?;
+    let by_another = || lock.lock().map(|guard| guard.previous_owner_died());
+    std::thread::scope(|scope| scope.spawn(by_another).join().unwrap())
+}
+
+#[test]
+fn threads_that_ended_without_a_word_leave_their_slots_to_others() {
+    both_with(here!(), &[("ends threads", ends_threads)], |place| {
+        let segment = place.create();
+        CrossProcessLock::open(&segment, "device").unwrap();
+        let mut other = Agent::spawn(place, "ends threads", Some(&segment));
+        // Two keepers, and this thread, which opened a lock.
+        other.tell(&(limits::MAX_THREADS - 3).to_string());
+        assert_eq!(other.reply("end threads"), "ok");
+        if place.liveness == Liveness::Portable {
+            // Nothing tells of them but the end of their process.
+            let full = lock_by_another_thread(&segment, "lock 7");
+            let full = format!("{:?}", full.unwrap_err());
+            assert!(full.contains("Full { table: \"threads\""), "{full:.200}");
+            other.kill();
+            assert!(lock_by_another_thread(&segment, "lock 7").unwrap());
+            return;
+        }
+        let left = segment.check().unwrap();
+        let of_threads = |one: &&ebbtide::Finding| one.invariant == Invariant::Attached;
+        assert!(left.findings.iter().filter(of_threads).count() > 0);
+        assert_eq!(left.worst(), Some(Gravity::Left));
+        assert!(lock_by_another_thread(&segment, "lock 7").unwrap());
+        assert!(
+            segment.check().unwrap().is_sound(),
+            "all were freed at once"
+        );
+        other.tell("lock");
+        assert_eq!(other.reply("lock"), "true");
+        assert_eq!(place.status().attached, 2);
     });
 }

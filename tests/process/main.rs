@@ -54,6 +54,8 @@ mod no_leftovers;
 mod observing;
 mod outcomes;
 mod pollable;
+#[cfg(feature = "cli")]
+mod removing;
 mod resources;
 mod resources_across;
 mod resources_closing;

@@ -164,21 +164,17 @@ pub(crate) fn state_of(note: &Note) -> Option<ResourceState> {
 }
 
 /// The registration that a record of a resource is about.
-pub(crate) fn key_of(note: &Note) -> Key {
-    Key {
-        index: note.argument as u32 as usize,
-        generation: (note.argument >> 32) as u16,
-    }
+pub(crate) fn key_of(note: &Note) -> Option<Key> {
+    Key::unpacked(note.argument)
 }
 
 /// The name of the resource of a record.
 pub(crate) fn resource_name(tables: &Tables, note: &Note) -> String {
-    let key = key_of(note);
-    let texts = tables.resource_texts.get(key.index);
-    let known = texts.filter(|_| tables.resources.find(key).is_some());
-    let name = known.map(|texts| texts.name.read().0);
+    let key = key_of(note).filter(|key| tables.resources.find(*key).is_some());
+    let texts = key.and_then(|key| tables.resource_texts.get(key.index));
+    let name = texts.map(|texts| texts.name.read().0);
     // Not of a record that was used again meanwhile.
-    let name = name.filter(|_| tables.resources.find(key).is_some());
+    let name = name.filter(|_| key.is_some_and(|key| tables.resources.find(key).is_some()));
     name.unwrap_or_else(|| note.text.read())
 }
 

@@ -62,11 +62,7 @@ where
     #[cold]
     pub(crate) fn note_owner_died(&self, lock: usize, owner: Owner, is_taken: bool) {
         let detail = if is_taken { TAKEN } else { FREED };
-        let process = self
-            .tables()
-            .threads
-            .word(usize::from(owner.slot))
-            .process();
+        let process = self.tables().threads.process_of(owner);
         let note = self.of_process(Note::new(Kind::OwnerDied), process);
         self.note_now(self.of_lock(note, lock).detail(detail).thread(owner.slot));
     }

@@ -270,7 +270,7 @@ impl Shared {
             self.note(key, error);
         }
         let now = self.now();
-        if let Moved::Was(State::TimedOut) = self.move_to(key, &[State::Closing], to, now) {
+        if let Moved::Was(State::TimedOut) = self.end(key, &[State::Closing], to, now) {
             self.table().finish_late(key, now);
         }
     }
@@ -279,7 +279,7 @@ impl Shared {
     /// waited for.
     fn give_up(self: &Arc<Self>, key: Key, why: &str) -> Option<Running> {
         let open = [State::Active, State::Draining, State::Closing];
-        let moved = self.move_to(key, &open, State::TimedOut, self.now());
+        let moved = self.end(key, &open, State::TimedOut, self.now());
         // It may have ended in time after all.
         if moved != Moved::Done {
             return None;

@@ -1,11 +1,12 @@
 //! The resources of one runner as its own process knows them: records in the segment and
 //! the closures that go with them.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::api::core::{Core, Tables};
+use crate::api::left::Writing;
 use crate::api::resource::cleanup::Run;
 use crate::api::resource::news::News;
 use crate::api::resource::options::{Again, Once, Probe};
@@ -38,8 +39,10 @@ pub(crate) struct Shared {
     pub(super) slot: usize,
     pub(super) generation: u16,
     pub(super) id: String,
-    /// The runner's own: keeps the writers of its activity apart.
-    pub(super) writing: Arc<Mutex<()>>,
+    /// The runner's own: keeps the writers of its activity apart, and ends with it.
+    pub(super) writing: Arc<Writing>,
+    /// No registration of this runner ends, and none gets a dependency, but under this lock:
+    /// so no edge is written into a record that is another's by then.
     pub(super) entries: Mutex<Vec<Entry>>,
     /// What went wrong, by registration, in the order it happened.
     pub(super) errors: Mutex<Vec<(Key, String)>>,
@@ -61,7 +64,7 @@ impl Shared {
         session: Arc<Session>,
         (slot, generation): (usize, u16),
         id: &str,
-        writing: Arc<Mutex<()>>,
+        writing: Arc<Writing>,
     ) -> Self {
         Self {
             session,
@@ -144,14 +147,21 @@ impl Shared {
 
     /// Says what the runner is doing.
     pub(super) fn announce(&self, text: &str) {
-        if !self.is_live() || self.core().is_forked() {
+        // Before the lock, which a thread of a fork's parent may hold for ever.
+        if self.core().is_forked() {
             return;
         }
-        let _writing = lock(&self.writing);
-        self.tables().texts[self.slot].activity.write(text);
-        let since = if text.is_empty() { 0 } else { self.now() };
-        let record = &self.tables().group.runners[self.slot];
-        record.activity_since.store(since, Ordering::Release);
+        let writing = self.writing.begin();
+        if writing.is_some() && self.is_live() {
+            self.tables().texts[self.slot].set_activity(text, self.now());
+        }
+    }
+
+    /// Moves a registration to its end, as [`move_to`](Self::move_to).
+    pub(super) fn end(&self, key: Key, from: &[State], to: State, now: u64) -> Moved {
+        // Waits for one that adds a dependency to it.
+        let _entries = self.entries();
+        self.move_to(key, from, to, now)
     }
 
     /// Marks resources whose object has gone.
@@ -269,4 +279,48 @@ pub(super) fn graph(core: &Core) -> (Vec<Key>, Vec<Node>) {
 /// A closure that panicked poisons nothing that matters.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+    use crate::{ResourceManager, ResourceOptions, ResourceType, Runner, SegmentOptions};
+
+    /// One thread is stopped between finding a registration Active and storing its edge;
+    /// another one of the process that gives the registration up waits for it.
+    #[test]
+    fn a_registration_does_not_end_while_it_gets_a_dependency() {
+        let scratch = tempfile::tempdir().unwrap();
+        let options = SegmentOptions::new().directory(scratch.path().join("d"));
+        let segment = options.create("edges").unwrap();
+        let runner = Runner::join(&segment, "a").unwrap();
+        let manager = ResourceManager::new(&runner);
+        let [on, from] = ["on", "from"].map(|name| {
+            let options = ResourceOptions::new();
+            let kind = ResourceType::Custom;
+            manager.register_resource(name, kind, options).unwrap().key
+        });
+        let shared = runner.resources_or_new();
+        let table = shared.table();
+        let state = || table.word(from.index).state();
+        let (begins, begun) = mpsc::channel();
+        thread::scope(|scope| {
+            let entries = shared.entries();
+            let ending = scope.spawn(|| {
+                begins.send(()).unwrap();
+                shared.end(from, &[State::Active], State::TimedOut, shared.now())
+            });
+            begun.recv().unwrap();
+            assert!(table.try_dependency(from, on));
+            table.end_try(from, on, true);
+            assert_eq!(state(), Ok(State::Active));
+            drop(entries);
+            assert_eq!(ending.join().unwrap(), Moved::Done);
+        });
+        assert_eq!(state(), Ok(State::TimedOut));
+        assert!(table.dependencies(from.index).eq([on]));
+    }
 }

@@ -4,7 +4,7 @@ use crate::api::core::Core;
 use crate::api::resource::system::take_away;
 use crate::layout::Layout;
 use crate::segment::Body;
-use crate::sync::Mem;
+use crate::sync::{Env, Mem, Pulse};
 use crate::table::resources::{Claimant, Fate, Key};
 use crate::table::slots::Gone;
 
@@ -21,13 +21,18 @@ where
             // Not attached yet.
             return Vec::new();
         }
-        let me = Claimant {
-            process: self.process(),
-            generation: processes.word(self.process()).generation(),
+        let holder = |process: usize| {
+            let generation = processes.word(process).generation();
+            Claimant::new(process, u64::from(generation))
+        };
+        let me = holder(self.process());
+        // Both signs: one that has lost its byte lock only may be in the middle of it.
+        let is_dead = |process: usize| {
+            matches!(self.process_pulse(process), Pulse::Dead) && !self.is_held(process)
         };
         let is_gone = |other: Claimant| {
-            let word = processes.word(other.process);
-            word.is_free() || word.generation() != other.generation || !self.is_held(other.process)
+            let is_free = processes.word(other.process).is_free();
+            is_free || holder(other.process) != other || is_dead(other.process)
         };
         let table = &tables.resources;
         let mut taken = Vec::new();

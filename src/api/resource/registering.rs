@@ -49,6 +49,8 @@ impl Shared {
         // Strictly newer than the one before, as the order asks for the newest first.
         let now = self.now().max(newest.map_or(0, |newest| newest + 1));
 
+        // Before a record is claimed: what is refused uses no generation up.
+        self.refuse_closing(&full, &on)?;
         let key = self.claim()?;
         let texts = &self.tables().resource_texts[key.index];
         texts.runner.write(&self.id);
@@ -57,7 +59,7 @@ impl Shared {
         let (identity, path) = system.map_or((NO_IDENTITY, ""), |s| (s.identity, s.path.as_str()));
         texts.path.write(path);
         let about = About {
-            runner_generation: self.generation,
+            runner_generation: u64::from(self.generation),
             kind: kind.bits(),
             order: options.order,
         };
@@ -71,12 +73,9 @@ impl Shared {
         let note = self.named(key, State::Active);
         self.core().write_note(now, note);
         // Published: whoever closes one of them from now on waits for us, or we see it.
-        if let Some(closing) = on.iter().find(|on| !self.is_active(**on)) {
+        if let Err(refused) = self.refuse_closing(&full, &on) {
             let _ = self.move_to(key, &[State::Active], State::Free, now);
-            return Err(ResourceError::DependencyClosing {
-                name: full,
-                dependency: self.view().full_name(*closing),
-            });
+            return Err(refused);
         }
         entries.push(Entry {
             key,
@@ -89,6 +88,17 @@ impl Shared {
             is_alive: options.is_alive,
         });
         Ok(ResourceHandle::new(&self.session, key, full))
+    }
+
+    /// An error if one of them is not Active.
+    fn refuse_closing(&self, name: &str, on: &[Key]) -> Result<(), ResourceError> {
+        match on.iter().find(|on| !self.is_active(**on)) {
+            Some(closing) => Err(ResourceError::DependencyClosing {
+                name: name.into(),
+                dependency: self.view().full_name(*closing),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn is_active(&self, key: Key) -> bool {
@@ -137,9 +147,7 @@ impl Shared {
             self.table()
                 .claim(self.core().process(), self.slot, |word, about| {
                     let member = word.runner().map(|slot| group.member(slot));
-                    member.is_none_or(|member| {
-                        member.generation() != about.runner_generation || !member.is_counted()
-                    })
+                    member.is_none_or(|member| !about.is_of(member) || !member.is_counted())
                 })
         };
         let claimed = claim().or_else(|| {
@@ -203,6 +211,7 @@ impl Shared {
         on: &ResourceHandle,
     ) -> Result<(), ResourceError> {
         self.core().check()?;
+        // Held to the end: while the registration is Active under it, the record is ours.
         let entries = self.entries();
         let (key, on_key) = (self.key_of(handle)?, self.key_of(on)?);
         let full = handle.full_name();

@@ -16,10 +16,13 @@ impl<E: Env<Real>> View<'_, E> {
         shows: impl Fn(ResourceWord, About) -> bool,
     ) -> Vec<ResourceReport> {
         let table = &self.tables.resources;
-        (0..table.used())
-            .filter(|index| shows(table.word(*index), table.about(*index)))
-            .filter_map(|index| self.resource(table.key(index)))
-            .collect()
+        let picked = |index: usize| {
+            // One registration throughout: it is looked for again after all was read.
+            let key = table.key(index);
+            let word = table.find(key)?;
+            shows(word, table.about(index)).then(|| self.resource(key))?
+        };
+        (0..table.used()).filter_map(picked).collect()
     }
 
     /// Those that belong in the report of a scope: all, or one runner's with those that
@@ -30,8 +33,7 @@ impl<E: Env<Real>> View<'_, E> {
         };
         let member = self.tables.group.member(slot);
         self.resources(|word, about| {
-            let is_its =
-                word.runner() == Some(slot) && about.runner_generation == member.generation();
+            let is_its = word.runner() == Some(slot) && about.is_of(member);
             is_its
                 || word.is_open() && self.is_owner_dead(word)
                 || word.state() == Ok(State::Orphaned)
@@ -43,8 +45,7 @@ impl<E: Env<Real>> View<'_, E> {
         let group = &self.tables.group;
         word.is_open()
             || word.runner().is_some_and(|slot| {
-                group.member(slot).generation() == about.runner_generation
-                    && group.joined(slot) == group.generation.current()
+                about.is_of(group.member(slot)) && group.joined(slot) == group.generation.current()
             })
     }
 
@@ -87,7 +88,7 @@ impl<E: Env<Real>> View<'_, E> {
         let identity = table.identity(key, &path);
         let is_over = || {
             let member = word.runner().map(|slot| tables.group.member(slot));
-            let ours = member.filter(|m| m.is_live(about.runner_generation));
+            let ours = member.filter(|m| about.is_of(*m) && m.is_live(m.generation()));
             ours.is_none() || tables.group.scope.control().phase() == Ok(Phase::Complete)
         };
         let report = ResourceReport {

@@ -56,7 +56,7 @@ pub(super) fn spans(
                 }
             }
             Kind::Resource => {
-                let key = key_of(note);
+                let Some(key) = key_of(note) else { continue };
                 let state = state_of(note);
                 let end = state.map_or("Unregistered", ResourceState::name);
                 if let Some(place) = resources.remove(&key) {

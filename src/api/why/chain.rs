@@ -6,7 +6,7 @@ use crate::api::resource::{ResourceReport, ResourceState};
 use crate::api::text::{count, time};
 use crate::api::view::Target;
 use crate::note::Kind;
-use crate::sync::{Env, Owner, Pulse, Real};
+use crate::sync::{Env, Pulse, Real};
 
 use super::Telling;
 
@@ -54,9 +54,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
         let view = self.view;
         let member = view.tables.group.member(slot);
         let own = view.resources(|word, about| {
-            word.is_open()
-                && word.runner() == Some(slot)
-                && about.runner_generation == member.generation()
+            word.is_open() && word.runner() == Some(slot) && about.is_of(member)
         });
         let others = view.resources(|word, _| word.is_open() && word.runner() != Some(slot));
         for resource in own {
@@ -94,10 +92,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
             let Ok(number) = u16::try_from(thread) else {
                 continue;
             };
-            let waiter = Owner {
-                slot: number,
-                generation: tables.threads.word(thread).generation(),
-            };
+            let waiter = tables.threads.word(thread).owner(number);
             let Some((lock, since)) = tables.waits.of(waiter) else {
                 continue;
             };

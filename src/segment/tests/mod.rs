@@ -18,6 +18,8 @@ macro_rules! is {
 
 mod life;
 mod refusals;
+mod removal;
+mod removal_search;
 
 /// Large enough to fill a small file system.
 #[repr(C)]
@@ -52,7 +54,16 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    /// Where segments are by default: no disk behind it.
+    fn in_memory() -> Self {
+        let root = tempfile::tempdir_in("/dev/shm");
+        Self::within(root.unwrap_or_else(|_| tempfile::tempdir().unwrap()))
+    }
+
+    fn within(root: TempDir) -> Self {
         let options = Options {
             directory: Some(root.path().join("segments")),
             ..Options::default()

@@ -70,13 +70,24 @@ pub(crate) fn threads<M: Mem, W: Witness<M>, const T: usize, const P: usize>(
         if fault.is_some() {
             continue;
         }
-        // Of a process that is gone it is swept with that.
-        if let Some(process) = word.process()
-            && standing(processes, process, look.witness) == Standing::Free
-        {
-            let words = [raw, processes.word(process).raw()];
-            let what = "belongs to a process that is not attached";
-            look.broken(Invariant::Attached, at, what, &words);
+        let Some(process) = word.process() else {
+            continue;
+        };
+        let owner = processes.word(process);
+        match standing(processes, process, look.witness) {
+            Standing::Free => {
+                let what = "belongs to a process that is not attached";
+                look.broken(Invariant::Attached, at, what, &[raw, owner.raw()]);
+            }
+            // Whoever finds no free slot frees it. A keeper's mark is its process's death.
+            Standing::Living if owner.keeper() != Some(slot) => {
+                if threads.ended(slot).is_some_and(|(seen, _)| seen == word) {
+                    let what = "belongs to a thread that has ended, of a process that lives";
+                    look.left(Invariant::Attached, at, what, &[raw, owner.raw()]);
+                }
+            }
+            // It is swept with its process.
+            Standing::Living | Standing::Dead => {}
         }
     }
 }

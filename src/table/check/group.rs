@@ -7,7 +7,7 @@ use crate::phase::Phase;
 use crate::sync::{Mem, Word};
 use crate::table::control::{EPOCH_MASK, Stage};
 use crate::table::group::Group;
-use crate::table::inflight::{CLOSED, COUNT, GENERATION_SHIFT};
+use crate::table::inflight::{CLOSED, COUNT, empty};
 use crate::table::member::{Member, State};
 use crate::table::runner::{Runner, Texts};
 use crate::table::scope::Scope;
@@ -56,7 +56,7 @@ pub(crate) fn group<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
         scope(look, at, &group.runners[slot].own, false);
         let faults = [
             texts[slot].id.fault(),
-            texts[slot].activity.fault(),
+            texts[slot].activity.marked_fault(),
             texts[slot].last_words.fault(),
             texts[slot].cause.fault(),
         ];
@@ -105,7 +105,7 @@ fn member<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
     };
     let runner = &group.runners[slot];
     if !matches!(state, State::Free | State::Claimed) {
-        record(look, at, group, runner, member);
+        record(look, at, group, (runner, &roll.texts[slot]), member);
     }
     if !matches!(state, State::Claimed | State::Joining | State::Live) {
         return;
@@ -169,7 +169,7 @@ fn record<M: Mem, W: Witness<M>, const R: usize>(
     look: &mut Look<'_, W>,
     at: At,
     group: &Group<M, R>,
-    runner: &Runner<M>,
+    (runner, texts): (&Runner<M>, &Texts<M>),
     member: Member,
 ) {
     let raw = member.raw();
@@ -184,8 +184,8 @@ fn record<M: Mem, W: Witness<M>, const R: usize>(
     acknowledged(look, at, (raw, member), &group.scope, &runner.group_times);
 
     let gate = runner.gate.0.load(Ordering::Acquire);
-    if gate & !(CLOSED | COUNT) != u64::from(generation) << GENERATION_SHIFT {
-        // The count moves too fast to stand still for a second look.
+    if gate & !(CLOSED | COUNT) != empty(u64::from(generation)) {
+        // The count moves too fast to be the same in the next look.
         let words = [raw, gate & !COUNT];
         look.broken(
             Invariant::Record,
@@ -194,16 +194,8 @@ fn record<M: Mem, W: Witness<M>, const R: usize>(
             &words,
         );
     }
-    let extended = runner.extended_at.load(Ordering::Acquire);
-    let progress = runner.progress.load(Ordering::Acquire);
-    if extended > progress {
-        let words = [raw, extended, progress];
-        look.broken(
-            Invariant::Record,
-            at,
-            "was extended for progress to come",
-            &words,
-        );
+    if let Some((what, word)) = runner.record_fault(u64::from(generation)) {
+        look.broken(Invariant::Record, at, what, &[raw, word]);
     }
     let joined = runner.joined.load(Ordering::Acquire);
     let current = u64::from(group.generation.current());
@@ -211,23 +203,10 @@ fn record<M: Mem, W: Witness<M>, const R: usize>(
         let what = "joined a generation to come";
         look.broken(Invariant::Generation, at, what, &[raw, joined, current]);
     }
-    let verdict = runner.verdict.load(Ordering::Acquire);
-    if verdict >> 32 > 2 || verdict >> 16 & 0xffff != 0 {
-        look.broken(
-            Invariant::Record,
-            at,
-            "has no such verdict",
-            &[raw, verdict],
-        );
-    }
-    let since = runner.activity_since.load(Ordering::Acquire);
+    let since = texts.activity().map_or(0, |(_, since)| since);
     if look.is_ahead(since) {
-        look.broken(
-            Invariant::Record,
-            at,
-            "is active since the future",
-            &[raw, since],
-        );
+        let what = "is active since the future";
+        look.broken(Invariant::Record, at, what, &[raw, since]);
     }
     let ended = runner.ended.get(u32::from(generation));
     let fault = match ended {

@@ -2,15 +2,16 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::limits::{EVENT_PAYLOAD_BYTES, MAX_PARTIES, MAX_PROCESSES, MAX_THREADS};
-use crate::sync::{Mem, Owner, Word};
+use crate::limits::{EVENT_PAYLOAD_BYTES, MAX_PARTIES, MAX_PROCESSES};
+use crate::sync::{Holder, Mem, Owner, Word};
 use crate::table::barrier::Barrier;
-use crate::table::barrier_word::{Control, generation_of, owner_of};
+use crate::table::barrier_word::Control;
 use crate::table::event_log::EventLog;
 use crate::table::semaphore::Semaphore;
 use crate::table::threads::Threads;
 
-use super::{At, Invariant, Look, Witness, is_dead, lock};
+use super::locks::owner;
+use super::{At, Invariant, Look, Witness, lock};
 
 pub(crate) fn event<M: Mem, W: Witness<M>, const N: usize, const T: usize>(
     look: &mut Look<'_, W>,
@@ -75,7 +76,7 @@ pub(crate) fn semaphore<M: Mem, W: Witness<M>, const N: usize, const T: usize>(
         let word = held.look().word;
         let permits = semaphore.permits.load(Ordering::Acquire);
         if permit >= permits as usize && word != 0 {
-            let words = [u64::from(permits), permit as u64, u64::from(word)];
+            let words = [u64::from(permits), permit as u64, word];
             look.broken(
                 Invariant::Semaphore,
                 at,
@@ -122,37 +123,21 @@ pub(crate) fn barrier<M: Mem, W: Witness<M>, const N: usize, const T: usize>(
 
     let mut here = 0;
     for (place, one) in barrier.places.iter().enumerate() {
-        let word = one.word.load(Ordering::Acquire);
+        let name = one.holder.load(Ordering::Acquire);
+        let since = one.since();
         let at = At("place", index * N + place);
-        let Some(owner) = owner_of(word) else {
-            if word != 0 {
-                look.broken(
-                    Invariant::Barrier,
-                    at,
-                    "is of nobody, and not free",
-                    &[word],
-                );
+        let words = [name, since.0];
+        look.fault(Invariant::Barrier, at, since.fault(), &words);
+        match Holder::of(name) {
+            Holder::Nobody => {}
+            Holder::Corrupt => {
+                let what = "is of no thread that there can be, and not free";
+                look.broken(Invariant::Barrier, at, what, &words);
             }
-            continue;
-        };
-        if usize::from(owner.slot) >= MAX_THREADS {
-            let what = "is of a thread that there is no room for";
-            look.broken(Invariant::Barrier, at, what, &[word]);
-            continue;
-        }
-        here += u64::from(generation_of(word) == control.generation());
-        let process = one.process.load(Ordering::Acquire);
-        if process >= MAX_PROCESSES as u64 {
-            let what = "is of a process that there is no room for";
-            look.broken(Invariant::Barrier, at, what, &[word, process]);
-        }
-        if let Some(thread) = is_dead(threads, owner, look.witness) {
-            look.left(
-                Invariant::Owner,
-                at,
-                "is held by a dead thread",
-                &[word, thread],
-            );
+            Holder::Thread(holder) => {
+                here += u64::from(one.of(control).is_some());
+                owner(look, at, name, holder, threads);
+            }
         }
     }
     // The places were read after the control word, which is never again what it was.
@@ -166,10 +151,6 @@ pub(crate) fn barrier<M: Mem, W: Witness<M>, const N: usize, const T: usize>(
 impl<M: Mem, const N: usize> Barrier<M, N> {
     /// The threads that have places now, dead ones too.
     pub(crate) fn holders(&self) -> impl Iterator<Item = Owner> {
-        let words = self
-            .places
-            .iter()
-            .map(|one| one.word.load(Ordering::Acquire));
-        words.filter_map(owner_of)
+        self.places.iter().filter_map(|one| one.holder().thread())
     }
 }

@@ -6,14 +6,23 @@ use crate::graph::cycle::way;
 use crate::sync::{Mem, Word};
 use crate::table::resources::reclaim::{fault, seal, waiting};
 use crate::table::resources::{
-    Key, Resource, ResourceTexts, ResourceWord, Resources, State, TRIED, unpack,
+    Claimant, Key, Resource, ResourceTexts, ResourceWord, Resources, State, TRIED, unpack,
 };
 use crate::table::slots::Processes;
+use crate::width::{RESOURCE, mask};
 
 use super::{At, Invariant, Look, Standing, Witness, standing};
 
 /// Kinds of resources that the API knows.
 const KINDS: u8 = 7;
+
+/// A generation that is so far ahead or further is one of long ago. Half of all: none wraps
+/// in the life of a segment but with narrow tags, where nothing is ahead.
+const AHEAD: u64 = if cfg!(feature = "narrow") {
+    0
+} else {
+    1 << (RESOURCE - 1)
+};
 
 pub(crate) fn resources<M: Mem, W: Witness<M>, const N: usize, const P: usize, const R: usize>(
     look: &mut Look<'_, W>,
@@ -110,19 +119,22 @@ fn registered<M: Mem, W: Witness<M>>(
     word: ResourceWord,
     record: &Resource<M>,
 ) {
-    let generation = u32::from(word.generation());
-    let stamp = word.state().ok().and_then(|state| record.stamp(state));
-    if let Some(stamp) = stamp {
-        let fault = match stamp.get(generation) {
+    let key = Key {
+        index: at.1,
+        generation: word.generation(),
+    };
+    if let Ok(state) = word.state() {
+        let fault = match record.since(key, state) {
             None => Some("is in its state since no time"),
             Some(since) if look.is_ahead(since) => Some("is in its state since the future"),
             Some(_) => None,
         };
-        look.fault(Invariant::Resource, at, fault, &[word.raw(), stamp.raw()]);
+        let words = [word.raw(), record.times.raw(state)];
+        look.fault(Invariant::Resource, at, fault, &words);
     }
     let about = record.about.load(Ordering::Relaxed);
-    let kind = (about >> 16) as u8;
-    if kind >= KINDS || about >> 24 & 0xff != 0 {
+    let kind = about as u8;
+    if kind >= KINDS || about >> 8 & mask(24) != 0 {
         look.broken(
             Invariant::Resource,
             at,
@@ -170,10 +182,9 @@ fn dependencies<M: Mem, W, const N: usize>(
             continue;
         };
         let there = resources.word(on.index);
-        // The record may have been used again since, never before. Generations wrap, so
-        // only near ones are told.
-        let ahead = on.generation.wrapping_sub(there.generation());
-        if ahead != 0 && ahead < 0x100 {
+        // The record may have been used again since, never before.
+        let ahead = on.generation.wrapping_sub(there.generation()) & mask(RESOURCE);
+        if ahead != 0 && ahead < AHEAD {
             let words = [word.raw(), raw, there.raw()];
             let what = "depends on a registration to come";
             look.broken(Invariant::Dependency, at, what, &words);
@@ -196,14 +207,13 @@ fn reclaim<M: Mem, W: Witness<M>, const P: usize>(
     let Some(claimant) = waiting(raw).filter(|_| found.is_none()) else {
         return;
     };
-    // Whether an open one is marked by a sweeper, or by mistake, cannot be told: the sweeper
-    // holds the dead owner's byte lock, as that one did.
+    // Whether an open one is marked by a sweeper, or by mistake, does not show.
     let Some(claimant) = claimant else {
         look.left(Invariant::Reclaim, at, "is to be reclaimed", &words);
         return;
     };
     let of = processes.word(claimant.process);
-    let is_present = of.generation() == claimant.generation;
+    let is_present = Claimant::new(claimant.process, u64::from(of.generation())) == claimant;
     if claimant.process >= P {
         let what = "is claimed by a process that there is no room for";
         look.broken(Invariant::Reclaim, at, what, &words);

@@ -1,6 +1,7 @@
 //! Slots, identities and generations.
 
 use super::*;
+use crate::table::inflight::{Begun, Look as WorkLook};
 
 #[test]
 fn slots_are_claimed_in_order_of_what_their_records_are_worth() {
@@ -44,29 +45,25 @@ fn a_new_holder_finds_nothing_of_the_old_one() {
     let runner = &group.runners[a.slot];
     let own = runner.own.control().epoch();
     assert_eq!(runner.own.initiate(ASK, 5), Ok(Initiated::Drives(own)));
-    runner.judge(a.generation, Verdict::Failed);
-    runner.judge(a.generation, Verdict::Forced);
+    let old = u64::from(a.generation);
+    runner.judge(old, Verdict::Failed);
+    runner.judge(old, Verdict::Forced);
+    assert_eq!(runner.verdict(old), Verdict::Failed, "the first counts");
+    assert_eq!(runner.verdict(old + 1), Verdict::None);
+    let open = || WorkLook {
+        refuses: false,
+        epochs: (0, 0),
+    };
+    assert_eq!(runner.gate.begin_as(old, open), Begun::Counted);
+    runner.count_progress(old);
+    let progress = runner.progress_to_extend(old).unwrap();
+    runner.extended(old, progress);
     assert_eq!(
-        runner.verdict(a.generation),
-        Verdict::Failed,
-        "the first stands"
+        (runner.progress(old), runner.progress_to_extend(old)),
+        (1, None)
     );
-    assert_eq!(runner.verdict(a.generation + 1), Verdict::None);
-    assert!(
-        runner
-            .gate
-            .begin_as(a.generation, || crate::table::inflight::Look {
-                refuses: false,
-                epochs: (0, 0)
-            })
-    );
-    for word in [
-        &runner.progress,
-        &runner.extended_at,
-        &runner.activity_since,
-    ] {
-        word.store(7, Ordering::Relaxed);
-    }
+    runner.count_progress(old);
+    assert!(runner.progress_to_extend(old).is_some());
     let epoch = initiate(&group, &env);
     assert_eq!(ack(&group, &env, a, Phase::Signaling), Acked::InTime);
     runner.own_times.observe(&runner.own, own, 6);
@@ -78,17 +75,20 @@ fn a_new_holder_finds_nothing_of_the_old_one() {
     assert_eq!(group.member(claim.slot).process(), Some(8));
     assert_eq!(runner.own.control().phase(), Ok(Phase::Running));
     assert_eq!(runner.own.control().epoch(), own + 1);
-    assert_eq!(runner.verdict(claim.generation), Verdict::None);
-    runner.judge(claim.generation, Verdict::Forced);
-    assert_eq!(runner.verdict(claim.generation), Verdict::Forced);
-    assert_eq!((runner.gate.count(), group.joined(claim.slot)), (0, 2));
-    for word in [
-        &runner.progress,
-        &runner.extended_at,
-        &runner.activity_since,
-    ] {
-        assert_eq!(word.load(Ordering::Relaxed), 0);
-    }
+    // What the old one does now is nothing to the new one.
+    let new = old + 1;
+    runner.judge(old, Verdict::Failed);
+    runner.count_progress(old);
+    runner.extended(old, progress);
+    assert_eq!(
+        (runner.verdict(new), runner.progress(new)),
+        (Verdict::None, 0)
+    );
+    assert_eq!(runner.progress_to_extend(new), None);
+    assert_eq!(runner.record_fault(new), None);
+    runner.judge(new, Verdict::Forced);
+    assert_eq!(runner.verdict(new), Verdict::Forced);
+    assert_eq!((runner.gate.count(new), group.joined(claim.slot)), (0, 2));
     assert_eq!(runner.ended.raw(), 0);
     assert_eq!(runner.group_times.acked[0].raw(), 0);
     assert_eq!(

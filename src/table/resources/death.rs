@@ -7,12 +7,16 @@ use super::{Key, Moved, Resources, State};
 
 impl<M: Mem, const N: usize> Resources<M, N> {
     /// Clears what a gone process left: frees its claimed records, marks its system
-    /// resources to be reclaimed, orphans its open ones. Under its byte lock; may be done
-    /// again. The mark comes first: an orphaned record without it might be used again.
-    pub(crate) fn sweep(&self, dead: usize, env: &impl Env<M>) {
+    /// resources to be reclaimed, orphans its open ones. May be done again. The mark comes
+    /// first: an orphaned record without it might be used again.
+    ///
+    /// `is_same`: the process slot is still that of the dead one, or free. It is asked after
+    /// each word was loaded: a registration that named the slot before is the dead one's, and
+    /// what follows is done to exactly that registration, however late.
+    pub(crate) fn sweep(&self, dead: usize, is_same: impl Fn() -> bool, env: &impl Env<M>) {
         for index in 0..self.used() {
             let word = self.word(index);
-            if word.process() != Some(dead) {
+            if word.process() != Some(dead) || !is_same() {
                 continue;
             }
             let key = self.key_of(index, word);
@@ -43,12 +47,11 @@ impl<M: Mem, const N: usize> Resources<M, N> {
 
     /// That a registration is in this state now.
     pub(crate) fn became(&self, key: Key, state: State) -> Note {
-        let argument = key.index as u64 | u64::from(key.generation) << 32;
         let note = Note::new(Kind::Resource)
             .detail(state as u8)
-            .argument(argument);
+            .argument(key.packed());
         match self.word(key.index).runner() {
-            Some(slot) => note.runner(slot, self.about(key.index).runner_generation),
+            Some(slot) => note.runner(slot, self.about(key.index).runner_generation as u16),
             None => note,
         }
     }

@@ -11,9 +11,11 @@
 //! least one sees the other: either the registration is refused or its end is awaited.
 
 mod death;
+mod edges;
 pub(super) mod reclaim;
 #[cfg(test)]
 mod tests;
+mod times;
 mod wait;
 mod word;
 
@@ -24,9 +26,11 @@ use crate::segment::shared;
 use crate::sync::latch::Text;
 use crate::sync::mem::ALL;
 use crate::sync::{Mem, Next, Word};
-use crate::table::stamp::Stamp;
+use crate::table::member::Member;
 
+pub(super) use edges::{TRIED, unpack};
 pub(crate) use reclaim::{Claimant, Fate};
+use times::{Of, Times};
 pub(crate) use wait::Dependents;
 pub(crate) use word::{Key, ResourceWord, State};
 
@@ -38,13 +42,12 @@ pub(crate) type Identity = [u64; 4];
 #[repr(C)]
 pub(crate) struct Resource<M: Mem> {
     pub(super) word: M::U64,
-    /// Runner slot's generation (16), type (8), order (32), low to high.
+    /// Of the owner's runner slot.
+    runner_generation: M::U64,
+    /// `[ order:32 | -:24 | type:8 ]`
     pub(super) about: M::U64,
-    /// When it became Active, Draining, Closing, and ended; tagged with the generation.
-    entered: [Stamp<M>; 4],
-    /// When a cleanup came to its end after all; tagged likewise.
-    late: Stamp<M>,
-    /// Generation (16) and index + 1 (32) of what it depends on; 0 for none.
+    pub(super) times: Times<M>,
+    /// What it depends on; see `edges.rs`.
     pub(super) depends_on: [M::U64; MAX_DEPENDENCIES],
     pub(super) reclaim: M::U64,
     pub(super) identity: [M::U64; 4],
@@ -74,12 +77,19 @@ pub(crate) struct Resources<M: Mem, const N: usize> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct About {
     /// Of the runner slot.
-    pub(crate) runner_generation: u16,
+    pub(crate) runner_generation: u64,
     pub(crate) kind: u8,
     pub(crate) order: i32,
 }
 
-/// What came of a change of state.
+impl About {
+    /// Whether the owner is this holder of its runner slot.
+    pub(crate) fn is_of(self, member: Member) -> bool {
+        self.runner_generation == u64::from(member.generation())
+    }
+}
+
+/// The result of a change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Moved {
@@ -166,9 +176,11 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         let Some(record) = self.records.get(key.index) else {
             return;
         };
-        let raw = u64::from(about.runner_generation)
-            | u64::from(about.kind) << 16
-            | u64::from(about.order as u32) << 32;
+        let generation = about.runner_generation;
+        record
+            .runner_generation
+            .store(generation, Ordering::Relaxed);
+        let raw = u64::from(about.kind) | u64::from(about.order as u32) << 32;
         record.about.store(raw, Ordering::Relaxed);
         for (word, value) in record.identity.iter().zip(identity) {
             word.store(value, Ordering::Relaxed);
@@ -179,6 +191,11 @@ impl<M: Mem, const N: usize> Resources<M, N> {
 
     /// Makes a claimed record visible as Active.
     pub(crate) fn publish(&self, key: Key, now: u64) -> Moved {
+        if let Some(record) = self.records.get(key.index)
+            && record.is_claimed_as(key)
+        {
+            record.times.begin(key.generation, now);
+        }
         let moved = self.move_to(key, &[State::Claimed], State::Active, now);
         // SYNC POINT dependency: what we depend on is looked at after this.
         M::fence(Ordering::SeqCst);
@@ -190,7 +207,6 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         let Some(record) = self.records.get(key.index) else {
             return Moved::Stale;
         };
-        let tag = u32::from(key.generation);
         let moved = record.word.update(|raw| {
             let seen = ResourceWord(raw);
             if seen.generation() != key.generation {
@@ -198,9 +214,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
             }
             match seen.state() {
                 Ok(state) if from.contains(&state) => {
-                    if let Some(stamp) = record.stamp(to) {
-                        stamp.set_once(tag, now);
-                    }
+                    record.entered(key, Of::State(to), now);
                     Next::Store(seen.with_state(to).0, Moved::Done)
                 }
                 Ok(State::Free) | Err(_) => Next::Leave(Moved::Stale),
@@ -222,86 +236,25 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         if let Some(record) = self.records.get(key.index)
             && self.find(key).is_some()
         {
-            record.late.set_once(u32::from(key.generation), now);
+            record.entered(key, Of::Late, now);
         }
     }
 
     /// When a registration entered a state (any of the ended ones is one), if it did.
     pub(crate) fn entered(&self, key: Key, state: State) -> Option<u64> {
-        let record = self.records.get(key.index)?;
-        record.stamp(state)?.get(u32::from(key.generation))
+        self.records.get(key.index)?.since(key, state)
     }
 
     /// When its cleanup ended after it was given up.
     pub(crate) fn late(&self, key: Key) -> Option<u64> {
-        self.records
-            .get(key.index)?
-            .late
-            .get(u32::from(key.generation))
+        let record = self.records.get(key.index)?;
+        record.times.get(key.generation, Of::Late)
     }
 
     pub(crate) fn about(&self, index: usize) -> About {
         self.records
             .get(index)
             .map_or_else(About::default, Resource::about)
-    }
-
-    /// What a record depends on; read before its word is checked again by the caller.
-    pub(crate) fn dependencies(&self, index: usize) -> impl Iterator<Item = Key> + '_ {
-        let record = self.records.get(index);
-        record
-            .into_iter()
-            .flat_map(|record| &record.depends_on)
-            .filter_map(|word| unpack(word.load(Ordering::Acquire)))
-            .filter(|key| key.index < N)
-    }
-
-    /// Makes a claimed record depend on another, by the owner, one thread at a time. False if
-    /// there is no room.
-    pub(crate) fn add_dependency(&self, key: Key, on: Key) -> bool {
-        self.put_edge(key, pack(on))
-    }
-
-    /// Tries to make a registration depend on another. The edge binds like any other from now
-    /// on; the owner looks whether it may stand, and [ends the try](Self::end_try).
-    pub(crate) fn try_dependency(&self, key: Key, on: Key) -> bool {
-        let has_room = self.put_edge(key, pack(on) | TRIED);
-        // SYNC POINT dependency: the other words are looked at after this.
-        M::fence(Ordering::SeqCst);
-        has_room
-    }
-
-    /// The edge that is tried stands from now on, or is taken back.
-    pub(crate) fn end_try(&self, key: Key, on: Key, stands: bool) {
-        let tried = self
-            .edges(key)
-            .find(|word| word.load(Ordering::Acquire) == pack(on) | TRIED);
-        if let Some(word) = tried {
-            let edge = if stands { pack(on) } else { 0 };
-            word.store(edge, Ordering::Release);
-        }
-    }
-
-    /// Whether the first edge of a record stands.
-    #[cfg(all(test, feature = "loom"))]
-    pub(crate) fn has_standing(&self, index: usize) -> bool {
-        let edge = self.records[index].depends_on[0].load(Ordering::Acquire);
-        edge != 0 && edge & TRIED == 0
-    }
-
-    fn put_edge(&self, key: Key, edge: u64) -> bool {
-        let free = self
-            .edges(key)
-            .find(|word| word.load(Ordering::Acquire) == 0);
-        if let Some(free) = free {
-            free.store(edge, Ordering::Release);
-        }
-        free.is_some()
-    }
-
-    fn edges(&self, key: Key) -> impl Iterator<Item = &M::U64> {
-        let record = self.records.get(key.index);
-        record.into_iter().flat_map(|record| &record.depends_on)
     }
 }
 
@@ -312,29 +265,37 @@ impl<M: Mem> Resource<M> {
             .is_ok()
     }
 
-    pub(super) fn stamp(&self, state: State) -> Option<&Stamp<M>> {
-        match state {
-            State::Free | State::Claimed => None,
-            State::Active => Some(&self.entered[0]),
-            State::Draining => Some(&self.entered[1]),
-            State::Closing => Some(&self.entered[2]),
-            _ => Some(&self.entered[3]),
-        }
+    /// Its present registration is this one, and its owner fills it in.
+    fn is_claimed_as(&self, key: Key) -> bool {
+        let word = ResourceWord(self.word.load(Ordering::Acquire));
+        word.generation() == key.generation && word.state() == Ok(State::Claimed)
+    }
+
+    /// When a registration entered a state, if it did.
+    pub(super) fn since(&self, key: Key, state: State) -> Option<u64> {
+        self.times.get(key.generation, Of::State(state))
+    }
+
+    /// Sets a time of a registration, unless it is set, or the record is another's by then.
+    fn entered(&self, key: Key, of: Of, now: u64) {
+        self.times.set_once(key.generation, of, now, || {
+            let word = ResourceWord(self.word.load(Ordering::Acquire));
+            word.generation() != key.generation
+        });
     }
 
     fn about(&self) -> About {
         let raw = self.about.load(Ordering::Relaxed);
         About {
-            runner_generation: raw as u16,
-            kind: (raw >> 16) as u8,
+            runner_generation: self.runner_generation.load(Ordering::Relaxed),
+            kind: raw as u8,
             order: (raw >> 32) as u32 as i32,
         }
     }
 
     /// Makes a claimed record as new.
-    fn clear(&self, generation: u16) {
-        self.entered.iter().for_each(Stamp::clear);
-        self.late.clear();
+    fn clear(&self, generation: u64) {
+        self.times.clear();
         for word in &self.depends_on {
             word.store(0, Ordering::Relaxed);
         }
@@ -346,29 +307,13 @@ impl<M: Mem> Resource<M> {
     }
 }
 
-/// Of an edge whose owner has not found out yet whether it closes a circle.
-pub(crate) const TRIED: u64 = 1 << 63;
-
-fn pack(key: Key) -> u64 {
-    u64::from(key.generation) | (key.index as u64 + 1) << 16
-}
-
-/// What an edge leads to, tried or not.
-pub(super) fn unpack(raw: u64) -> Option<Key> {
-    let index = usize::try_from((raw & !TRIED) >> 16).ok()?.checked_sub(1)?;
-    Some(Key {
-        index,
-        generation: raw as u16,
-    })
-}
-
 impl<M: Mem> Default for Resource<M> {
     fn default() -> Self {
         Self {
             word: M::U64::default(),
+            runner_generation: M::U64::default(),
             about: M::U64::default(),
-            entered: core::array::from_fn(|_| Stamp::default()),
-            late: Stamp::default(),
+            times: Times::default(),
             depends_on: core::array::from_fn(|_| M::U64::default()),
             reclaim: M::U64::default(),
             identity: core::array::from_fn(|_| M::U64::default()),
@@ -387,6 +332,8 @@ impl<M: Mem, const N: usize> Default for Resources<M, N> {
     }
 }
 
-shared!(Resource<M> { word, about, entered, late, depends_on, reclaim, identity, seal });
+shared!(Resource<M> {
+    word, runner_generation, about, times, depends_on, reclaim, identity, seal
+});
 shared!(ResourceTexts<M> { runner, name, path });
 shared!(Resources<M, const N> { high_water, _pad, records });

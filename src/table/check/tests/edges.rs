@@ -12,9 +12,10 @@ use crate::limits::{
 };
 use crate::phase::Phase;
 use crate::sync::{Owner, Word};
-use crate::table::barrier_word::place;
+use crate::table::barrier_word::Since;
 use crate::table::control::EPOCH_MASK;
-use crate::table::resources::{State, TRIED};
+use crate::table::resources::{Key, State, TRIED};
+use crate::width::RESOURCE;
 use crate::{CrossProcessBarrier, CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore};
 
 /// A lock that is held until its thread, this one, ends.
@@ -81,7 +82,7 @@ fn the_entry_that_the_next_set_replaces_is_whole_or_being_written() {
 fn a_finding_names_its_place() {
     let lived = Lived::new();
     CrossProcessSemaphore::open(&lived.segment, "others", 3).unwrap();
-    lived.tables().semaphores[1].held[2].write_raw(1 << 31);
+    lived.tables().semaphores[1].held[2].write_raw(1);
     let report = lived.segment.check().unwrap();
     let [one] = &report.findings[..] else {
         panic!("{report:#?}")
@@ -89,7 +90,7 @@ fn a_finding_names_its_place() {
     assert_eq!(one.place, format!("permit {} \"others\"", MAX_PERMITS + 2));
     lived.tables().semaphores[1].held[2].write_raw(0);
     CrossProcessBarrier::open(&lived.segment, "gates", 3).unwrap();
-    let of_nobody = &lived.tables().barriers[1].places[2].word;
+    let of_nobody = &lived.tables().barriers[1].places[2].holder;
     Word::store(of_nobody, 1 << 32, Relaxed);
     let report = lived.segment.check().unwrap();
     let place = format!("place {} \"gates\"", MAX_PLACES + 2);
@@ -116,7 +117,8 @@ fn one_that_waits_at_a_barrier_is_counted_and_has_a_place() {
     breaks(&[], |lived, tables| {
         let me = hold(lived, tables);
         let barrier = &tables.barriers[0];
-        Word::store(&barrier.places[4].word, place(me, 0), Relaxed);
+        Word::store(&barrier.places[4].holder, me.name(), Relaxed);
+        Word::store(&barrier.places[4].since, Since::new(0, 0).0, Relaxed);
         Word::store(&barrier.control, 1 << 3, Relaxed);
         assert!(barrier.holders().eq([me]));
     });
@@ -124,12 +126,12 @@ fn one_that_waits_at_a_barrier_is_counted_and_has_a_place() {
 
 #[test]
 fn verdicts_have_the_numbers_that_there_are() {
-    for word in [1, 1 << 32 | 1, 2 << 32 | 1] {
+    for word in [1 << 8, 1 << 8 | 1, 1 << 8 | 2] {
         breaks(&[], |_, tables| {
             tables.group.runners[0].verdict.store(word, Relaxed);
         });
     }
-    for word in [3 << 32 | 1, 1 << 32 | 1 << 16 | 1, 1 << 31 | 1] {
+    for word in [1 << 8 | 3, 1 << 8 | 0xff, 2 << 8, 1 << 63 | 1 << 8] {
         broken(Invariant::Record, |_, tables| {
             tables.group.runners[0].verdict.store(word, Relaxed);
         });
@@ -154,8 +156,8 @@ fn nothing_was_in_the_future() {
         tables.group.runners[0].ended.write_raw(1 << 48 | 1 << 47);
     });
     broken(Invariant::Resource, |_, tables| {
-        let entered = tables.resources.records[0].stamp(State::Active);
-        entered.unwrap().write_raw(1 << 48 | 1 << 47);
+        let times = &tables.resources.records[0].times;
+        times.write_raw(State::Active, 1 << 48 | 1 << 47);
     });
 }
 
@@ -184,11 +186,12 @@ fn the_phase_that_is_on_may_be_done() {
 }
 
 /// The wait of this thread, or of an earlier holder of its slot, for the last lock.
-fn wait(lived: &Lived, tables: &Tables, later: u16) -> Owner {
+fn wait(lived: &Lived, tables: &Tables, later: u64) -> Owner {
     let me = hold(lived, tables);
-    let generation = u64::from(me.generation + later);
-    let word = &tables.waits.0[usize::from(me.slot)].word;
-    Word::store(word, generation << 48 | MAX_LOCKS as u64, Relaxed);
+    let generation = me.generation + later;
+    tables
+        .waits
+        .write(Owner { generation, ..me }, MAX_LOCKS - 1, 0);
     me
 }
 
@@ -218,16 +221,18 @@ fn a_dependency_is_on_a_record_that_there_is_and_has_been() {
             Word::store(word, on, Relaxed);
         }
     };
-    // One too far on to be told from one of long ago.
-    breaks(&[], depend(1 << 16 | 0x101));
-    broken(Invariant::Dependency, depend(1 << 16 | 0x100));
-    broken(
-        Invariant::Dependency,
-        depend((MAX_RESOURCES as u64 + 1) << 16),
-    );
+    let on = |index: usize, generation: u64| Key { index, generation }.packed();
+    if !cfg!(feature = "narrow") {
+        // One too far on to be distinguished from one of long ago.
+        let far = 1 << (RESOURCE - 1);
+        breaks(&[], depend(on(0, far + 1)));
+        broken(Invariant::Dependency, depend(on(0, far)));
+    }
+    broken(Invariant::Dependency, depend(on(MAX_RESOURCES, 0)));
+    broken(Invariant::Dependency, depend(on(0, 1) | 1 << 49));
     broken(Invariant::Resource, |_, tables| {
         let about = &tables.resources.records[1].about;
-        Word::store(about, Word::load(about, Relaxed) | 1 << 24, Relaxed);
+        Word::store(about, Word::load(about, Relaxed) | 1 << 31, Relaxed);
     });
 }
 
@@ -236,8 +241,8 @@ fn fail(tables: &Tables) {
     let record = &tables.resources.records[0];
     let failed = Word::load(&record.word, Relaxed) & !0xf | State::Failed as u64;
     Word::store(&record.word, failed, Relaxed);
-    let entered = record.stamp(State::Active).unwrap().raw();
-    record.stamp(State::Failed).unwrap().write_raw(entered);
+    let entered = record.times.raw(State::Active);
+    record.times.write_raw(State::Failed, entered);
 }
 
 /// The queue has failed, and this stands in its word of reclaiming; from the generation of
@@ -253,19 +258,23 @@ fn reclaim(word: impl Fn(u64) -> u64) -> impl Fn(&Lived, &Tables) {
 #[test]
 fn who_reclaims_is_a_process_that_lives() {
     let claimed =
-        |process: u64, generation: u64| 2 | 1 << 2 | (process + 1) << 18 | generation << 34;
+        |process: u64, generation: u64| 2 | 1 << 4 | (process + 1) << 29 | generation << 40;
     let left = [(Invariant::Reclaim, Gravity::Left)];
-    breaks(&left, reclaim(|_| 1 | 1 << 2));
+    breaks(&left, reclaim(|_| 1 | 1 << 4));
     breaks(&[], reclaim(|mine| claimed(0, mine)));
     breaks(&left, reclaim(|mine| claimed(0, mine + 1)));
-    broken(Invariant::Reclaim, reclaim(|_| claimed(5000, 0)));
+    broken(Invariant::Reclaim, reclaim(|_| claimed(2000, 0)));
 }
 
 /// The file depends on the queue, and now the queue on the file.
 fn close_the_circle(tables: &Tables, tried: u64) {
     let [queue, file] = [0, 1].map(|index| &tables.resources.records[index]);
-    assert_eq!(Word::load(&file.depends_on[0], Relaxed), 1 << 16 | 1);
-    set(&queue.depends_on[0], |_| 2 << 16 | 1 | tried);
+    let on = |index: usize| Key {
+        index,
+        generation: 1,
+    };
+    assert_eq!(Word::load(&file.depends_on[0], Relaxed), on(0).packed());
+    set(&queue.depends_on[0], |_| on(1).packed() | tried);
 }
 
 #[test]
@@ -289,13 +298,15 @@ fn a_circle_is_of_open_ones_of_the_living_and_stands() {
         let dead = &tables.processes.get(900).unwrap().word;
         dead.store(1 << 48 | 1 << 2 | 2, Relaxed);
         set(&tables.resources.records[0].word, |word| {
-            word & !(0xffff << 48) | 901 << 48
+            word & !(0x7ff << 53) | 901 << 53
         });
     });
     let circle = told(|_, tables| close_the_circle(tables, 0));
     assert_eq!(circle, ["depends on itself in a circle"; 2]);
     let own = told(|_, tables| {
-        set(&tables.resources.records[1].depends_on[0], |_| 2 << 16 | 1);
+        set(&tables.resources.records[1].depends_on[0], |on| {
+            on + (1 << 38)
+        });
     });
     assert_eq!(own, ["depends on itself in a circle"]);
 }

@@ -8,6 +8,7 @@ use crate::api::core::Tables;
 use crate::phase::Phase;
 use crate::sync::Real;
 use crate::table::stamp::Stamp;
+use crate::width::{RESOURCE, mask};
 use crate::{Scope, ShutdownCoordinator, ShutdownRequest};
 
 fn stamp(stamp: &Stamp<Real>, tag: u64, micros: u64) {
@@ -147,7 +148,7 @@ fn reach() {
         tables.group.members[900].store(1 << 32 | 4, Relaxed);
     });
     broken(Invariant::Reach, |_, tables| {
-        tables.threads.slots[4000].word.store(1 << 2, Relaxed);
+        tables.threads.slots[4000].word.store(1 << 13, Relaxed);
     });
     broken(Invariant::Reach, |_, tables| {
         set(&tables.resources.records[1000].word, |_| 1 << 4);
@@ -229,18 +230,21 @@ fn record() {
         tables.group.runners[0].own_acked.store(99 << 32, Relaxed);
     });
     broken(Invariant::Record, |_, tables| {
-        set(&*tables.group.runners[0].gate.0, |word| word ^ 1 << 40);
+        set(&*tables.group.runners[0].gate.0, |word| word ^ 1 << 25);
     });
     broken(Invariant::Record, |_, tables| {
-        tables.group.runners[0].extended_at.store(99, Relaxed);
-    });
-    broken(Invariant::Record, |_, tables| {
-        tables.group.runners[0].verdict.store(3 << 32 | 1, Relaxed);
+        set(&tables.group.runners[0].progress, |word| word ^ 2);
     });
     broken(Invariant::Record, |_, tables| {
         tables.group.runners[0]
-            .activity_since
-            .store(1 << 60, Relaxed);
+            .extended_at
+            .store(99 << 24 | 1, Relaxed);
+    });
+    broken(Invariant::Record, |_, tables| {
+        tables.group.runners[0].verdict.store(1 << 8 | 3, Relaxed);
+    });
+    broken(Invariant::Record, |_, tables| {
+        tables.texts[0].set_activity("at work", 1 << 47);
     });
     broken(Invariant::Record, |lived, tables| {
         lived.runner.leave();
@@ -259,10 +263,10 @@ fn process_and_thread() {
         3,
         1,
         2,
-        1 << 32,
-        1 << 60 | 1 << 32 | 2,
-        1 << 20,
-        0xffff << 32 | 2,
+        1 << 2,
+        1 << 63 | 1 << 2 | 2,
+        1 << 61,
+        0x7ff << 2 | 2,
     ] {
         broken(Invariant::Thread, |_, tables| {
             let next = tables.threads.used();
@@ -273,9 +277,7 @@ fn process_and_thread() {
     broken(Invariant::Attached, |_, tables| {
         let next = tables.threads.used();
         tables.threads.high_water.store(next as u64 + 1, Relaxed);
-        tables.threads.slots[next]
-            .word
-            .store(900 << 32 | 2, Relaxed);
+        tables.threads.slots[next].word.store(900 << 2 | 2, Relaxed);
     });
 }
 
@@ -320,14 +322,15 @@ fn times_of_a_slot_that_was_claimed_in_vain_for_long_are_kept() {
     // As many claims that were taken back.
     member(tables, |word| word & !0xf | half << 32);
     let record = &tables.resources.records[0];
-    set(&record.word, |word| word & !0xf | half << 4);
+    let skipped = half & mask(RESOURCE);
+    set(&record.word, |word| word & !0xf | skipped << 4);
 
     let runner = crate::Runner::join(&lived.segment, "b").unwrap();
     let manager = crate::ResourceManager::new(&runner);
     let options = crate::ResourceOptions::new();
     let kind = crate::ResourceType::Queue;
     manager.register_resource("again", kind, options).unwrap();
-    assert_eq!(tables.resources.word(0).generation(), 0x8002);
+    assert_eq!(tables.resources.word(0).generation(), skipped + 2);
     manager
         .cleanup_resources(std::time::Duration::from_secs(60))
         .unwrap();

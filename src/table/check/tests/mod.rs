@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{Gravity, Invariant};
 use crate::api::core::Tables;
-use crate::sync::Word;
+use crate::sync::{Owner, Word};
 use crate::{
     CheckReport, CrossProcessBarrier, CrossProcessCondvar, CrossProcessEvent, CrossProcessLock,
     CrossProcessSemaphore, ResourceManager, ResourceOptions, ResourceType, Runner, Segment,
@@ -127,6 +127,15 @@ fn told(write: impl FnOnce(&Lived, &Tables)) -> Vec<String> {
     write(&lived, lived.tables());
     let found = lived.segment.check().unwrap().findings;
     found.into_iter().map(|one| one.what).collect()
+}
+
+/// A thread that has ended, in order.
+fn gone(lived: &Lived) -> Owner {
+    let core = lived.segment.session().core();
+    std::thread::scope(|scope| {
+        let one = scope.spawn(|| crate::api::threads::owner(core).unwrap());
+        one.join().unwrap()
+    })
 }
 
 fn set<W: Word>(word: &W, change: impl FnOnce(W::Value) -> W::Value) {

@@ -40,7 +40,7 @@ fn commit() {
     });
     // As a writer leaves it that dies in the middle.
     let begun = |tables: &Tables| {
-        tables.store.writing().write_raw(1 << 30);
+        tables.store.writing().write_raw(0b10);
         tables.store.entries[slot(tables)].stamp(1, 3);
     };
     breaks(&[(Invariant::Commit, Gravity::Left)], |_, tables| {
@@ -149,7 +149,7 @@ fn one_version_is_committed() {
     }
     for stamps in [[2, 3], [3, 2], [1, 3], [3, 1]] {
         let what = told(|_, tables| {
-            tables.store.writing().write_raw(1 << 30);
+            tables.store.writing().write_raw(0b10);
             let entry = &tables.store.entries[slot(tables)];
             entry.stamp(0, stamps[0]);
             entry.stamp(1, stamps[1]);

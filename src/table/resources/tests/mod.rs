@@ -18,10 +18,7 @@ const ABOUT: About = About {
     kind: 0xfd,
     order: -5,
 };
-const ME: Claimant = Claimant {
-    process: 8,
-    generation: 0xfff0,
-};
+const ME: Claimant = Claimant::new(8, 0xfff0);
 
 fn never(_word: ResourceWord, _about: About) -> bool {
     false
@@ -33,6 +30,11 @@ fn active(table: &Table, process: usize, identity: Identity) -> Key {
     table.describe(key, ABOUT, identity, "/p");
     assert_eq!(table.publish(key, 10), Moved::Done);
     key
+}
+
+fn entered_states() -> [State; 4] {
+    use State::{Active, Closed, Closing, Draining};
+    [Active, Draining, Closing, Closed]
 }
 
 fn end(table: &Table, key: Key, state: State) {
@@ -48,6 +50,7 @@ fn reclaim(table: &Table, key: Key) -> u64 {
 }
 
 mod reclaiming;
+mod stopped;
 
 #[test]
 fn records_are_claimed_in_order_of_what_they_are_worth() {
@@ -127,13 +130,7 @@ fn a_claim_finds_nothing_of_the_registration_before() {
     );
     table.finish_late(Key { index: N, ..key }, 60);
     assert_eq!(table.late(key), Some(50));
-    let entered = [
-        State::Active,
-        State::Draining,
-        State::Closing,
-        State::Closed,
-    ];
-    let entered = entered.map(|state| table.entered(key, state));
+    let entered = entered_states().map(|state| table.entered(key, state));
     assert_eq!(entered, [Some(10), Some(20), Some(30), Some(40)]);
     assert_eq!(table.entered(key, State::Claimed), None);
     for _ in 0..N {
@@ -147,7 +144,12 @@ fn a_claim_finds_nothing_of_the_registration_before() {
             generation: 2
         }
     );
-    assert!(record.entered.iter().all(|stamp| stamp.raw() == 0) && record.late.raw() == 0);
+    assert!(
+        entered_states()
+            .iter()
+            .all(|state| record.times.raw(*state) == 0)
+    );
+    assert_eq!(table.late(table.key(0)), None);
     assert_eq!(
         (table.dependencies(0).count(), table.has_identity(0)),
         (0, false)
@@ -213,7 +215,7 @@ fn dependencies_have_an_end() {
         index: 2,
         generation,
     };
-    for generation in 0..MAX_DEPENDENCIES as u16 {
+    for generation in 0..MAX_DEPENDENCIES as u64 {
         assert!(table.add_dependency(key, on(generation % 2)));
     }
     assert!(!table.add_dependency(key, on(0)));
@@ -223,8 +225,8 @@ fn dependencies_have_an_end() {
     let beyond = Key { index: N, ..key };
     assert!(!table.add_dependency(beyond, on(0)));
     assert_eq!(table.dependencies(N).count(), 0);
-    assert_eq!(unpack(pack(on(0xffff))), Some(on(0xffff)));
-    assert_eq!((unpack(0), unpack(0xffff)), (None, None));
+    assert_eq!(unpack(on(3).packed() | TRIED), Some(on(3)));
+    assert_eq!((unpack(0), unpack(TRIED)), (None, None));
 }
 
 #[test]
@@ -236,25 +238,25 @@ fn an_edge_that_is_tried_binds_and_stands_or_is_taken_back() {
         generation,
     };
     let edge = |at: usize| table.records[0].depends_on[at].load(Ordering::Relaxed);
-    for (at, generation) in [(0, 7), (1, 8)] {
+    for (at, generation) in [(0, 1), (1, 2)] {
         assert!(table.try_dependency(key, on(generation)));
-        assert_eq!(edge(at), pack(on(generation)) | TRIED);
+        assert_eq!(edge(at), on(generation).packed() | TRIED);
         assert!(table.dependencies(0).any(|key| key == on(generation)));
         table.end_try(key, on(generation), true);
-        assert_eq!(edge(at), pack(on(generation)));
+        assert_eq!(edge(at), on(generation).packed());
     }
     // The same once more: what is taken back is the one that is tried.
-    assert!(table.try_dependency(key, on(7)));
-    table.end_try(key, on(8), false);
-    table.end_try(key, on(7), false);
-    assert_eq!([0, 1, 2].map(edge), [pack(on(7)), pack(on(8)), 0]);
+    assert!(table.try_dependency(key, on(1)));
+    table.end_try(key, on(2), false);
+    table.end_try(key, on(1), false);
+    assert_eq!([0, 1, 2].map(edge), [on(1).packed(), on(2).packed(), 0]);
     for _ in 2..MAX_DEPENDENCIES {
-        assert!(table.try_dependency(key, on(7)));
+        assert!(table.try_dependency(key, on(1)));
     }
-    assert!(!table.try_dependency(key, on(7)), "there is no room");
+    assert!(!table.try_dependency(key, on(1)), "there is no room");
     // From bytes that another process wrote.
     let beyond = Key { index: N, ..key };
-    table.records[0].depends_on[0].store(pack(beyond), Ordering::Relaxed);
+    table.records[0].depends_on[0].store(beyond.packed(), Ordering::Relaxed);
     assert_eq!(table.dependencies(0).count(), MAX_DEPENDENCIES - 1);
 }
 
@@ -319,13 +321,14 @@ fn a_note_of_a_state_names_the_registration_and_its_runner() {
     let key = active(&table, 1, [0; 4]);
     let note = table.became(key, State::Closing);
     assert_eq!(
-        (note.detail, note.argument),
-        (State::Closing as u8, 1 << 32)
+        (note.detail, Key::unpacked(note.argument)),
+        (State::Closing as u8, Some(key))
     );
-    assert_eq!(note.runner, Some((2, ABOUT.runner_generation)));
-    let (index, generation) = (2, 5);
-    let note = table.became(Key { index, generation }, State::Dropped);
-    assert_eq!((note.argument, note.runner), (5 << 32 | 2, None));
+    assert_eq!(note.runner, Some((2, ABOUT.runner_generation as u16)));
+    let (index, generation) = (2, 3);
+    let key = Key { index, generation };
+    let note = table.became(key, State::Dropped);
+    assert_eq!((note.argument, note.runner), (key.packed(), None));
 }
 
 #[test]

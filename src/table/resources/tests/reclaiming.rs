@@ -40,8 +40,8 @@ fn what_the_dead_registered_is_reclaimed_by_one_and_then_used_again() {
         .map(|(process, identity)| active(&table, process, identity));
     let take = |me, gone: bool| table.claim_reclaim(file.index, me, |_| gone);
     assert_eq!(take(ME, true), None, "it is open");
-    table.sweep(1, &env);
-    table.sweep(1, &env);
+    table.sweep(1, || true, &env);
+    table.sweep(1, || true, &env);
     assert_eq!(
         [file, plain].map(|key| state(&table, key)),
         [State::Orphaned; 2]
@@ -65,7 +65,7 @@ fn what_the_dead_registered_is_reclaimed_by_one_and_then_used_again() {
 
     assert_eq!((take(ME, false), table.fate(file)), (Some(file), None));
     assert_eq!(waiting(reclaim(&table, file)), Some(Some(ME)));
-    let second = Claimant { process: 9, ..ME };
+    let second = Claimant::new(9, 0xfff0);
     let asked = table.claim_reclaim(file.index, second, |claimant| {
         assert_eq!(claimant, ME);
         false
@@ -113,18 +113,18 @@ fn each_fate_is_told_and_an_owner_may_forgo_it() {
         let (table, env) = (Table::default(), Known::default());
         let key = active(&table, 1, IDENTITY);
         end(&table, key, State::TimedOut);
-        table.sweep(1, &env);
+        table.sweep(1, || true, &env);
         assert_eq!(table.claim_reclaim(0, ME, |_| false), Some(key));
         assert!(table.finish_reclaim(key, ME, fate));
         assert_eq!(table.fate(key), Some(fate));
-        table.sweep(1, &env);
+        table.sweep(1, || true, &env);
         assert_eq!(table.fate(key), Some(fate), "it is marked once");
     }
     let (table, env) = (Table::default(), Known::default());
     let key = active(&table, 1, IDENTITY);
     end(&table, key, State::Failed);
     table.forgo_reclaim(key);
-    table.sweep(1, &env);
+    table.sweep(1, || true, &env);
     assert_eq!(
         (table.fate(key), table.is_to_reclaim(0)),
         (Some(Fate::Absent), false)
@@ -137,7 +137,7 @@ fn each_fate_is_told_and_an_owner_may_forgo_it() {
     // What was closed needs nothing, whatever stands in its words.
     let closed = active(&table, 1, IDENTITY);
     end(&table, closed, State::Closed);
-    table.sweep(1, &env);
+    table.sweep(1, || true, &env);
     assert!(!table.is_to_reclaim(closed.index));
     assert_eq!(state(&table, closed), State::Closed);
 }
@@ -146,15 +146,15 @@ fn each_fate_is_told_and_an_owner_may_forgo_it() {
 fn a_sweep_frees_what_was_never_published() {
     let (table, env) = (Table::default(), Known::default());
     let key = table.claim(1, 1, never).unwrap();
-    table.sweep(2, &env);
+    table.sweep(2, || true, &env);
     assert_eq!(state(&table, key), State::Claimed);
-    table.sweep(1, &env);
+    table.sweep(1, || true, &env);
     assert_eq!(state(&table, key), State::Free);
     for from in [State::Active, State::Draining, State::Closing] {
         let key = active(&table, 1, [0; 4]);
         let _ = table.move_to(key, &[State::Active], from, 1);
         env.now.set(77);
-        table.sweep(1, &env);
+        table.sweep(1, || true, &env);
         assert_eq!(state(&table, key), State::Orphaned);
         assert_eq!(table.entered(key, State::Orphaned), Some(77));
     }
@@ -168,7 +168,7 @@ fn reclaim_words_that_no_release_writes_are_told() {
     let none = reclaim(&table, key);
     assert!(!told(none, State::Active) && !told(none, State::Closed));
     end(&table, key, State::Failed);
-    table.sweep(1, &env);
+    table.sweep(1, || true, &env);
     let pending = reclaim(&table, key);
     assert!(table.claim_reclaim(0, ME, |_| false).is_some());
     let claimed = reclaim(&table, key);
@@ -185,21 +185,21 @@ fn reclaim_words_that_no_release_writes_are_told() {
         }
     }
     let failed = State::Failed;
-    let process = 0xffff << 18;
+    let process = 0x7ff << 29;
     for (bad, state) in [
-        (none ^ 4, failed),
-        (done ^ 4, failed),
+        (none ^ 1 << 4, failed),
+        (done ^ 1 << 4, failed),
+        (claimed ^ 1 << 4, failed),
         (claimed & !process, failed),
-        (claimed | 1 << 50, failed),
+        (claimed | 1 << 2, failed),
         (claimed, State::Active),
         (claimed, State::Closed),
-        (pending | 1 << 18, failed),
-        (none | 1 << 34, failed),
-        (done | 1 << 18, failed),
-        (done | 3 << 50, failed),
-        (done | 1 << 52, failed),
-        (pending | 1 << 50, failed),
-        (none | 1 << 51, failed),
+        (pending | 1 << 29, failed),
+        (none | 1 << 42, failed),
+        (done | 1 << 63, failed),
+        (done | 3 << 2, failed),
+        (pending | 1 << 2, failed),
+        (none | 1 << 3, failed),
         (pending, State::Closed),
     ] {
         assert!(told(bad, state), "{bad:#x} {state:?}");
@@ -211,7 +211,7 @@ fn reclaim_words_that_no_release_writes_are_told() {
     assert_eq!(table.claim_reclaim(0, ME, |_| false), Some(key));
     table.records[0]
         .reclaim
-        .store(pending ^ 4, Ordering::Relaxed);
+        .store(pending ^ 1 << 4, Ordering::Relaxed);
     assert_eq!(
         table.claim_reclaim(0, ME, |_| true),
         None,
