@@ -11,15 +11,16 @@ use crate::sync::mutex::Mutex;
 use crate::sync::{Env, LifeArea, Owner, Pulse, Word};
 use crate::table::control::{Ask, Control, Stage};
 use crate::table::group::{Acked, Group, Look};
-use crate::table::inflight::{Gate, Look as GateLook};
+use crate::table::inflight::{Begun, Gate, Look as GateLook};
 use crate::table::join::Joined;
 use crate::table::member::State;
 use crate::table::request::Terms;
+use crate::table::resources::{About, Key, Moved, Resources};
 use crate::table::scope::{Cancelled, Initiated, Scope};
-use crate::table::threads::{LifeSign, Threads};
+use crate::table::threads::Threads;
 
 /// Faults that the shipped code still has: their models must be found.
-pub(super) const OPEN: &[&str] = &["F2", "F3", "F4", "F5", "F6", "F7", "F9", "F12", "F1"];
+pub(super) const OPEN: &[&str] = &["F2", "F3", "F4", "F5", "F7", "F1"];
 
 /// An epoch, as the shipped code has it.
 pub(super) type Epoch = u32;
@@ -196,6 +197,11 @@ impl Shutdowns {
         request.propose(seen.epoch(), process, terms, is_alive, || ());
     }
 
+    /// Whether what is read as the reason of an epoch is nothing or what an initiator gave.
+    pub(super) fn reason_is_of_one(&self, _epoch: Epoch) -> bool {
+        true
+    }
+
     /// Whether an initiator has published its terms for an epoch.
     pub(super) fn has_terms(&self, epoch: Epoch) -> bool {
         self.scope.request.is_ready(epoch)
@@ -236,43 +242,49 @@ impl Shutdowns {
 /// A gate that counts the items of the holder of `generation`.
 pub(super) fn gate(world: &mut World, generation: u64) -> Rc<Gate<Searched>> {
     let gate = world.table("gate", &["word"], Gate::default);
-    gate.reset(generation as u16);
+    gate.reset(generation);
     gate
 }
 
-/// Begins an item for the holder of `generation`; `refuses` reads the phase.
+/// Begins an item for the holder of `generation`; `phase` reads the phase words.
 pub(super) fn begin(
     gate: &Gate<Searched>,
     generation: u64,
-    refuses: impl Fn() -> (bool, Epoch),
+    phase: impl Fn() -> (bool, u64),
 ) -> bool {
-    gate.begin_as(generation as u16, || {
-        let (refuses, epoch) = refuses();
-        let epochs = (epoch, 0);
-        GateLook { refuses, epochs }
-    })
+    let begun = gate.begin_as(generation, || gate_look(phase()));
+    begun == Begun::Counted
+}
+
+fn gate_look((refuses, epoch): (bool, u64)) -> GateLook {
+    let epochs = (epoch, 0);
+    GateLook { refuses, epochs }
 }
 
 pub(super) fn end(gate: &Gate<Searched>, generation: u64) {
-    gate.end_as(generation as u16);
+    gate.end_as(generation);
 }
 
-/// Closes the gate of the holder of `generation`; answers how many items are in flight.
-pub(super) fn close(gate: &Gate<Searched>, _generation: u64) -> u32 {
-    gate.close()
+/// Closes the gate of the holder of `generation`; returns how many items are in flight.
+pub(super) fn close(gate: &Gate<Searched>, generation: u64) -> Option<u32> {
+    gate.close(generation).map(|closed| closed.count)
 }
 
-pub(super) fn reopen(gate: &Gate<Searched>, _generation: u64) {
-    gate.reopen();
+pub(super) fn reopen(gate: &Gate<Searched>, generation: u64, phase: impl Fn() -> (bool, u64)) {
+    gate.reopen(generation, || gate_look(phase()));
 }
 
 /// The next holder of the slot takes the gate.
 pub(super) fn take_gate(gate: &Gate<Searched>, generation: u64) {
-    gate.reset(generation as u16);
+    gate.reset(generation);
 }
 
-pub(super) fn is_closed(gate: u64) -> bool {
-    gate >> 63 != 0
+pub(super) fn in_flight(gate: &Gate<Searched>, generation: u64) -> u32 {
+    gate.count(generation)
+}
+
+pub(super) fn is_closed(gate: &Gate<Searched>) -> bool {
+    gate.word().load(Ordering::Acquire) >> 63 != 0
 }
 
 /// Marks every dead runner as dead.
@@ -373,29 +385,33 @@ impl Thread {
         let owner = self.threads.attach(0)?;
         let thread = self.threads.get(owner.slot.into())?;
         thread.life.hold().unwrap();
-        self.threads.go_live(owner);
+        assert!(
+            self.threads.go_live(owner, 0),
+            "the slot of a living thread was taken"
+        );
         Some(owner)
     }
 
     /// The calling actor ends in order.
     pub(super) fn end(&self, owner: Owner) {
         let slot = owner.slot.into();
+        let seen = self.threads.word(slot);
         self.threads.get(slot).unwrap().life.release();
-        self.threads.free(slot);
+        assert!(
+            self.threads.free(slot, seen),
+            "the slot of a living thread was freed"
+        );
     }
 
-    /// Frees a slot whose thread has ended without giving it back, and its lock.
-    pub(super) fn sweep(&self, slot: usize, lock: &Mutex<Searched>) -> bool {
-        let seen = self.threads.word(slot);
-        if !matches!(self.threads.life_of(slot), LifeSign::Marked) {
-            return false;
-        }
-        lock.hand_over(Owner {
-            slot: slot as u16,
-            generation: seen.generation(),
-        });
-        self.threads.free(slot);
-        true
+    /// Frees the slots of threads that have ended without giving them back, and their
+    /// locks; returns how many.
+    pub(super) fn sweep(&self, lock: &Mutex<Searched>) -> usize {
+        self.threads.free_ended(
+            |_, _| false,
+            |dead| {
+                lock.hand_over(dead);
+            },
+        )
     }
 }
 
@@ -411,7 +427,23 @@ impl Env<Searched> for Thread {
     }
 }
 
-/// A thread slot's word of so many generations later.
-pub(super) fn generations_later(word: u64, generations: u64) -> u64 {
-    word & !(0xffff << 2) | (word >> 2).wrapping_add(generations) << 2 & 0xffff << 2
+pub(super) type Table1 = Resources<Searched, 1>;
+
+/// Names of a record's first words.
+const RECORD: [&str; 5] = ["high_water", "pad", "word", "runner_generation", "about"];
+
+pub(super) fn resources(world: &mut World) -> Rc<Table1> {
+    world.table("resources", &RECORD, Table1::default)
+}
+
+/// Registers a resource of a process, with an identity to be reclaimed by.
+pub(super) fn register(
+    table: &Table1,
+    process: usize,
+    identity: u64,
+    env: &impl Env<Searched>,
+) -> Option<Key> {
+    let key = table.claim(process, 0, |_, _| true)?;
+    table.describe(key, About::default(), [identity, 0, 0, 0], "path");
+    (table.publish(key, env.now()) == Moved::Done).then_some(key)
 }

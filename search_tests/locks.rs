@@ -4,9 +4,9 @@
 
 use std::rc::Rc;
 
-use super::adapters::{self, Thread};
+use super::adapters::Thread;
 use super::memory::Searched;
-use super::model::Model;
+use super::model::{Model, scaled};
 use super::system::Mortal;
 use super::world::{Actor, Ghost, World};
 use crate::sync::Owner;
@@ -67,9 +67,8 @@ impl Locked {
 
 /// A thread dies inside; one that takes its lock over is stopped, and so many other
 /// threads take the dead one's slot in turn. The last of them stays inside.
-fn takeover(world: &mut World, threads: u64, jump: u64) {
+fn takeover(world: &mut World, threads: u64) {
     let locked = Locked::new(world);
-    let word = world.raw("threads.word 0");
     let shared = Rc::clone(&locked);
     world
         .actor("victim", move |me| {
@@ -89,11 +88,8 @@ fn takeover(world: &mut World, threads: u64, jump: u64) {
         }
     });
     world.actor("others", move |me| {
-        if !me.call("sweep", || locked.threads.sweep(0, &locked.lock)) {
+        if me.call("sweep", || locked.threads.sweep(&locked.lock)) == 0 {
             return;
-        }
-        if jump > 0 {
-            word.set(adapters::generations_later(word.get(), jump));
         }
         for thread in 1..=threads {
             me.state_is(thread);
@@ -105,18 +101,43 @@ fn takeover(world: &mut World, threads: u64, jump: u64) {
 #[test]
 fn one_that_takes_a_lock_over_is_stopped() {
     let model = |name: &str| Model::new(name).kills(1);
-    model("lock takeover, 2 threads").holds(|world| takeover(world, 2, 0));
+    model("lock takeover, 2 threads").holds(|world| takeover(world, 2));
     let around = model("lock takeover, the generation of the slot wraps if it is narrow");
     match IS_NARROW {
-        true => drop(around.must_be_found(|world| takeover(world, WRAP, 0))),
-        false => around.holds(|world| takeover(world, WRAP, 0)),
+        true => drop(around.must_be_found(|world| takeover(world, WRAP))),
+        false => around.holds(|world| takeover(world, WRAP)),
     }
 }
 
+/// A thread dies inside; so many free what it leaves, and another one attaches and locks.
+fn freers(world: &mut World, freers: usize) {
+    let locked = Locked::new(world);
+    let shared = Rc::clone(&locked);
+    let victim = world.actor("victim", move |me| {
+        let owner = me.call("attach", || shared.threads.attach()).unwrap();
+        me.call("enter", || {
+            shared.lock.try_lock(owner, &*shared.threads).is_ok()
+        });
+    });
+    victim.mortal(Mortal::Thread);
+    for freer in 0..freers {
+        let shared = Rc::clone(&locked);
+        world.actor(&format!("freer {freer}"), move |me| {
+            me.call("sweep", || shared.threads.sweep(&shared.lock));
+        });
+    }
+    world.actor("next", move |me| {
+        for thread in 0..2 {
+            me.state_is(thread);
+            locked.pass(me, false);
+        }
+    });
+}
+
 #[test]
-fn evidence_f6() {
-    Model::new("lock takeover, 65,535 threads")
-        .guards("F6")
-        .kills(1)
-        .holds(|world| takeover(world, 1, 0xffff));
+fn what_a_dead_thread_leaves_is_freed_by_anybody() {
+    let model = |name: &str| Model::new(name).kills(1);
+    model("ended thread, 1 frees").holds(|world| freers(world, 1));
+    let two = model("ended thread, 2 free").stops(scaled(3, 6));
+    two.holds(|world| freers(world, 2));
 }

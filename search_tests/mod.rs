@@ -11,6 +11,7 @@ mod joining;
 mod locks;
 mod memory;
 mod model;
+mod resources;
 mod run;
 mod schedule;
 mod search;

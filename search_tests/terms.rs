@@ -86,6 +86,6 @@ fn epochs_that_wrap_take_terms_away_only_if_they_are_narrow() {
     let setup = |world: &mut World| drop(initiators_in_rounds(world, &[1, 6]));
     match width::EPOCH <= 2 {
         true => drop(model.must_be_found(setup)),
-        false => model.stops(scaled(4, 8)).holds(setup),
+        false => model.guards("F2").stops(scaled(4, 8)).holds(setup),
     }
 }
