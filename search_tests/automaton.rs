@@ -36,6 +36,8 @@ struct Node {
     next: Next,
     edges: Vec<(u64, NodeId)>,
     parent: Option<(NodeId, u64)>,
+    /// Another way here, of a body that stated what it goes on by.
+    other: Option<(NodeId, u64)>,
 }
 
 /// The local states of one actor that are known so far.
@@ -78,43 +80,62 @@ impl Automaton {
         let known = self.nodes.len();
         let next = self.add(script, Some((node, result)));
         self.nodes[node as usize].edges.push((result, next));
-        (next, next as usize == known)
+        self.compare(node, result, next);
+        let is_new = next as usize == known;
+        if !is_new && self.nodes[next as usize].other.is_none() {
+            self.nodes[next as usize].other = Some((node, result));
+            for (result, after) in self.nodes[next as usize].edges.clone() {
+                self.compare(next, result, after);
+            }
+        }
+        (next, is_new)
     }
 
     /// The results that lead to a node.
-    fn script(&self, mut node: NodeId) -> Vec<u64> {
-        let mut script = Vec::new();
-        while let Some((parent, result)) = self.nodes[node as usize].parent {
-            script.push(result);
-            node = parent;
-        }
-        script.reverse();
+    fn script(&self, node: NodeId) -> Vec<u64> {
+        let mut script = match self.nodes[node as usize].parent {
+            Some((parent, _)) => self.script(parent),
+            None => Vec::new(),
+        };
+        script.extend(self.nodes[node as usize].parent.map(|(_, result)| result));
         script
+    }
+
+    /// The same on another way, if one is known.
+    fn other_script(&self, node: NodeId) -> Option<Vec<u64>> {
+        let Node { parent, other, .. } = &self.nodes[node as usize];
+        let (mut script, result) = match (other, parent) {
+            (Some((before, result)), _) => (self.script(*before), *result),
+            (None, Some((parent, result))) => (self.other_script(*parent)?, *result),
+            (None, None) => return None,
+        };
+        script.push(result);
+        Some(script)
+    }
+
+    /// Asserts that `next` follows on the other way to `node`, too: that the body goes on by
+    /// what it stated, and by nothing else.
+    fn compare(&self, node: NodeId, result: u64, next: NodeId) {
+        let Some(mut script) = self.other_script(node) else {
+            return;
+        };
+        script.push(result);
+        let (found, ran) = self.run(script);
+        let same = self.keys.get(&key(&found, &ran)) == Some(&next);
+        assert!(same, "the body goes on by more than it stated");
     }
 
     fn add(&mut self, script: Vec<u64>, parent: Option<(NodeId, u64)>) -> NodeId {
         let (next, ran) = self.run(script);
-        // The end and the next access are determined by the key but for their kind.
-        let kind = match &next {
-            Next::Access { .. } => 0,
-            Next::Done => 1,
-            Next::Failed(_) => 2,
-        };
         let id = self.nodes.len() as NodeId;
-        let known = *self.keys.entry(hash::mix(ran.key, kind)).or_insert(id);
+        let known = *self.keys.entry(key(&next, &ran)).or_insert(id);
         if known == id {
             self.nodes.push(Node {
                 next,
                 edges: Vec::new(),
                 parent,
+                other: None,
             });
-        } else {
-            // One key, two local states: a result that `Debug` does not show whole.
-            let same = match (&self.nodes[known as usize].next, &next) {
-                (Next::Access { access: one, .. }, Next::Access { access: two, .. }) => one == two,
-                _ => true,
-            };
-            assert!(same, "the body goes on by more than it stated");
         }
         known
     }
@@ -132,6 +153,15 @@ impl Automaton {
     /// What the body does on these results, for the reader of a schedule.
     pub(super) fn events(&self, script: Vec<u64>) -> Vec<Event> {
         self.run(script).1.events
+    }
+}
+
+/// Identifies a local state: what the actor goes on by, and what it does next.
+fn key(next: &Next, ran: &Ran) -> u128 {
+    match next {
+        Next::Access { access, .. } => hash::text(ran.key, &format!("{access:?}")),
+        Next::Done => hash::mix(ran.key, 1),
+        Next::Failed(_) => hash::mix(ran.key, 2),
     }
 }
 

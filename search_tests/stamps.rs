@@ -129,23 +129,3 @@ fn a_start_stays_under_two_initiators_and_a_helper() {
         .stops(scaled(3, 6))
         .holds(|world| drop(helpers(world, 2, 2, 1)));
 }
-
-/// Evidence: 40,000 epochs in one step.
-#[test]
-fn evidence_f3() {
-    Model::new("stamps, 40,000 epochs pass")
-        .guards("F3")
-        .clock_runs()
-        .holds(|world| {
-            helpers(world, 1, 2, 1);
-            let control = world.raw("scope.control");
-            world.actor("40,000 rounds", move |me| {
-                me.one_step(|| {
-                    let now = control.get();
-                    if now & 7 == 0 {
-                        control.set(now + (40_000 << 8));
-                    }
-                });
-            });
-        });
-}

@@ -2,10 +2,8 @@
 
 use super::automaton::{Next, NodeId};
 use super::hash;
-use super::memory::thread_id;
 use super::run::{Access, CLOCK_BEGINS, Id};
 use super::system::System;
-use crate::sync::life;
 
 /// How an actor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,13 +143,13 @@ impl State {
         self.hash = hash;
     }
 
-    fn set_value(&mut self, id: Id, new: u64) {
+    pub(super) fn set_value(&mut self, id: Id, new: u64) {
         let old = std::mem::replace(&mut self.values[id as usize], new);
         self.hash ^= hash::part(id, old) ^ hash::part(id, new);
         self.undo.push(Undo::Value(id, old));
     }
 
-    fn set_actor(&mut self, index: usize, new: Actor) {
+    pub(super) fn set_actor(&mut self, index: usize, new: Actor) {
         let part = |actor: Actor| {
             let value = u64::from(actor.node) << 8 | actor.standing as u64;
             hash::part(ACTORS + index as u32, value)
@@ -170,30 +168,6 @@ impl State {
 
     pub(super) fn is_able(&self, actor: usize) -> bool {
         self.actors[actor].standing == Standing::Ready
-    }
-
-    /// When the sleep of a sleeping actor ends, and what it sleeps on.
-    pub(super) fn sleep<'s>(
-        &self,
-        actor: usize,
-        system: &'s System,
-    ) -> Option<(u64, &'s [(Id, u32)])> {
-        let Actor { node, standing } = self.actors[actor];
-        match system.automata[actor].at(node) {
-            Next::Access {
-                access: Access::Wait { cells, until },
-                ..
-            } if standing == Standing::Asleep => Some((*until, cells)),
-            _ => None,
-        }
-    }
-
-    pub(super) fn sleepers(&self, cell: Id, system: &System) -> Vec<usize> {
-        let sleeps_on = |actor: &usize| {
-            let sleep = self.sleep(*actor, system);
-            sleep.is_some_and(|(_, cells)| cells.iter().any(|(id, _)| *id == cell))
-        };
-        (0..self.actors.len()).filter(sleeps_on).collect()
     }
 
     /// Takes one step of the model.
@@ -326,7 +300,7 @@ impl State {
     }
 
     /// The access of a sleeping actor has returned.
-    fn go_on(
+    pub(super) fn go_on(
         &mut self,
         actor: usize,
         result: u64,
@@ -361,64 +335,5 @@ impl State {
         };
         self.set_actor(actor, Actor { node, standing });
         Ok(())
-    }
-
-    fn wake(
-        &mut self,
-        cell: Id,
-        count: u32,
-        variant: u8,
-        system: &mut System,
-        taken: &mut Taken,
-    ) -> Result<(), Failure> {
-        let sleepers = self.sleepers(cell, system);
-        let woken = match (count, sleepers.get(usize::from(variant))) {
-            (0, _) | (_, None) => &[][..],
-            (1, Some(one)) => &[*one],
-            (count, _) if count as usize >= sleepers.len() => &sleepers[..],
-            _ => panic!("the search wakes one sleeper, or all"),
-        };
-        for sleeper in woken {
-            taken.is_private = false;
-            self.go_on(*sleeper, 0, system, taken)?;
-        }
-        Ok(())
-    }
-
-    /// The kernel marks the life words of a dead thread and wakes one sleeper of each.
-    fn bury_thread(
-        &mut self,
-        actor: usize,
-        variant: u8,
-        system: &mut System,
-        taken: &mut Taken,
-    ) -> Result<(), Failure> {
-        let node = self.actors[actor].node;
-        let standing = Standing::Dead;
-        self.set_actor(actor, Actor { node, standing });
-        for word in system.words.lives.clone() {
-            let value = self.values[word as usize] as u32;
-            if value & life::TID != thread_id(actor) {
-                continue;
-            }
-            let marked = value & life::WAITERS | life::OWNER_DIED;
-            self.set_value(word, marked.into());
-            if value & life::WAITERS != 0 {
-                let sleepers = self.sleepers(word, system).len();
-                let variant = variant.min(sleepers.saturating_sub(1) as u8);
-                self.wake(word, 1, variant, system, taken)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// How many variants the death of an actor has: which sleeper the kernel wakes.
-    pub(super) fn variants_of_death(&self, actor: usize, system: &System) -> u8 {
-        let held = |word: &&Id| self.values[**word as usize] as u32 & life::TID == thread_id(actor);
-        let sleepers = system.words.lives.iter().filter(held);
-        let most = sleepers
-            .map(|word| self.sleepers(*word, system).len())
-            .max();
-        most.unwrap_or(0).max(1) as u8
     }
 }

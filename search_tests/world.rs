@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use super::memory::{Life, Searched, U64, thread_id};
-use super::run::{self, Access, Act, Id};
+use super::run::{self, Access};
 use super::system::{Mortal, System};
 use crate::sync::mem::{LifeArea, Word};
 use crate::sync::{Env, Owner, Pulse, life};
@@ -26,11 +26,6 @@ impl Actor {
     /// Its number: actors are numbered as they are made, from 0.
     pub(crate) fn index(&self) -> usize {
         self.index
-    }
-
-    /// The name of the thread in a slot of a model without a thread table.
-    pub(crate) fn me(&self) -> Owner {
-        owner(self.index)
     }
 
     /// Calls `operation`. The body goes on by its result alone, which `Debug` must show
@@ -73,14 +68,6 @@ impl Actor {
     }
 }
 
-/// The thread in a slot of a model without a thread table.
-pub(crate) fn owner(slot: usize) -> Owner {
-    Owner {
-        slot: slot as u16,
-        generation: 1,
-    }
-}
-
 impl Env<Searched> for Actor {
     fn now(&self) -> u64 {
         run::access(Access::Now)
@@ -111,19 +98,6 @@ impl Ghost {
     /// Returns the value before.
     pub(crate) fn add(&self, value: u64) -> u64 {
         run::atomically(|| self.0.fetch_add(value, Ordering::Relaxed))
-    }
-}
-
-/// A word past the code that guards it: for steps that stand for very many.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Raw(Id);
-
-impl Raw {
-    pub(crate) fn get(self) -> u64 {
-        run::access(Access::Word(self.0, Act::Load))
-    }
-    pub(crate) fn set(self, value: u64) {
-        run::access(Access::Word(self.0, Act::Store(value)));
     }
 }
 
@@ -213,15 +187,6 @@ impl World {
     ) -> Rc<T> {
         run::with_words(|words| words.name_next(name, names));
         Rc::new(make())
-    }
-
-    /// A word by its name, past the code that guards it.
-    pub(crate) fn raw(&self, name: &str) -> Raw {
-        run::with_words(|words| {
-            let mut all = 0..words.values.len() as Id;
-            let id = all.find(|id| words.name(*id) == name);
-            Raw(id.unwrap_or_else(|| panic!("no word {name}")))
-        })
     }
 
     /// Something that the model remembers.

@@ -1,23 +1,23 @@
 //! Everything that models call of the shipped code, in one place: a change of a signature
 //! changes this file.
 
+mod tables;
+
 use core::sync::atomic::Ordering;
 use std::rc::Rc;
 
 use super::memory::{Searched, U64};
 use super::world::{Actor, World};
 use crate::phase::{Mode, Phase, ReasonCode};
-use crate::sync::mutex::Mutex;
-use crate::sync::{Env, LifeArea, Owner, Pulse, Word};
+use crate::sync::{Env, Owner, Pulse, Word};
 use crate::table::control::{Ask, Control, Stage};
-use crate::table::group::{Acked, Group, Look};
-use crate::table::inflight::{Begun, Gate, Look as GateLook};
+use crate::table::group::{Acked, Group};
 use crate::table::join::Joined;
 use crate::table::member::State;
 use crate::table::request::Terms;
-use crate::table::resources::{About, Key, Moved, Resources};
 use crate::table::scope::{Cancelled, Initiated, Scope};
-use crate::table::threads::Threads;
+
+pub(super) use tables::*;
 
 /// Faults that the shipped code still has: their models must be found.
 pub(super) const OPEN: &[&str] = &["F2", "F3", "F4", "F5", "F7", "F1"];
@@ -118,14 +118,6 @@ pub(super) fn initiate<const N: usize>(group: &Table<N>, budget: u32, env: &impl
 
 pub(super) fn cancel<const N: usize>(group: &Table<N>) -> bool {
     group.scope.cancel().unwrap() == Cancelled::Done
-}
-
-/// Advances; when the phase waits for somebody, returns until when.
-pub(super) fn advance<const N: usize>(group: &Table<N>, env: &impl Env<Searched>) -> Option<u64> {
-    match group.advance(env).unwrap() {
-        Look::Idle(_) => None,
-        Look::Blocked { until, .. } => Some(until),
-    }
 }
 
 /// Whether no runner of a generation is left, as `wait_gone` sees it once the shutdown is
@@ -239,54 +231,6 @@ impl Shutdowns {
     }
 }
 
-/// A gate that counts the items of the holder of `generation`.
-pub(super) fn gate(world: &mut World, generation: u64) -> Rc<Gate<Searched>> {
-    let gate = world.table("gate", &["word"], Gate::default);
-    gate.reset(generation);
-    gate
-}
-
-/// Begins an item for the holder of `generation`; `phase` reads the phase words.
-pub(super) fn begin(
-    gate: &Gate<Searched>,
-    generation: u64,
-    phase: impl Fn() -> (bool, u64),
-) -> bool {
-    let begun = gate.begin_as(generation, || gate_look(phase()));
-    begun == Begun::Counted
-}
-
-fn gate_look((refuses, epoch): (bool, u64)) -> GateLook {
-    let epochs = (epoch, 0);
-    GateLook { refuses, epochs }
-}
-
-pub(super) fn end(gate: &Gate<Searched>, generation: u64) {
-    gate.end_as(generation);
-}
-
-/// Closes the gate of the holder of `generation`; returns how many items are in flight.
-pub(super) fn close(gate: &Gate<Searched>, generation: u64) -> Option<u32> {
-    gate.close(generation).map(|closed| closed.count)
-}
-
-pub(super) fn reopen(gate: &Gate<Searched>, generation: u64, phase: impl Fn() -> (bool, u64)) {
-    gate.reopen(generation, || gate_look(phase()));
-}
-
-/// The next holder of the slot takes the gate.
-pub(super) fn take_gate(gate: &Gate<Searched>, generation: u64) {
-    gate.reset(generation);
-}
-
-pub(super) fn in_flight(gate: &Gate<Searched>, generation: u64) -> u32 {
-    gate.count(generation)
-}
-
-pub(super) fn is_closed(gate: &Gate<Searched>) -> bool {
-    gate.word().load(Ordering::Acquire) >> 63 != 0
-}
-
 /// Marks every dead runner as dead.
 pub(super) fn count_out_dead<const N: usize>(group: &Table<N>, env: &impl Env<Searched>) {
     group.count_out_dead(0..group.used(), env).unwrap();
@@ -357,93 +301,4 @@ impl Env<Searched> for Registry {
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Searched> {
         self.process_pulse(owner.slot.into())
     }
-}
-
-/// Thread slots, and the lives of their threads as `api/core.rs` asks for them.
-pub(super) struct Thread {
-    pub(super) threads: Threads<Searched, 2>,
-}
-
-impl Thread {
-    pub(super) fn new(world: &mut World) -> Rc<Self> {
-        let first = ["high_water"].into_iter().chain(["pad"; 7]);
-        let slot = |slot| {
-            let names = ["life", "word"].into_iter().chain(["pad"; 7]);
-            names.map(move |name| format!("{name} {slot}"))
-        };
-        let names: Vec<_> = first
-            .map(String::from)
-            .chain((0..2).flat_map(slot))
-            .collect();
-        world.table("threads", &names, || Self {
-            threads: Threads::default(),
-        })
-    }
-
-    /// Takes a slot and its life word for the calling actor.
-    pub(super) fn attach(&self) -> Option<Owner> {
-        let owner = self.threads.attach(0)?;
-        let thread = self.threads.get(owner.slot.into())?;
-        thread.life.hold().unwrap();
-        assert!(
-            self.threads.go_live(owner, 0),
-            "the slot of a living thread was taken"
-        );
-        Some(owner)
-    }
-
-    /// The calling actor ends in order.
-    pub(super) fn end(&self, owner: Owner) {
-        let slot = owner.slot.into();
-        let seen = self.threads.word(slot);
-        self.threads.get(slot).unwrap().life.release();
-        assert!(
-            self.threads.free(slot, seen),
-            "the slot of a living thread was freed"
-        );
-    }
-
-    /// Frees the slots of threads that have ended without giving them back, and their
-    /// locks; returns how many.
-    pub(super) fn sweep(&self, lock: &Mutex<Searched>) -> usize {
-        self.threads.free_ended(
-            |_, _| false,
-            |dead| {
-                lock.hand_over(dead);
-            },
-        )
-    }
-}
-
-impl Env<Searched> for Thread {
-    fn now(&self) -> u64 {
-        super::run::CLOCK_BEGINS
-    }
-    fn process_pulse(&self, _process: usize) -> Pulse<'_, Searched> {
-        Pulse::Alive(None)
-    }
-    fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Searched> {
-        self.threads.pulse_of_thread(owner, |_| None, |_| true)
-    }
-}
-
-pub(super) type Table1 = Resources<Searched, 1>;
-
-/// Names of a record's first words.
-const RECORD: [&str; 5] = ["high_water", "pad", "word", "runner_generation", "about"];
-
-pub(super) fn resources(world: &mut World) -> Rc<Table1> {
-    world.table("resources", &RECORD, Table1::default)
-}
-
-/// Registers a resource of a process, with an identity to be reclaimed by.
-pub(super) fn register(
-    table: &Table1,
-    process: usize,
-    identity: u64,
-    env: &impl Env<Searched>,
-) -> Option<Key> {
-    let key = table.claim(process, 0, |_, _| true)?;
-    table.describe(key, About::default(), [identity, 0, 0, 0], "path");
-    (table.publish(key, env.now()) == Moved::Done).then_some(key)
 }
