@@ -14,8 +14,6 @@ use crate::width;
 
 /// Holders after which the generation of a narrow slot is the same again.
 const WRAP: u64 = 4;
-/// Whether the tags wrap within a model.
-const IS_NARROW: bool = width::RUNNER <= 2;
 
 /// The runner of slot 0 dies; one that saw it is stopped, and so many other runners take
 /// the slot in turn, in the same process slot. The last of them stays.
@@ -55,7 +53,7 @@ fn counter(world: &mut World, holders: u64) {
 fn one_that_marks_the_dead_is_stopped() {
     Model::new("mark dead, 3 holders").holds(|world| counter(world, 3));
     let around = Model::new("mark dead, the generation of the slot wraps if it is narrow");
-    match IS_NARROW {
+    match adapters::wraps(width::RUNNER, "F5") {
         true => drop(around.must_be_found(|world| counter(world, WRAP))),
         false => around.holds(|world| counter(world, WRAP)),
     }
@@ -107,7 +105,7 @@ fn an_acknowledger_is_stopped() {
     Model::new("acknowledge, 2 holders").holds(|world| acknowledger(world, 2));
     let around =
         Model::new("acknowledge, epoch and generation wrap if they are narrow").stops(scaled(3, 6));
-    match IS_NARROW {
+    match adapters::wraps(width::RUNNER, "F5") {
         true => drop(around.must_be_found(|world| acknowledger(world, WRAP))),
         false => around.holds(|world| acknowledger(world, WRAP)),
     }

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::adapters::Shutdowns;
+use super::adapters::{self, Shutdowns};
 use super::model::{Model, scaled};
 use super::world::World;
 use crate::width;
@@ -84,7 +84,7 @@ fn two_initiators_and_a_reader() {
 fn epochs_that_wrap_take_terms_away_only_if_they_are_narrow() {
     let model = Model::new("terms, 2 initiators, epochs wrap if they are narrow");
     let setup = |world: &mut World| drop(initiators_in_rounds(world, &[1, 6]));
-    match width::EPOCH <= 2 {
+    match adapters::wraps(width::EPOCH, "") {
         true => drop(model.must_be_found(setup)),
         false => model.guards("F2").stops(scaled(4, 8)).holds(setup),
     }

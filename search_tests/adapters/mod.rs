@@ -22,6 +22,12 @@ pub(super) use tables::*;
 /// Faults that the shipped code still has: their models must be found.
 pub(super) const OPEN: &[&str] = &["F2", "F3", "F4", "F5", "F7", "F1"];
 
+/// Whether a tag of so many bits wraps within a model; not while the words that a fault is
+/// of do not take their widths from `width.rs`.
+pub(super) fn wraps(bits: u32, fault: &str) -> bool {
+    bits <= 2 && !OPEN.contains(&fault)
+}
+
 /// An epoch, as the shipped code has it.
 pub(super) type Epoch = u32;
 
