@@ -85,7 +85,7 @@ fn epochs_that_wrap_take_terms_away_only_if_they_are_narrow() {
     let model = Model::new("terms, 2 initiators, epochs wrap if they are narrow");
     let setup = |world: &mut World| drop(initiators_in_rounds(world, &[1, 6]));
     match adapters::wraps(width::EPOCH, "") {
-        true => drop(model.must_be_found(setup)),
+        true => drop(model.stops(3).must_be_found(setup)),
         false => model.guards("F2").stops(scaled(4, 8)).holds(setup),
     }
 }
