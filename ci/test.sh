@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The tests a newcomer runs (most run on both liveness back ends by themselves), some
-# with the portable one forced on everything (and with tracing), the models, the examples, the benches
+# with the portable one forced on everything (and with tracing), stops with narrow tags, the models, the examples, the benches
 # in test mode, and the instruction budgets.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test
 EBBTIDE_LIVENESS=portable cargo test --test process --features tracing
 EBBTIDE_LIVENESS=portable cargo test --test step
+ci/stop-sweep.sh --narrow --seconds 60
 cargo test --features loom --lib loom_tests -- --nocapture
 cargo test --features narrow --lib search_tests -- --nocapture
 for example in quick_start two_processes coordination; do

@@ -11,7 +11,8 @@ use super::shutdown::{FIRST, LONG, acknowledge, group, initiate, phase_of, wait_
 use super::world::{NEVER, World};
 use crate::phase::Phase;
 use crate::sync::Mem;
-use crate::table::group::{Acked, Group};
+use crate::table::acknowledge::Acked;
+use crate::table::group::Group;
 
 /// `N` runners acknowledge Signaling at the same time and all get past it.
 fn all_acknowledge<const N: usize>(world: &Rc<World>) {

@@ -38,7 +38,7 @@ fn look(group: &Shared) -> Look {
     let control = group.scope.control();
     Look {
         refuses: control.refuses_work(),
-        epochs: (u64::from(control.epoch()), 0),
+        epochs: (control.epoch(), 0),
     }
 }
 

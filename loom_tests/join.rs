@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::memory::Loom;
 use super::model::{Model, kill_sweep, must_fail};
-use super::shutdown::{LONG, acknowledge, claim, group, initiate, phase_of, wait_past};
+use super::shutdown::{LONG, acknowledge, claim, claim_for, group, initiate, phase_of, wait_past};
 use super::world::{NEVER, World};
 use crate::phase::Phase;
 use crate::table::control::Control;
@@ -38,8 +38,8 @@ fn join_against_initiate(world: &Rc<World>, publish: Publish) {
     let group = group::<1>(world, 0);
     let shared = Rc::clone(&group);
     world.spawn(move |joiner| {
-        let claim = claim(&shared, 0);
-        if publish(&shared, claim, joiner.env()) {
+        let claim = claim(&shared, 0, joiner.env());
+        if claim.is_some_and(|claim| publish(&shared, claim, joiner.env())) {
             let running = Control::from_raw(0);
             let seen = wait_past(&shared, running, joiner.env(), NEVER).unwrap();
             assert_eq!(
@@ -79,7 +79,9 @@ fn a_joiner_killed_anywhere_holds_nobody_up() {
         let group = group::<2>(world, 0);
         let shared = Rc::clone(&group);
         world.spawn_victim(move |joiner| {
-            let claim = claim(&shared, 0);
+            let Some(claim) = claim(&shared, 0, joiner.env()) else {
+                return;
+            };
             if let Joined::Live(_) = shared.publish(claim, joiner.env(), |_| false).unwrap() {
                 joiner.die();
             }
@@ -106,7 +108,7 @@ fn of_two_joiners_of_one_identity_at_most_one_is_admitted() {
             for process in 0..2 {
                 let (group, admitted) = (Rc::clone(&group), Rc::clone(&admitted));
                 world.spawn(move |joiner| {
-                    let claim = claim(&group, process);
+                    let claim = claim_for(&group, process, joiner.env());
                     match group.publish(claim, joiner.env(), |_| true).unwrap() {
                         Joined::Live(_) => admitted.set(admitted.get() + 1),
                         Joined::Duplicate(_) | Joined::Contended => {}

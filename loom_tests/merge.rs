@@ -7,8 +7,8 @@ use std::rc::Rc;
 use super::model::{Model, kill_sweep};
 use super::shutdown::{LONG, acknowledge, group, initiate, phase_of};
 use crate::phase::{Mode, Phase};
+use crate::table::acknowledge::Acked;
 use crate::table::control::{Ask, Stage};
-use crate::table::group::Acked;
 use crate::table::scope::{Cancelled, Initiated};
 
 #[test]

@@ -78,7 +78,7 @@ fn say_against_leave(world: &Rc<World>, asks_inside: bool) {
         activity: Text::default(),
         last_words: Text::default(),
         cause: Text::default(),
-        reason: Text::default(),
+        reason: Default::default(),
     });
     let left = Rc::new(Mutex::new(false));
     let (shared, lock) = (Rc::clone(&texts), Rc::clone(&left));

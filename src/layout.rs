@@ -10,7 +10,6 @@ use crate::limits::{
 use crate::segment::{Body, Shared, fingerprint, shared};
 use crate::sync::Mem;
 use crate::sync::condvar::Condvar;
-use crate::sync::latch::Text;
 use crate::sync::mutex::Mutex;
 use crate::table::barrier::Barrier;
 use crate::table::event_log::EventLog;
@@ -18,6 +17,7 @@ use crate::table::group::Group;
 use crate::table::journal::{Journal, Record};
 use crate::table::names::Names;
 use crate::table::order::Order;
+use crate::table::reason::Reason;
 use crate::table::resources::{Resource, ResourceTexts, Resources};
 use crate::table::runner::{Runner, Texts};
 use crate::table::semaphore::Semaphore;
@@ -33,8 +33,8 @@ use crate::width;
 pub(crate) struct Layout<M: Mem> {
     pub(crate) group: Group<M, MAX_RUNNERS>,
     pub(crate) texts: [Texts<M>; MAX_RUNNERS],
-    /// Reason of the group's shutdown; written under its request's claim.
-    pub(crate) reason: Text<M, 16>,
+    /// Of the group's shutdown; written under its request's claim.
+    pub(crate) reason: Reason<M>,
     pub(crate) processes: Processes<M, MAX_PROCESSES>,
     pub(crate) threads: Threads<M, MAX_THREADS>,
     pub(crate) lock_names: Names<M, MAX_LOCKS>,

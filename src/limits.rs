@@ -6,7 +6,7 @@
 
 /// Runners one segment can hold at once. A host runs a few runners per core or
 /// per accelerator; 1024 leaves room for the largest host and keeps one scan of
-/// all membership words at 8 KiB.
+/// all membership words at 16 KiB.
 pub const MAX_RUNNERS: usize = 1024;
 
 /// Attached processes: every runner may be a process of its own, and 256 more
@@ -102,7 +102,9 @@ pub const ACTIVITY_BYTES: usize = 120;
 /// Longest last words of a runner, in bytes; cut likewise.
 pub const LAST_WORDS_BYTES: usize = 512;
 
-/// Longest total budget of a shutdown, in milliseconds: what 32 bits hold (49.7 days).
+/// Longest total budget of a shutdown, in milliseconds: 49.7 days. The control word has 16
+/// bits for a budget, so it is rounded down to four digits: exact in milliseconds up to
+/// 8.191 s, in ten milliseconds up to 81.91 s, and so on.
 pub const MAX_BUDGET_MILLIS: u64 = u32::MAX as u64;
 
 /// Shares of the budget in per mille: Signaling, Draining, Closing.

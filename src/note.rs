@@ -40,11 +40,13 @@ pub(crate) enum Kind {
     LockOrder = 16,
     /// Argument: the new generation.
     Renewed = 17,
+    /// The writer's process lost its life byte. Detail: [`REGAINED`] if it has it again.
+    LockLost = 18,
 }
 
 impl Kind {
     /// How many numbers there are, 0 included.
-    pub(crate) const COUNT: usize = 18;
+    pub(crate) const COUNT: usize = 19;
 
     pub(crate) const fn from_bits(bits: u8) -> Option<Self> {
         Some(match bits {
@@ -65,6 +67,7 @@ impl Kind {
             15 => Self::Deadlock,
             16 => Self::LockOrder,
             17 => Self::Renewed,
+            18 => Self::LockLost,
             _ => return None,
         })
     }
@@ -79,6 +82,7 @@ impl Kind {
                 | Self::Resource
                 | Self::Left
                 | Self::Joined
+                | Self::LockLost
         )
     }
 }
@@ -87,8 +91,32 @@ impl Kind {
 pub(crate) const OWN: u8 = 1 << 7;
 /// In the detail of a phase: somebody had not done the one before.
 pub(crate) const FORCED: u8 = 1 << 6;
+/// The detail of a lost lock that was taken again.
+pub(crate) const REGAINED: u8 = 1;
 /// In the detail of an acknowledgement: the phase had gone on.
 pub(crate) const LATE: u8 = 1 << 6;
+
+/// A runner slot, and the low bits of the holder's generation. The journal is advice: it
+/// has room for no more, and a holder is taken for another one 65,536 claims of its slot
+/// later, if a record of it is still in the ring then.
+pub(crate) type RunnerKey = (u16, u16);
+
+/// The key of a holder of a slot. Compare keys, not generations.
+pub(crate) const fn runner_key(slot: usize, generation: u64) -> RunnerKey {
+    (slot as u16, generation as u16)
+}
+
+/// The low bits of an epoch, which are all that the journal keeps of it; likewise.
+pub(crate) const fn kept_epoch(epoch: u64) -> u64 {
+    epoch & KEPT_EPOCH
+}
+
+/// The latest epoch of which this is kept, and which is not after `present`.
+pub(crate) const fn epoch_before(kept: u64, present: u64) -> u64 {
+    present.wrapping_sub(present.wrapping_sub(kept) & KEPT_EPOCH)
+}
+
+const KEPT_EPOCH: u64 = 0xff_ffff;
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +124,13 @@ pub(crate) struct Note {
     pub(crate) kind: Kind,
     /// By kind.
     pub(crate) detail: u8,
-    /// Slot and generation of the runner that it is about.
-    pub(crate) runner: Option<(u16, u16)>,
+    /// The runner that it is about.
+    pub(crate) runner: Option<RunnerKey>,
     /// Thread slot of the thread that it is about.
     pub(crate) thread: Option<u16>,
-    /// Of the scope that it is about.
-    pub(crate) epoch: u32,
+    /// Of the scope that it is about; of a note that was read back, [what is
+    /// kept](kept_epoch).
+    pub(crate) epoch: u64,
     /// By kind.
     pub(crate) argument: u64,
     pub(crate) text: Short,
@@ -125,8 +154,8 @@ impl Note {
         self
     }
 
-    pub(crate) const fn runner(mut self, slot: usize, generation: u16) -> Self {
-        self.runner = Some((slot as u16, generation));
+    pub(crate) const fn runner(mut self, slot: usize, generation: u64) -> Self {
+        self.runner = Some(runner_key(slot, generation));
         self
     }
 
@@ -135,7 +164,7 @@ impl Note {
         self
     }
 
-    pub(crate) const fn epoch(mut self, epoch: u32) -> Self {
+    pub(crate) const fn epoch(mut self, epoch: u64) -> Self {
         self.epoch = epoch;
         self
     }
@@ -225,6 +254,20 @@ mod tests {
             length: 200,
         };
         assert!(strange.read().chars().count() <= Short::BYTES + 1);
+    }
+
+    #[test]
+    fn an_epoch_is_found_again_by_what_is_kept_of_it() {
+        let present = 0x12_3400_0005;
+        for before in [0, 5, 6, 0xff_ffff] {
+            let epoch = present - before;
+            assert_eq!(epoch_before(kept_epoch(epoch), present), epoch);
+        }
+        assert_eq!(
+            epoch_before(kept_epoch(present - 0x100_0000), present),
+            present
+        );
+        assert_eq!(runner_key(3, 0x1_0007), (3, 7));
     }
 
     #[test]

@@ -26,13 +26,11 @@ pub(crate) const fn mask(bits: u32) -> u64 {
 
 /// Epoch of a scope: one initiate and cancel, 0.9 µs. Wraps after 11 days.
 pub(crate) const EPOCH: u32 = bits(40, 2);
-/// Low bits of the epoch in a word of the terms that has room for no more; the request's
-/// tag holds the whole epoch, so these only tell a word of the same tag from an older one.
-pub(crate) const TERMS_EPOCH: u32 = bits(20, 2);
 /// Tag of a stamp. Time orders stamps (the scope's floor), so any width holds.
 pub(crate) const STAMP: u32 = bits(16, 1);
-/// Epoch kept beside the number of a group's generation: a new generation, 7 µs; guards
-/// only together with the number, 32 bits. 8 hours for both at once.
+/// Epoch kept beside the number of a group's generation. The number, 32 bits, is what
+/// guards: a new generation, 7 µs, so 8 hours; any width of the epoch holds
+/// (`table/generation.rs`).
 pub(crate) const RENEWAL_EPOCH: u32 = bits(32, 2);
 /// Generation of a runner slot: an admitted join and a leave, 3 µs. 107 years.
 pub(crate) const RUNNER: u32 = bits(50, 2);

@@ -7,13 +7,15 @@ use std::time::Duration;
 use crate::api::core::Core;
 use crate::api::observer::Observer;
 use crate::api::segment::Segment;
+use crate::api::signs::Signs;
 use crate::error::SegmentError;
 use crate::layout::Layout;
 use crate::limits::{MAX_PERMITS, MAX_PLACES, MAX_RUNNERS};
 use crate::segment::Body;
 use crate::sync::{Mem, Real};
 use crate::table::check::{self, At, Gravity, Invariant, Look, Roll, Suspicion, Witness};
-use crate::table::slots::Gone;
+use crate::table::liveness::Verdict;
+use crate::table::slots::ProcessWord;
 
 /// Pauses between the looks: what stands unmoved in all of them is told.
 const PAUSES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(20)];
@@ -139,8 +141,8 @@ impl Observer {
 }
 
 impl Witness<Real> for Observer {
-    fn is_gone(&self, process: usize) -> bool {
-        !self.is_held(process)
+    fn weigh(&self, process: usize, word: ProcessWord) -> Verdict {
+        Signs::weigh(self, process, word)
     }
 }
 
@@ -148,8 +150,11 @@ impl<M: Mem> Witness<M> for Core<M>
 where
     Layout<M>: Body,
 {
-    fn is_gone(&self, process: usize) -> bool {
-        !self.is_held(process)
+    fn weigh(&self, process: usize, word: ProcessWord) -> Verdict {
+        match process == self.process() {
+            true => Verdict::Living,
+            false => Signs::weigh(self, process, word),
+        }
     }
 }
 

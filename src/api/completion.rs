@@ -84,7 +84,7 @@ struct Completion {
     scope: Scope,
     aim: Aim,
     target: Target,
-    epoch: u32,
+    epoch: u64,
     generation: u32,
     seen: Control,
     last: Control,

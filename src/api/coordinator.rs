@@ -1,6 +1,7 @@
 //! The coordinator: any process's hand on the shutdown. It is a view of the segment, not
 //! a process; nobody depends on the one who holds it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::api::core::Core;
@@ -17,6 +18,8 @@ use crate::phase::Phase;
 use crate::sync::{Env, Pulse, Real};
 use crate::table::control::{Ask, Control};
 use crate::table::member::Member;
+use crate::table::reason::Reason;
+use crate::table::request::Proposer;
 use crate::table::scope::{Initiated, Scope as Record};
 
 /// What part an initiator plays.
@@ -35,10 +38,10 @@ pub enum Initiation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RunnerHandle {
     slot: usize,
-    generation: u16,
+    generation: u64,
     /// Epoch of its own scope, which changes with every new holder of the slot (and
-    /// when its own shutdown is called off).
-    epoch: u32,
+    /// when its own shutdown is cancelled).
+    epoch: u64,
 }
 
 /// Begins, watches, hardens and cancels shutdowns. Cheap to make and to clone.
@@ -101,13 +104,11 @@ impl ShutdownCoordinator {
     ) -> Result<Initiation, CoordinationError> {
         let core = self.checked()?;
         let group = &core.tables().group;
+        let clock = Clock::of(core);
         match self.target(scope)? {
             Aim::All => loop {
-                self.propose(&group.scope, request, || {
-                    core.tables().reason.write(request.text());
-                });
-                let now = core.now();
-                let initiated = group.scope.initiate(request.ask(), now);
+                self.propose(&group.scope, request, &core.tables().reason);
+                let initiated = group.scope.initiate(request.ask(), || clock.now());
                 let initiation = match initiated.map_err(corrupt)? {
                     Initiated::Renewing => {
                         group.generation.help(&group.scope).map_err(corrupt)?;
@@ -115,7 +116,7 @@ impl ShutdownCoordinator {
                     }
                     initiated => {
                         if let Some(note) = begun(initiated, request) {
-                            core.write_note(now, note);
+                            core.write_note(clock.last(), note);
                         }
                         role(initiated)
                     }
@@ -130,24 +131,22 @@ impl ShutdownCoordinator {
             },
             Aim::Runner { slot, member, own } => {
                 let record = &group.runners[slot].own;
-                self.propose(record, request, || {
-                    core.tables().texts[slot].reason.write(request.text());
-                });
+                self.propose(record, request, &core.tables().texts[slot].reason);
                 // The epoch was read before the member was verified; if the slot has a
                 // new holder since, the control word is of another epoch.
                 if !member.is_counted() {
                     return Ok(Initiation::Over);
                 }
-                let now = core.now();
                 let initiated = record
-                    .initiate_in(own.epoch(), request.ask(), now)
+                    .initiate_in(own.epoch(), request.ask(), || clock.now())
                     .map_err(corrupt)?;
                 let Some(initiated) = initiated else {
                     return Ok(Initiation::Over);
                 };
                 if let Some(note) = begun(initiated, request) {
                     let detail = note.detail | OWN;
-                    core.write_note(now, note.detail(detail).runner(slot, member.generation()));
+                    let note = note.detail(detail).runner(slot, member.generation());
+                    core.write_note(clock.last(), note);
                 }
                 if group.scope.control().is_shutting_down() {
                     // The runner may be asleep on the group's word.
@@ -159,18 +158,29 @@ impl ShutdownCoordinator {
         }
     }
 
-    fn propose(&self, scope: &Record<Real>, request: &ShutdownRequest, text: impl FnOnce()) {
+    fn propose(&self, scope: &Record<Real>, request: &ShutdownRequest, reason: &Reason<Real>) {
         let core = self.session.core();
-        let control = scope.control();
-        if control.is_shutting_down() {
+        let running = scope.control();
+        if running.is_shutting_down() {
             // The first reason is kept.
             return;
         }
-        let is_alive = |process| matches!(core.process_pulse(process), Pulse::Alive(_));
-        let terms = request.terms();
-        scope
-            .request
-            .propose(control.epoch(), core.process(), terms, is_alive, text);
+        let proposer = |process| {
+            let word = core.tables().processes.word(process);
+            Proposer::new(process, word.generation())
+        };
+        let is_alive = |other: Proposer| {
+            let is_there = matches!(core.process_pulse(other.process), Pulse::Alive(_));
+            is_there && proposer(other.process) == other
+        };
+        scope.request.propose(
+            running.epoch(),
+            proposer(core.process()),
+            request.terms(),
+            (reason, request.text()),
+            is_alive,
+            || scope.control() == running,
+        );
     }
 
     /// Whether a shutdown of the group or of this runner is on or over: two atomic
@@ -272,6 +282,30 @@ pub(super) enum Aim {
         member: Member,
         own: Control,
     },
+}
+
+/// The clock of an initiation, which keeps its last reading: when the shutdown was begun or
+/// merged into, for the note of it. Never before the start of its budget.
+pub(super) struct Clock<'a> {
+    core: &'a Core,
+    last: Cell<u64>,
+}
+
+impl<'a> Clock<'a> {
+    pub(super) const fn of(core: &'a Core) -> Self {
+        let last = Cell::new(0);
+        Self { core, last }
+    }
+
+    #[inline]
+    pub(super) fn now(&self) -> u64 {
+        self.last.set(self.core.now());
+        self.last.get()
+    }
+
+    pub(super) const fn last(&self) -> u64 {
+        self.last.get()
+    }
 }
 
 /// The note of an initiation.

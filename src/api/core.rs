@@ -5,20 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::api::options::Liveness;
+use crate::api::own_lock::OwnLock;
+use crate::api::signs::{Polls, Signs};
 use crate::api::trace;
 use crate::error::{Holder, SegmentError};
 use crate::layout::Layout;
 use crate::limits::MAX_PROCESSES;
 use crate::note::Note;
-use crate::os::{clock, file, fork, process};
+use crate::os::{clock, fork, process};
 use crate::segment::{Body, Opened, refused};
 use crate::sync::life;
-use crate::sync::{Env, Mem, Owner, Pulse, Real, Word};
+use crate::sync::{Env, Mem, Owner, Pulse, Real};
 use crate::table::Corrupt;
 use crate::table::resources::Key;
-use crate::table::slots::Gone;
+use crate::table::slots::{Dead, Identity, ProcessWord};
 use crate::table::sweep::sweep;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// How often and how long an attacher waits for a remover that has every byte lock; it
 /// holds them for a few system calls, and the kernel takes them from it if it dies.
@@ -36,10 +38,18 @@ where
 {
     opened: Opened<Layout<M>>,
     process: usize,
+    /// The own process word, as this process has written it last.
+    pub(super) word: AtomicU64,
     /// Asked once: in some C libraries each question is a system call.
     pid: u32,
     portable: bool,
     forks: u32,
+    /// The same, or no number of forks: what a handle is of use in. So one comparison on the
+    /// way of each call tells of forks and of a lost slot.
+    pub(super) usable_in: AtomicU32,
+    /// How it stands with the own life byte.
+    pub(super) lock: OwnLock,
+    pub(super) polls: Polls,
     /// A byte lock excludes other processes, not other threads of this attachment.
     reaping: Mutex<()>,
     /// Its last handle is gone: what still has a reference has no use for it.
@@ -59,46 +69,80 @@ where
         fork::watch().map_err(|source| refused("watch forks of", opened.path(), source))?;
         // Now, not in the middle of a wait: it starts a thread.
         life::learn().map_err(|source| refused("start a thread for", opened.path(), source))?;
+        let forks = fork::fork_count();
         let mut core = Self {
             opened,
             process: usize::MAX,
+            word: AtomicU64::new(0),
             pid: std::process::id(),
             portable: liveness.is_portable()?,
-            forks: fork::fork_count(),
+            forks,
+            usable_in: AtomicU32::new(forks),
+            lock: OwnLock::default(),
+            polls: Polls::default(),
             reaping: Mutex::new(()),
             is_over: AtomicBool::new(false),
             deaths: Default::default(),
         };
-        // `claim` reaps what it needs: a dead holder's slot is taken over.
-        let processes = &core.tables().processes;
-        let claim = || processes.claim(&core, |dead| core.sweep(dead));
-        let mut slot = claim();
-        for _ in 0..REMOVER_TRIES {
-            if slot.is_some() || processes.occupied().count() >= MAX_PROCESSES {
-                break;
-            }
-            // Room, but no byte lock: a remover holds them all for an instant.
-            core.opened.probe()?;
-            std::thread::sleep(REMOVER_PAUSE);
-            slot = claim();
-        }
-        let Some(slot) = slot else {
-            core.opened.probe()?;
-            let removed = core.opened.being_removed();
-            return Err(removed.unwrap_or_else(|| core.processes_full()));
-        };
+        let (slot, word) = core.claim()?;
         core.process = slot;
+        core.word = AtomicU64::new(word.raw());
         // From here on dropping `core` gives the slot back.
         core.opened.probe()?;
-        if let Some(record) = core.tables().processes.get(slot) {
-            let pid = core.pid;
-            record.pid.store(u64::from(pid), Ordering::Relaxed);
-            // A start of zero: not known, and then nobody signals it.
-            let (start, namespace) = process::own_identity();
-            record.start_time.store(start, Ordering::Relaxed);
-            record.pid_namespace.store(namespace, Ordering::Relaxed);
-        }
+        core.identify();
         Ok(Arc::new(core))
+    }
+
+    /// Says who this process is.
+    pub(super) fn identify(&self) {
+        // A start of zero: not known, and then nobody signals it.
+        let (start_time, pid_namespace) = process::own_identity();
+        let identity = Identity {
+            pid: self.pid,
+            start_time,
+            pid_namespace,
+        };
+        let processes = &self.tables().processes;
+        processes.identify(self.process, self.word(), identity);
+    }
+
+    /// Takes a slot: `claim` reaps what it needs, so a dead holder's is taken over.
+    fn claim(&self) -> Result<(usize, ProcessWord), SegmentError> {
+        let processes = &self.tables().processes;
+        for _ in 0..=REMOVER_TRIES {
+            if let Some(claimed) = processes.claim(self, |dead| self.sweep(dead)) {
+                return Ok(claimed);
+            }
+            self.opened.probe()?;
+            if !self.opened.locks().are_ours() {
+                // Other code of the program has closed the descriptor meanwhile.
+                self.opened.reopen()?;
+            } else if processes.occupied().count() >= MAX_PROCESSES {
+                break;
+            } else {
+                // Room, but no life byte: a remover holds them all for an instant.
+                std::thread::sleep(REMOVER_PAUSE);
+            }
+        }
+        match self.opened.locks().are_ours() {
+            true => {
+                let removed = self.opened.being_removed();
+                Err(removed.unwrap_or_else(|| self.processes_full()))
+            }
+            false => Err(SegmentError::Detached),
+        }
+    }
+
+    /// The process is fully attached; `keeper` is the thread slot that stands for it.
+    ///
+    /// # Errors
+    /// `Detached` when the life byte was lost meanwhile, and the slot swept.
+    pub(crate) fn go_live(&self, keeper: usize) -> Result<(), SegmentError> {
+        let processes = &self.tables().processes;
+        let live = processes.go_live(self.process, self.word(), keeper);
+        let live = live.ok_or(SegmentError::Detached)?;
+        self.word.store(live.raw(), Ordering::Release);
+        Ok(())
     }
 
     #[inline]
@@ -128,27 +172,46 @@ where
         self.is_over.load(Ordering::Acquire)
     }
 
-    /// Whether this is the process that made the handle, not a forked child of it.
+    /// Whether this is a forked child of the process that made the handle.
     #[inline]
     pub(crate) fn is_forked(&self) -> bool {
         fork::fork_count() != self.forks
     }
 
+    /// Whether the handle is of no use: in a forked child, or because the process slot was
+    /// lost.
+    #[inline]
+    pub(crate) fn is_spent(&self) -> bool {
+        fork::fork_count() != self.usable_in.load(Ordering::Relaxed)
+    }
+
     #[inline]
     pub(crate) fn check(&self) -> Result<(), SegmentError> {
-        if self.is_forked() {
-            return Err(SegmentError::ForkedHandle);
+        if self.is_spent() {
+            return Err(self.spent());
         }
         Ok(())
     }
 
-    /// Clears what a gone process left. By the holder of its byte lock; each step may be
-    /// done again after the sweeper's own death.
-    pub(crate) fn sweep(&self, dead: usize) {
+    #[cold]
+    fn spent(&self) -> SegmentError {
+        match self.is_forked() {
+            true => SegmentError::ForkedHandle,
+            false => SegmentError::Detached,
+        }
+    }
+
+    /// The own process word.
+    pub(crate) fn word(&self) -> ProcessWord {
+        ProcessWord::from_raw(self.word.load(Ordering::Acquire))
+    }
+
+    /// Clears what a gone process left. Each step may be done again after the sweeper's own
+    /// death, and by two sweepers at once.
+    pub(crate) fn sweep(&self, dead: &Dead<'_, M>) {
         let tables = self.tables();
-        let word = tables.processes.word(dead);
-        let is_same = || tables.processes.word(dead) == word;
-        tables.resources.sweep(dead, is_same, self);
+        let is_still = || dead.is_still();
+        tables.resources.sweep(dead.process(), is_still, self);
         // A corrupt table ends the sweep; the next look at it says so.
         let _ = sweep(&tables.group, &tables.threads, dead, self, |owner| {
             self.hand_over_locks(owner);
@@ -220,10 +283,7 @@ where
 }
 
 pub(crate) fn pid_of<M: Mem>(tables: &Layout<M>, process: usize) -> u32 {
-    tables
-        .processes
-        .get(process)
-        .map_or(0, |record| record.pid.load(Ordering::Relaxed) as u32)
+    tables.processes.pid(process)
 }
 
 /// The processes of some slots, by the name of a runner they hold.
@@ -262,10 +322,10 @@ where
         if word.is_free() {
             return Pulse::Dead;
         }
-        let keeper = word.keeper().filter(|_| word.is_live() && !self.portable);
-        let pulse = tables
-            .threads
-            .pulse_of_process(process, keeper, || self.is_held(process));
+        let pulse = match self.portable {
+            true => self.polled(process),
+            false => self.process_life(process, word),
+        };
         if matches!(pulse, Pulse::Dead) {
             // One that has freed its slot meanwhile has left in order.
             let is_same = || tables.processes.word(process) == word;
@@ -276,18 +336,11 @@ where
     }
 
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, M> {
-        let tables = self.tables();
-        let keeper = |process| tables.processes.word(process).keeper();
-        let pulse = tables
-            .threads
-            .pulse_of_thread(owner, keeper, |process| self.is_held(process));
-        match pulse {
+        match self.thread_life(owner) {
             Pulse::Alive(Some(_)) if self.portable => {
                 let word = self.tables().threads.word(usize::from(owner.slot));
-                match word.process() {
-                    Some(process) if self.is_held(process) => Pulse::Alive(None),
-                    _ => Pulse::Dead,
-                }
+                word.process()
+                    .map_or(Pulse::Dead, |process| self.polled(process))
             }
             pulse => pulse,
         }
@@ -298,34 +351,15 @@ where
     }
 }
 
-impl<M: Mem> Gone for Core<M>
+impl<M: Mem> Core<M>
 where
     Layout<M>: Body,
 {
-    fn try_claim(&self, process: usize) -> bool {
-        let offset = file::PROCESS_LOCKS + process as u64;
-        process != self.process
-            && self
-                .opened
-                .locks()
-                .is_ok_and(|locks| file::try_lock(locks, offset).unwrap_or(false))
-    }
-
-    fn release(&self, process: usize) {
-        if let Ok(locks) = self.opened.locks() {
-            let _ = file::unlock(locks, file::PROCESS_LOCKS + process as u64);
-        }
-    }
-
-    /// When in doubt (the kernel refuses to say) it is held: never steal.
-    fn is_held(&self, process: usize) -> bool {
-        if process == self.process {
-            return true;
-        }
-        let offset = file::PROCESS_LOCKS + process as u64;
-        match self.opened.locks() {
-            Ok(locks) => file::is_held_by_other(locks, offset).unwrap_or(true),
-            Err(_) => true,
+    /// The life of a process for one that sleeps on no life word.
+    fn polled(&self, process: usize) -> Pulse<'_, M> {
+        match self.is_there(process) {
+            true => Pulse::Alive(None),
+            false => Pulse::Dead,
         }
     }
 }
@@ -335,14 +369,13 @@ where
     Layout<M>: Body,
 {
     fn drop(&mut self) {
-        if self.is_forked() || self.process == usize::MAX {
+        // A child that was made without fork handlers has another pid.
+        let is_child = self.is_forked() || self.pid != std::process::id();
+        if is_child || self.process == usize::MAX {
             return;
         }
-        self.tables().processes.free(self.process);
-        let locks = self.opened.locks();
-        if let Ok(locks) = locks {
-            let _ = file::unlock(locks, file::PROCESS_LOCKS + self.process as u64);
-        }
+        self.tables().processes.free(self.process, self.word());
+        self.give_own_back();
     }
 }
 

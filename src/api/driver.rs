@@ -24,7 +24,7 @@ pub(crate) struct Driver<'a> {
     /// Phases that went on without something that overran.
     tardy: bool,
     /// Epochs of the group and of the own scope that `done` belongs to.
-    epochs: (u32, u32),
+    epochs: (u64, u64),
     handlers: Vec<HandlerReport>,
     glances: Glances,
 }
@@ -92,7 +92,7 @@ impl<'a> Driver<'a> {
     /// undone, but for what the other scope still holds us to. A resource that was closed
     /// for the group is not closed again because our own shutdown was cancelled.
     fn call_off(&mut self, group: Control, own: Control) -> Result<(), CoordinationError> {
-        let kept = |control: Control, before: u32| match control.epoch() == before {
+        let kept = |control: Control, before: u64| match control.epoch() == before {
             true => control.phase().map_err(corrupt),
             false => Ok(Phase::Running),
         };
@@ -113,6 +113,9 @@ impl<'a> Driver<'a> {
 
     /// Acknowledges, in each scope, every phase done that the scope has come to.
     fn settle(&self) -> Result<(), CoordinationError> {
+        if self.runner.has_acknowledged(self.epochs, self.done) {
+            return Ok(());
+        }
         for phase in Phase::ACKNOWLEDGED {
             if phase <= self.done {
                 self.runner.settle(self.epochs, phase, self.tardy)?;

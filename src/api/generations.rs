@@ -13,8 +13,9 @@ use crate::note::{Kind, Note};
 use crate::phase::Phase;
 use crate::sync::{Env, Mem, Pulse, Real};
 use crate::table::control::Stage;
+use crate::table::liveness::Verdict;
 use crate::table::member::{Member, State};
-use crate::table::slots::Gone;
+use crate::table::slots::Kernel;
 
 impl ShutdownCoordinator {
     /// Begins the next generation after Complete; returns its number. New runners may
@@ -28,7 +29,7 @@ impl ShutdownCoordinator {
         let group = &core.tables().group;
         loop {
             group.generation.help(&group.scope).map_err(corrupt)?;
-            let control = group.scope.control();
+            let control = group.fenced_control();
             let generation = group.generation.current();
             if control.stage().map_err(corrupt)? != Stage::Phase(Phase::Complete) {
                 if control.stage().map_err(corrupt)? == Stage::Renewing {
@@ -66,7 +67,7 @@ impl ShutdownCoordinator {
         let group = &core.tables().group;
         let until = deadline(core, Some(timeout));
         loop {
-            let control = group.scope.control();
+            let control = group.fenced_control();
             let left = (0..group.used()).find_map(|slot| self.holds_generation(slot, generation));
             let Some((slot, process)) = left else {
                 return Ok(());
@@ -94,7 +95,7 @@ impl ShutdownCoordinator {
         let coordinator = self.clone();
         let look: Look<_> = Box::new(move |core, sleep| {
             let group = &core.tables().group;
-            let control = group.scope.control();
+            let control = group.fenced_control();
             let mut slots = 0..group.used();
             if !slots.any(|slot| coordinator.holds_generation(slot, generation).is_some()) {
                 return Some(Ok(()));
@@ -115,22 +116,24 @@ impl ShutdownCoordinator {
         if group.joined(slot) != generation {
             return None;
         }
+        // Loaded before the signs are asked for.
+        let word = core.tables().processes.word(process);
+        let is_gone = || core.verdict(process, word) == Verdict::Gone;
         let is_there = match member.state().ok()? {
             State::Live => match core.process_pulse(process) {
                 Pulse::Alive(_) => true,
                 Pulse::Dead => {
                     group.count_out(slot, member, core.as_ref());
-                    core.is_held(process)
+                    !is_gone()
                 }
             },
-            // Once its byte lock is free it is reaped, and the slot word is free.
-            // Its process slot may have a new holder, who is somebody else.
+            // Once it is gone it is reaped, and the slot word is free. Its process slot may
+            // have a new holder, who is somebody else.
             State::Dead => {
-                let word = core.tables().processes.word(process);
                 let holder = group.runners[slot]
                     .process_generation
                     .load(Ordering::Relaxed);
-                !word.is_free() && u64::from(word.generation()) == holder && core.is_held(process)
+                !word.is_free() && word.generation() == holder && !is_gone()
             }
             _ => false,
         };

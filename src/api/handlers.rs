@@ -34,7 +34,7 @@ pub(crate) fn register(
     phase: Phase,
     priority: i32,
     name: &str,
-    of: Option<(usize, u16)>,
+    of: Option<(usize, u64)>,
     handler: impl FnMut(&HandlerContext) + Send + 'static,
 ) -> Result<(), CoordinationError> {
     session.core().check()?;
@@ -59,7 +59,7 @@ struct Handler {
     priority: i32,
     name: String,
     /// Only for this runner slot and generation, or for all of this process.
-    of: Option<(usize, u16)>,
+    of: Option<(usize, u64)>,
     body: Body,
 }
 
@@ -79,7 +79,7 @@ impl Handlers {
         phase: Phase,
         priority: i32,
         name: &str,
-        of: Option<(usize, u16)>,
+        of: Option<(usize, u64)>,
         body: impl FnMut(&HandlerContext) + Send + 'static,
     ) {
         let handler = Handler {
@@ -96,7 +96,7 @@ impl Handlers {
     }
 
     /// Drops the handlers of a runner that has ended.
-    pub(crate) fn forget(&self, of: (usize, u16)) {
+    pub(crate) fn forget(&self, of: (usize, u64)) {
         let is_its = |handler: &mut Handler| handler.of == Some(of);
         let gone: Vec<_> = lock(&self.0).extract_if(.., is_its).collect();
         // Unlocked: a closure may own another runner, which forgets its own.
@@ -108,7 +108,7 @@ impl Handlers {
     /// again, as it may be extended; `note`, for the journal.
     pub(crate) fn run(
         &self,
-        of: (usize, u16),
+        of: (usize, u64),
         runner: &str,
         phase: Phase,
         announce: impl Fn(Option<&str>),

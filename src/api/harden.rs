@@ -9,8 +9,9 @@ use crate::api::view::corrupt;
 use crate::error::CoordinationError;
 use crate::note::{Kind, Note, OWN};
 use crate::phase::{Mode, Phase};
-use crate::sync::Env;
-use crate::table::scope::Cancelled;
+use crate::sync::{Env, Real};
+use crate::table::control::Control;
+use crate::table::scope::{Cancelled, Scope as Record};
 
 impl ShutdownCoordinator {
     /// Makes the shutdown under way harder and wakes everybody; returns the mode before.
@@ -22,12 +23,9 @@ impl ShutdownCoordinator {
         let core = self.checked()?;
         let group = &core.tables().group;
         let aim = self.target(scope)?;
-        let record = match aim {
-            Aim::All => &group.scope,
-            Aim::Runner { slot, .. } => &group.runners[slot].own,
-        };
-        let epoch = record.control().epoch();
-        match record.escalate(mode).map_err(corrupt)? {
+        let (record, seen) = self.aimed(aim);
+        let epoch = seen.epoch();
+        match record.escalate_in(epoch, mode).map_err(corrupt)? {
             None => Err(CoordinationError::NotShuttingDown),
             Some(before) if before >= mode => Err(CoordinationError::ModeHeld { mode: before }),
             Some(before) => {
@@ -42,7 +40,8 @@ impl ShutdownCoordinator {
     }
 
     /// Gives the present phase of the shutdown under way more time; returns what was
-    /// granted, which may be less. Later phases move with it, up to the cap of the request.
+    /// granted, which may be less (time is counted in whole milliseconds, rounded up, and
+    /// never granted past the cap). Later phases move with it, up to the cap of the request.
     ///
     /// No proof of progress is asked for, unlike by [`Runner::extend`](crate::Runner::extend):
     /// this is the word of whoever is responsible for the whole, not of one that is late.
@@ -52,13 +51,8 @@ impl ShutdownCoordinator {
     /// `NoSuchRunner`.
     pub fn extend(&self, scope: &Scope, more: Duration) -> Result<Duration, CoordinationError> {
         let core = self.checked()?;
-        let group = &core.tables().group;
         let aim = self.target(scope)?;
-        let record = match aim {
-            Aim::All => &group.scope,
-            Aim::Runner { slot, .. } => &group.runners[slot].own,
-        };
-        let control = record.control();
+        let (record, control) = self.aimed(aim);
         if !control.is_shutting_down() || control.phase().map_err(corrupt)? == Phase::Complete {
             return Err(CoordinationError::NotShuttingDown);
         }
@@ -84,12 +78,9 @@ impl ShutdownCoordinator {
         let core = self.checked()?;
         let group = &core.tables().group;
         let aim = self.target(scope)?;
-        let record = match aim {
-            Aim::All => &group.scope,
-            Aim::Runner { slot, .. } => &group.runners[slot].own,
-        };
-        let epoch = record.control().epoch();
-        match record.cancel().map_err(corrupt)? {
+        let (record, seen) = self.aimed(aim);
+        let epoch = seen.epoch();
+        match record.cancel_in(epoch).map_err(corrupt)? {
             Cancelled::Done => {
                 core.note_now(about(Note::new(Kind::Cancelled), aim, 0).epoch(epoch));
                 if matches!(scope, Scope::Runner(_)) {
@@ -100,6 +91,17 @@ impl ShutdownCoordinator {
             }
             Cancelled::TooLate(phase) => Err(CoordinationError::TooLate { phase }),
             Cancelled::NothingToCancel => Err(CoordinationError::NotShuttingDown),
+        }
+    }
+
+    /// The scope that is meant, and its control word. What follows is done in the epoch of
+    /// that word only: of a runner it was read before its membership was verified, so its
+    /// slot may have another holder by now.
+    fn aimed(&self, aim: Aim) -> (&Record<Real>, Control) {
+        let group = &self.session.core().tables().group;
+        match aim {
+            Aim::All => (&group.scope, group.scope.control()),
+            Aim::Runner { slot, own, .. } => (&group.runners[slot].own, own),
         }
     }
 }

@@ -33,7 +33,7 @@ impl Runner {
     /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     #[inline]
     pub fn begin(&self) -> Result<InFlight<'_>, CoordinationError> {
-        if self.core().is_forked() {
+        if self.core().is_spent() {
             return Err(self.spent());
         }
         let gate = &self.record().gate;
@@ -89,7 +89,7 @@ impl Runner {
         let (group, own) = self.controls();
         Look {
             refuses: self.left.is_set() || group.refuses_work() || own.refuses_work(),
-            epochs: (u64::from(group.epoch()), u64::from(own.epoch())),
+            epochs: (group.epoch(), own.epoch()),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::note::{Kind, Note};
 use crate::sync::Env;
 use crate::table::control::Control;
-use crate::table::join::Joined;
+use crate::table::join::{Claimed, Joined};
 
 /// How often a join is tried again when another joiner of the same id is under way.
 const JOIN_TRIES: usize = 16;
@@ -52,19 +52,38 @@ impl Runner {
     ) -> Result<Option<Self>, CoordinationError> {
         let tables = core.tables();
         let group = &tables.group;
-        let claim = || group.claim(core.process()).map_err(|c| core.corrupt(c));
+        let same = |other: usize| tables.texts[other].id.is(id);
+        // A join that is refused claims no slot: check the group, then its runners.
+        let control = group.renewed_control().map_err(|c| core.corrupt(c))?;
+        if control.is_shutting_down() {
+            return Err(refused(core, control));
+        }
+        let taken = group.taken(None, core.as_ref(), same);
+        match taken.map_err(|c| core.corrupt(c))? {
+            Some(Joined::Duplicate(other)) => return Err(duplicate(core, other, id)),
+            Some(_) => return Ok(None),
+            None => {}
+        }
+        let claim = || {
+            let claimed = group.claim(core.process(), core.as_ref());
+            claimed.map_err(|c| core.corrupt(c))
+        };
         let mut claimed = claim()?;
-        if claimed.is_none() {
+        if matches!(claimed, Claimed::Full) {
             core.reap();
             claimed = claim()?;
         }
-        let Some(claim) = claimed else {
-            let living = (0..group.used()).filter_map(|slot| group.member(slot).process());
-            return Err(CoordinationError::Segment(SegmentError::Full {
-                table: "runners",
-                capacity: limits::MAX_RUNNERS,
-                held_by: holders(tables, living),
-            }));
+        let claim = match claimed {
+            Claimed::Slot(claim) => claim,
+            Claimed::Refused(control) => return Err(refused(core, control)),
+            Claimed::Full => {
+                let living = (0..group.used()).filter_map(|slot| group.member(slot).process());
+                return Err(CoordinationError::Segment(SegmentError::Full {
+                    table: "runners",
+                    capacity: limits::MAX_RUNNERS,
+                    held_by: holders(tables, living),
+                }));
+            }
         };
         let (runner, texts) = (&group.runners[claim.slot], &tables.texts[claim.slot]);
         texts.id.write(id);
@@ -77,7 +96,7 @@ impl Runner {
         let generation = tables.processes.word(core.process()).generation();
         runner
             .process_generation
-            .store(u64::from(generation), Ordering::Release);
+            .store(generation, Ordering::Release);
         let same = |other: usize| tables.texts[other].id.is(id);
         let joined = group
             .publish(claim, core.as_ref(), same)
@@ -89,12 +108,17 @@ impl Runner {
                 Ok(Some(Self::new(session, claim, generation, id)))
             }
             Joined::Contended => Ok(None),
-            Joined::Duplicate(other) => Err(CoordinationError::DuplicateRunner {
-                id: id.into(),
-                pid: group.member(other).process().map_or(0, |p| core.pid_of(p)),
-            }),
+            Joined::Duplicate(other) => Err(duplicate(core, other, id)),
             Joined::Refused(control) => Err(refused(core, control)),
         }
+    }
+}
+
+fn duplicate(core: &Core, other: usize, id: &str) -> CoordinationError {
+    let process = core.tables().group.member(other).process();
+    CoordinationError::DuplicateRunner {
+        id: id.into(),
+        pid: process.map_or(0, |process| core.pid_of(process)),
     }
 }
 

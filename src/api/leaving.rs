@@ -7,7 +7,8 @@ use crate::api::runner::Runner;
 use crate::api::trace;
 use crate::error::CoordinationError;
 use crate::phase::Phase;
-use crate::table::group::Acked;
+use crate::table::acknowledge::Acked;
+use crate::table::control::Control;
 use crate::table::runner::Verdict;
 
 /// The answer to an acknowledgement.
@@ -52,7 +53,7 @@ impl Runner {
     /// Acknowledges `phase` in each scope that has come to it. `None` if no scope has.
     pub(crate) fn settle(
         &self,
-        epochs: (u32, u32),
+        epochs: (u64, u64),
         phase: Phase,
         tardy: bool,
     ) -> Result<Option<Acknowledged>, CoordinationError> {
@@ -74,6 +75,20 @@ impl Runner {
             }
         }
         Ok(result)
+    }
+
+    /// Whether nothing up to `phase` is left to be acknowledged in any scope that is shutting
+    /// down. False once the slot is not this runner's.
+    pub(crate) fn has_acknowledged(&self, epochs: (u64, u64), phase: Phase) -> bool {
+        let (slot, generation) = self.key();
+        let group = &self.core().tables().group;
+        let member = group.member(slot);
+        let (of_group, own) = self.controls();
+        let is_done =
+            |control: Control, acked: Phase| !control.is_shutting_down() || acked >= phase;
+        member.is_live(generation)
+            && is_done(of_group, group.acked(slot, member, epochs.0))
+            && is_done(own, group.own_acked(slot, member, epochs.1))
     }
 
     /// Registers a closure to be run in a phase of this runner's shutdown, on a thread

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::api::core::{Tables, deadline};
+use crate::api::core::{Tables, deadline, holders};
 use crate::api::journal::Journal;
 use crate::api::metrics::Metrics;
 use crate::api::report::ShutdownReport;
 use crate::api::request::Scope;
+use crate::api::signs::{Polls, Signs};
 use crate::api::state::StateKey;
 use crate::api::state_keys::seen_keys;
 use crate::api::status::Status;
@@ -15,12 +16,13 @@ use crate::api::timeline::Timeline;
 use crate::api::view::{Target, View, corrupt};
 use crate::api::view_events::EventStatus;
 use crate::api::why::Why;
-use crate::error::{CoordinationError, SegmentError};
-use crate::limits;
+use crate::error::{CoordinationError, Holder, SegmentError};
+use crate::limits::{self, MAX_PROCESSES};
 use crate::os::{clock, file};
 use crate::phase::{Mode, Phase};
-use crate::segment::{Observed, Token};
+use crate::segment::{Identity, Observed, Token};
 use crate::sync::{Env, Mem, Owner, Pulse, Real};
+use crate::table::liveness::{self, Verdict};
 
 /// A look from outside: attached to nothing, holding nothing, writing nothing. The
 /// mapping is read-only, so even a mistake could not disturb the runners. As it holds
@@ -28,11 +30,15 @@ use crate::sync::{Env, Mem, Owner, Pulse, Real};
 #[derive(Debug)]
 pub struct Observer {
     observed: Observed<Tables>,
+    polls: Polls,
 }
 
 impl Observer {
     pub(crate) fn new(observed: Observed<Tables>) -> Self {
-        Self { observed }
+        Self {
+            observed,
+            polls: Polls::default(),
+        }
     }
 
     /// The segment's name.
@@ -199,13 +205,51 @@ impl Observer {
         self.observed.body()
     }
 
+    /// Whether a process lives by its life word, for a remover that holds all life bytes: such
+    /// a process has lost its own.
+    pub(super) fn has_living_keeper(&self) -> bool {
+        let tables = self.tables();
+        let lives = |slot: usize| {
+            let word = tables.processes.word(slot);
+            let sign = liveness::keeper_sign(&tables.threads, slot, word);
+            let existence = || self.existence(slot, word);
+            liveness::verdict::<Real>(word, sign, || false, existence) == Verdict::LockLost
+        };
+        tables.processes.occupied().any(lives)
+    }
+
+    /// The identity of the observed file.
+    pub(super) fn identity(&self) -> Identity {
+        self.observed.header().identity()
+    }
+
+    /// Who keeps an unforced remover off: whoever holds its life byte or lives.
+    pub(super) fn attached(&self) -> Vec<Holder> {
+        let processes = &self.tables().processes;
+        let keeps_off = |slot: &usize| {
+            let word = processes.word(*slot);
+            self.is_held(*slot) || !word.is_free() && self.weigh(*slot, word) != Verdict::Gone
+        };
+        let slots = (0..MAX_PROCESSES).filter(keeps_off);
+        holders(self.tables(), slots)
+    }
+
     pub(super) fn fault(&self) -> Result<Option<SegmentError>, SegmentError> {
         self.observed.fault()
     }
+}
 
-    pub(super) fn is_held(&self, process: usize) -> bool {
-        let offset = file::PROCESS_LOCKS + process as u64;
-        file::is_held_by_other(self.observed.file(), offset).unwrap_or(true)
+impl Signs<Real> for Observer {
+    fn layout(&self) -> &Tables {
+        self.observed.body()
+    }
+
+    fn polls(&self) -> &Polls {
+        &self.polls
+    }
+
+    fn is_held(&self, process: usize) -> bool {
+        self.observed.is_held(file::PROCESS_LOCKS + process as u64)
     }
 }
 
@@ -215,22 +259,14 @@ impl Env<Real> for Observer {
     }
 
     fn process_pulse(&self, process: usize) -> Pulse<'_, Real> {
-        let tables = self.observed.body();
-        let word = tables.processes.word(process);
-        if word.is_free() {
-            return Pulse::Dead;
+        let word = self.observed.body().processes.word(process);
+        match word.is_free() {
+            true => Pulse::Dead,
+            false => self.process_life(process, word),
         }
-        let keeper = word.keeper().filter(|_| word.is_live());
-        tables
-            .threads
-            .pulse_of_process(process, keeper, || self.is_held(process))
     }
 
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Real> {
-        let tables = self.observed.body();
-        let keeper = |process| tables.processes.word(process).keeper();
-        tables
-            .threads
-            .pulse_of_thread(owner, keeper, |process| self.is_held(process))
+        self.thread_life(owner)
     }
 }

@@ -1,7 +1,5 @@
 //! What became of a runner, and of all: judged from the words, by whoever asks.
 
-use core::sync::atomic::Ordering;
-
 use crate::api::report::{Outcome, RunnerReport, ShutdownOutcome};
 use crate::api::view::{Target, View};
 use crate::limits::READ_TRIES;
@@ -39,18 +37,13 @@ impl<E: Env<Real>> View<'_, E> {
         let generation = member.generation();
         let epoch = control.epoch();
         let acked = self.acked(target, slot, member, epoch);
-        let late = match target {
-            Target::All => member.is_late(epoch),
-            Target::Slot(_) => {
-                Member::from_raw(runner.own_acked.load(Ordering::Acquire)).is_late(epoch)
-            }
-        };
+        let late = self.ack(target, slot).missed(generation, epoch).is_some();
         let done = if late || acked < Phase::Closing {
             Outcome::TimedOut
         } else {
             Outcome::Completed
         };
-        let ended = runner.ended.get(u32::from(generation));
+        let ended = runner.ended(generation);
         let is_running = matches!(member.state(), Ok(State::Joining | State::Live));
         if control.phase() == Ok(Phase::Complete) {
             // Whoever was there at the end is judged by what it had done then; what
@@ -60,7 +53,7 @@ impl<E: Env<Real>> View<'_, E> {
                 return Some(done);
             }
         }
-        match runner.verdict(u64::from(generation)) {
+        match runner.verdict(generation) {
             Verdict::Failed => {
                 let cause = self.tables.texts[slot].cause.read().0;
                 return Some(Outcome::Failed { cause });
@@ -86,14 +79,10 @@ impl<E: Env<Real>> View<'_, E> {
         member: Member,
         control: Control,
     ) -> Option<Phase> {
-        let runner = &self.tables.group.runners[slot];
-        let times = match target {
-            Target::All => &runner.group_times,
-            Target::Slot(_) => &runner.own_times,
-        };
         let epoch = control.epoch();
-        if let Some(phase) = times.missed.get(epoch) {
-            return Phase::from_bits(phase);
+        let missed = self.ack(target, slot).missed(member.generation(), epoch);
+        if missed.is_some() {
+            return missed;
         }
         let acked = self.acked(target, slot, member, epoch);
         let phase = control.phase().unwrap_or(Phase::Complete);
@@ -156,7 +145,7 @@ mod tests {
             let (group, texts) = (&tables.group, &tables.texts[0]);
             let claimed = group.member(0).claimed(0);
             assert!(group.swap_member(0, group.member(0), claimed));
-            group.runners[0].renew(u64::from(claimed.generation()));
+            group.runners[0].renew(claimed.generation());
             texts.id.write("next");
             texts.set_activity("at work", 900_000);
             let live = claimed.with_state(State::Live);

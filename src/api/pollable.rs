@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::api::session::Session;
 use crate::api::waiting::{Look, Tell, Wait};
 use crate::error::CoordinationError;
+use crate::os::descriptor::Kept;
 
 /// A [`Wait`] as a pollable file descriptor, made by [`Wait::pollable`]: readable once the
 /// answer is there, and from then on. [`try_take`](Self::try_take) takes the answer;
@@ -41,7 +42,7 @@ use crate::error::CoordinationError;
 pub struct PollableWait<T: Send + 'static, E: Send + 'static = CoordinationError> {
     /// Dropped first: nobody writes into a pipe without a reader (SIGPIPE).
     wait: Wait<T, E>,
-    reader: PipeReader,
+    reader: Kept<PipeReader>,
 }
 
 impl<T: Send + 'static, E: Send + 'static> PollableWait<T, E> {
@@ -58,6 +59,8 @@ impl<T: Send + 'static, E: Send + 'static> PollableWait<T, E> {
             )));
         }
         let (reader, writer) = io::pipe().map_err(system)?;
+        let reader = Kept::new(reader).map_err(system)?;
+        let writer = Kept::new(writer).map_err(system)?;
         wait.tell(Tell::Pipe(writer))?;
         Ok(Self { reader, wait })
     }
@@ -77,7 +80,7 @@ impl<T: Send + 'static, E: From<CoordinationError> + Send + 'static> PollableWai
 
 impl<T: Send + 'static, E: Send + 'static> AsFd for PollableWait<T, E> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.reader.as_fd()
+        self.reader.inner().as_fd()
     }
 }
 

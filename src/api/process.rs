@@ -3,13 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::Child;
-use std::sync::atomic::Ordering;
 
 use nix::sys::signal::Signal;
 
 use crate::api::coordinator::ShutdownCoordinator;
 use crate::error::CoordinationError;
-use crate::os::process::{Pidfd, pid_namespace, start_time};
+use crate::os::pidfd::Pidfd;
+use crate::os::process::{pid_namespace, start_time};
 
 /// A process by identity: unlike a pid it never comes to mean another process.
 ///
@@ -88,25 +88,23 @@ impl ShutdownCoordinator {
         let absent = || CoordinationError::NoSuchRunner { id: id.into() };
         let (_, member) = self.view().find(id).ok_or_else(absent)?;
         let process = member.process().filter(|_| member.is_counted());
-        let record = process.and_then(|process| core.tables().processes.get(process));
-        let record = record.ok_or_else(absent)?;
+        let identity = process.and_then(|process| core.tables().processes.present(process));
+        let identity = identity.ok_or_else(absent)?;
         let system = |source| CoordinationError::System {
             operation: "open the runner's process",
             source,
         };
         let ours = pid_namespace().map_err(system)?;
-        if record.pid_namespace.load(Ordering::Relaxed) != ours {
+        if identity.pid_namespace != ours {
             return Err(system(std::io::Error::other(
                 "it lives in another pid namespace",
             )));
         }
-        let pid = record.pid.load(Ordering::Relaxed) as u32;
-        let started = record.start_time.load(Ordering::Relaxed);
-        if started == 0 {
+        if identity.start_time == 0 {
             return Err(system(std::io::Error::other(
                 "it could not tell when it was started",
             )));
         }
-        ProcessHandle::open(pid, started).map_err(system)
+        ProcessHandle::open(identity.pid, identity.start_time).map_err(system)
     }
 }

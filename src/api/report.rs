@@ -74,7 +74,7 @@ impl ShutdownOutcome {
 pub struct Reason {
     /// Survives the initiator whatever happens.
     pub code: ReasonCode,
-    /// The first initiator's text; empty if it gave none or died while writing it.
+    /// The first initiator's text; empty if it gave none, or died or was stopped while writing it.
     pub text: String,
     /// The first initiator's process id as it sees itself; 0 if unknown.
     pub pid: u32,

@@ -11,7 +11,7 @@ use crate::api::report::ShutdownReport;
 use crate::api::resource::Shared as Resources;
 use crate::api::session::Session;
 use crate::api::view::{Target, View};
-use crate::error::{CoordinationError, SegmentError};
+use crate::error::CoordinationError;
 use crate::note::{Kind, Note, OWN};
 use crate::phase::{Mode, Phase};
 use crate::segment::Within;
@@ -51,7 +51,7 @@ pub struct Runner {
     record: Within<Core, Record<Real>>,
     slot: usize,
     /// Of the slot.
-    generation: u16,
+    generation: u64,
     group_generation: u32,
     id: String,
     /// Keeps this process's threads apart where the segment has one writer, and ends with the
@@ -170,7 +170,7 @@ impl Runner {
     /// its end, however it ends, until its slot is used again. The last ones stand.
     ///
     /// # Errors
-    /// `Left`; [`SegmentError::ForkedHandle`].
+    /// `Left`; [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     pub fn set_last_words(&self, text: &str) -> Result<(), CoordinationError> {
         self.check()?;
         let _writing = self.writing()?;
@@ -279,14 +279,14 @@ impl Runner {
     }
     /// Slot and its generation.
     #[inline]
-    pub(crate) fn key(&self) -> (usize, u16) {
+    pub(crate) fn key(&self) -> (usize, u64) {
         (self.slot, self.generation)
     }
 
     /// Of the slot; what this runner's words in the segment bear.
     #[inline]
     pub(super) fn slot_generation(&self) -> u64 {
-        u64::from(self.generation)
+        self.generation
     }
 
     pub(super) fn finished(&self) -> MutexGuard<'_, Option<ShutdownReport>> {
@@ -319,7 +319,7 @@ impl Runner {
     }
 
     pub(crate) fn check(&self) -> Result<(), CoordinationError> {
-        if self.core().is_forked() || self.left.is_set() {
+        if self.core().is_spent() || self.left.is_set() {
             return Err(self.spent());
         }
         Ok(())
@@ -327,8 +327,8 @@ impl Runner {
 
     #[cold]
     pub(super) fn spent(&self) -> CoordinationError {
-        if self.core().is_forked() {
-            return SegmentError::ForkedHandle.into();
+        if let Err(error) = self.core().check() {
+            return error.into();
         }
         CoordinationError::Left {
             id: self.id.clone(),

@@ -10,7 +10,6 @@ use crate::os::process::may_have_thread;
 use crate::segment::Body;
 use crate::sync::mem::ALL;
 use crate::sync::{LifeArea, Mem, Owner, Real, Word};
-use crate::table::threads::ThreadWord;
 
 /// A thread slot held by the thread that is running.
 pub(crate) struct Seat<'a, M: Mem = Real>
@@ -28,6 +27,22 @@ where
 {
     /// Takes a thread slot, and its life word where the platform has life words.
     pub(crate) fn take(core: &'a Core<M>) -> Result<Self, SegmentError> {
+        Self::take_then(core, |_| Ok(()))
+    }
+
+    /// The same as the keeper of a process, which becomes live by it.
+    ///
+    /// The process word is moved before the thread's: until then the process has but its
+    /// byte, and if that is lost a sweeper may be about to free this thread slot. Either it
+    /// does so before the thread's word is moved, and we learn of it here, or not at all.
+    pub(crate) fn take_as_keeper(core: &'a Core<M>) -> Result<Self, SegmentError> {
+        Self::take_then(core, |owner| core.go_live(usize::from(owner.slot)))
+    }
+
+    fn take_then(
+        core: &'a Core<M>,
+        before_live: impl FnOnce(Owner) -> Result<(), SegmentError>,
+    ) -> Result<Self, SegmentError> {
         let threads = &core.tables().threads;
         let attach = || threads.attach(core.process());
         // Full: perhaps of the dead, first of whole processes, then of single threads.
@@ -62,23 +77,17 @@ where
                 M::wake(M::cell(thread.life.word()), ALL);
             }
         }
+        // An error drops the seat, which frees no slot but its own.
+        before_live(owner)?;
         if !threads.go_live(owner, core.process()) {
-            // Held for dead while it attached: the slot has another holder, or none.
-            if let Some(thread) = threads.get(usize::from(owner.slot))
-                && seat.holds_life
-            {
-                thread.life.release();
-            }
-            std::mem::forget(seat);
-            return Err(SegmentError::Corrupt {
-                what: format!(
-                    "{}: thread slot {} was taken from a thread that attaches",
-                    core.opened().path().display(),
-                    owner.slot
-                ),
-            });
+            return Err(SegmentError::Detached);
         }
         Ok(seat)
+    }
+
+    /// Whether peers see this thread's life by its life word.
+    pub(crate) fn holds_life(&self) -> bool {
+        self.holds_life
     }
 
     /// Gives up the guard without giving up the slot.
@@ -105,7 +114,6 @@ where
     fn drop(&mut self) {
         let slot = usize::from(self.owner.slot);
         let threads = &self.core.tables().threads;
-        let mine = ThreadWord::live(self.owner, self.core.process());
         // A lock that this thread still holds passes on as owner-died.
         self.core.hand_over_locks(self.owner);
         if self.holds_life
@@ -113,8 +121,11 @@ where
         {
             thread.life.release();
         }
-        // Not if somebody took us for dead and freed it: it is another thread's then.
-        threads.free(slot, mine);
+        let word = threads.word(slot);
+        // Not if this process was taken for dead: it is another thread's slot then.
+        if word.is_of(self.owner) {
+            threads.free(slot, word);
+        }
     }
 }
 

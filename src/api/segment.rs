@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::api::core::{Core, holders};
+use crate::api::core::Core;
 use crate::api::journal::Journal;
 use crate::api::metrics::Metrics;
 use crate::api::observer::Observer;
@@ -301,7 +301,7 @@ impl SegmentOptions {
     /// As [`open`](Self::open), without `Full` and `Stale`.
     pub fn observe(&self, name: &str) -> Result<Observer, SegmentError> {
         let name = SegmentName::new(name)?;
-        Ok(Observer::new(segment::observe(&name, &self.files)?))
+        self.observer(&name)
     }
 
     /// The names of the segments in the directory, sorted; none if there is no directory.
@@ -332,27 +332,28 @@ impl SegmentOptions {
     /// `NotRegular`, `Permission`.
     pub fn remove(&self, name: &str, force: bool) -> Result<(), SegmentError> {
         let name = SegmentName::new(name)?;
-        match segment::remove(&name, &self.files, force) {
+        let is_in_use = |identity| {
+            let seen = self.observer(&name);
+            seen.is_ok_and(|seen| seen.identity() == identity && seen.has_living_keeper())
+        };
+        match segment::remove(&name, &self.files, force, is_in_use) {
             Err(SegmentError::InUse {
                 name: of,
                 remover: None,
                 ..
             }) => {
-                let observed = segment::observe::<Tables>(&name, &self.files);
-                let attached = observed
-                    .ok()
-                    .and_then(|seen| {
-                        let slots = seen.attached().ok()?;
-                        Some(holders(seen.body(), slots.into_iter()))
-                    })
-                    .unwrap_or_default();
+                let attached = self.observer(&name).map(|seen| seen.attached());
                 Err(SegmentError::InUse {
                     name: of,
-                    attached,
+                    attached: attached.unwrap_or_default(),
                     remover: None,
                 })
             }
             result => result,
         }
+    }
+
+    fn observer(&self, name: &SegmentName) -> Result<Observer, SegmentError> {
+        Ok(Observer::new(segment::observe(name, &self.files)?))
     }
 }

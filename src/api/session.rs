@@ -1,14 +1,21 @@
 //! A process's life in a segment: its attachment and its keeper thread.
 //!
 //! The keeper holds the life word that stands for the whole process, so user threads may
-//! come and go. It sleeps until it is told something: to watch the group's shutdown on
-//! behalf of a runner that acknowledged by hand and waits no further (somebody who
-//! resolved a laggard must go on looking, or the death of the next one goes unseen), or
-//! to stop.
+//! come and go. It sleeps on the inbox in the process's slot, a futex that other processes
+//! reach, until there is something for it:
+//!
+//! - an order of this process: to watch the group's shutdown on behalf of a runner that
+//!   acknowledged by hand and waits no further (somebody who resolved a laggard must go on
+//!   looking, or the death of the next one goes unseen), or to stop;
+//! - word that the process has lost its life byte (see `own_lock.rs`).
+//!
+//! Orders themselves are kept in this process: a message says only that there is something.
+//! While it watches, the inbox is one of the words that it sleeps on. Without life words it
+//! looks after its descriptor each second.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,9 +26,11 @@ use crate::api::reactor::{Interest, Reactor};
 use crate::api::seat::Seat;
 use crate::api::threads;
 use crate::error::{CoordinationError, SegmentError};
+use crate::limits::WAIT_BOUND_MICROS;
 use crate::segment::refused;
-use crate::sync::Real;
+use crate::sync::{Env, Mem, Real};
 use crate::table::group::Look;
+use crate::table::slots::{LOCK_LOST, ORDER};
 
 /// Shared by every handle of one attachment.
 #[derive(Debug)]
@@ -37,14 +46,27 @@ pub(crate) struct Session {
 
 #[derive(Debug)]
 struct Keeper {
-    orders: Sender<Order>,
-    stop: Arc<AtomicBool>,
-    /// It keeps its life word when it stops.
-    stays: Arc<AtomicBool>,
-    /// It does nothing any more.
-    halted: Arc<AtomicBool>,
+    orders: Arc<Orders>,
     done: mpsc::Receiver<()>,
     thread: JoinHandle<()>,
+}
+
+/// What the keeper is told, and what it tells.
+#[derive(Debug, Default)]
+struct Orders {
+    /// Runner slots: to watch the group, and their own scopes.
+    watch: Mutex<Vec<usize>>,
+    stop: AtomicBool,
+    /// It keeps its life word when it stops.
+    stays: AtomicBool,
+    /// It does nothing any more.
+    halted: AtomicBool,
+}
+
+impl Orders {
+    fn watch(&self) -> std::sync::MutexGuard<'_, Vec<usize>> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How long the end of a process waits for what its keeper is at; some microseconds do.
@@ -52,34 +74,23 @@ const LAST_STEP: Duration = Duration::from_secs(1);
 /// How often a keeper that is to stop is woken: it may have been about to sleep.
 const WAKE_AGAIN: Duration = Duration::from_millis(1);
 
-enum Order {
-    /// The group, and the own scope of this runner slot.
-    Watch(usize),
-}
-
 impl Session {
     /// Starts the keeper and makes the process slot live.
     pub(crate) fn start(core: Arc<Core>) -> Result<Arc<Self>, SegmentError> {
-        let (orders, inbox) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
         let (finished, done) = mpsc::channel();
-        let [stop, stays, halted] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
+        let orders = Arc::new(Orders::default());
         let thread = {
-            let (seated, stop) = (Arc::clone(&core), Arc::clone(&stop));
-            let (stays, halted) = (Arc::clone(&stays), Arc::clone(&halted));
+            let (seated, orders) = (Arc::clone(&core), Arc::clone(&orders));
             std::thread::Builder::new()
                 .name("ebbtide-keeper".into())
                 .spawn(move || {
-                    match Seat::take(&seated) {
+                    match Seat::take_as_keeper(&seated) {
                         Ok(seat) => {
-                            seated
-                                .tables()
-                                .processes
-                                .go_live(seated.process(), usize::from(seat.owner.slot));
                             let _ = ready.send(Ok(()));
-                            keep(&seated, &inbox, &stop);
-                            halted.store(true, Ordering::Release);
-                            while stays.load(Ordering::Acquire) {
+                            keep(&seated, &orders, seat.holds_life());
+                            orders.halted.store(true, Ordering::Release);
+                            while orders.stays.load(Ordering::Acquire) {
                                 std::thread::park();
                             }
                             drop(seat);
@@ -112,9 +123,6 @@ impl Session {
             watched: AtomicUsize::new(usize::MAX),
             keeper: Mutex::new(Some(Keeper {
                 orders,
-                stop,
-                stays,
-                halted,
                 done,
                 thread,
             })),
@@ -138,27 +146,24 @@ impl Session {
         };
         let mut is_at_rest = true;
         if self.watched.load(Ordering::Acquire) != usize::MAX {
-            keeper.stays.store(true, Ordering::Release);
-            keeper.stop.store(true, Ordering::Release);
-            drop(keeper.orders);
+            let orders = &keeper.orders;
+            orders.stays.store(true, Ordering::Release);
+            orders.stop.store(true, Ordering::Release);
             let until = Instant::now() + LAST_STEP;
-            while !keeper.halted.load(Ordering::Acquire) && Instant::now() < until {
+            while !orders.halted.load(Ordering::Acquire) && Instant::now() < until {
                 self.wake_keeper();
                 std::thread::sleep(WAKE_AGAIN);
             }
-            is_at_rest = keeper.halted.load(Ordering::Acquire);
+            is_at_rest = orders.halted.load(Ordering::Acquire);
         }
         std::mem::forget((keeper.done, keeper.thread));
         is_at_rest
     }
 
-    /// Wakes the keeper from whatever it watches.
+    /// Wakes the keeper: there is something for it.
     fn wake_keeper(&self) {
-        let group = &self.core.tables().group;
-        group.scope.wake_all();
-        if let Some(runner) = group.runners.get(self.watched.load(Ordering::Acquire)) {
-            runner.own.wake_all();
-        }
+        let processes = &self.core.tables().processes;
+        processes.send(self.core.process(), ORDER);
     }
 
     #[inline]
@@ -181,17 +186,12 @@ impl Session {
 
     /// Lets the keeper watch the shutdowns of the group and of a runner until they end.
     pub(crate) fn watch(&self, slot: usize) {
-        let before = self.watched.swap(slot, Ordering::AcqRel);
+        self.watched.store(slot, Ordering::Release);
         if let Ok(keeper) = self.keeper.lock()
             && let Some(keeper) = keeper.as_ref()
         {
-            let _ = keeper.orders.send(Order::Watch(slot));
-        }
-        if before != slot
-            && let Some(runner) = self.core.tables().group.runners.get(before)
-        {
-            // It may be asleep on the own word of another.
-            runner.own.wake_all();
+            keeper.orders.watch().push(slot);
+            self.wake_keeper();
         }
     }
 }
@@ -212,22 +212,13 @@ impl Drop for Session {
         threads::forget(&self.core);
         let Keeper {
             orders,
-            stop,
             done,
             thread,
-            ..
         } = keeper;
-        stop.store(true, Ordering::Release);
-        drop(orders);
-        // A watching keeper sleeps on a control word. It may be about to sleep when we
-        // wake it, so wake until it answers; the first or second time does. One that
-        // never watched is at its inbox, and nobody else's sleep is disturbed.
-        let has_watched = self.watched.load(Ordering::Acquire) != usize::MAX;
+        orders.stop.store(true, Ordering::Release);
+        // Once does. Again, because the inbox is in the segment, where anything may be
+        // written over the message.
         loop {
-            if !has_watched {
-                let _ = done.recv();
-                break;
-            }
             self.wake_keeper();
             match done.recv_timeout(WAKE_AGAIN) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
@@ -238,25 +229,44 @@ impl Drop for Session {
     }
 }
 
-fn keep(core: &Core, inbox: &mpsc::Receiver<Order>, stop: &AtomicBool) {
-    while let Ok(Order::Watch(slot)) = inbox.recv() {
-        let mut slots = vec![slot];
-        // A corrupt table ends the watching; who looks at it by a call gets the error.
-        while watch_once(core, &slots) == Some(true) {
-            if stop.load(Ordering::Acquire) {
-                return;
-            }
-            for Order::Watch(slot) in inbox.try_iter() {
-                if !slots.contains(&slot) {
-                    slots.push(slot);
-                }
+/// A word, and its value while there is nothing to look at.
+type Beside<'a> = (<Real as Mem>::Cell<'a>, u32);
+
+/// The keeper's rounds. Each empties the inbox first: what comes after that ends the sleep.
+fn keep(core: &Core, orders: &Orders, has_life_word: bool) {
+    let processes = &core.tables().processes;
+    let Some(inbox) = processes.inbox(core.process()) else {
+        return;
+    };
+    let beside = (Real::cell(inbox), 0);
+    let mut slots = Vec::new();
+    loop {
+        let messages = processes.take_inbox(core.process());
+        if orders.stop.load(Ordering::Acquire) {
+            return;
+        }
+        core.keep_lock(messages & LOCK_LOST != 0);
+        for slot in orders.watch().drain(..) {
+            if !slots.contains(&slot) {
+                slots.push(slot);
             }
         }
+        // A corrupt table ends the watching; who looks at it by a call gets the error.
+        if !slots.is_empty() && watch_once(core, &slots, beside) == Some(true) {
+            continue;
+        }
+        slots.clear();
+        let bound = match has_life_word {
+            true => u64::MAX,
+            false => core.now().saturating_add(WAIT_BOUND_MICROS),
+        };
+        let _ = Real::wait(beside.0, beside.1, bound);
     }
 }
 
-/// Advances what is due and sleeps while something waits; false when nothing does.
-fn watch_once(core: &Core, slots: &[usize]) -> Option<bool> {
+/// Advances what is due and sleeps while something waits, or until the word `beside` moves;
+/// false when nothing waits.
+fn watch_once(core: &Core, slots: &[usize], beside: Beside<'_>) -> Option<bool> {
     let group = &core.tables().group;
     let look = group.advance(core).ok()?;
     // The own scope that is forced first bounds the sleep.
@@ -274,10 +284,11 @@ fn watch_once(core: &Core, slots: &[usize]) -> Option<bool> {
     match (&look, first) {
         (Look::Blocked { .. }, own) => {
             let until = own.map_or(u64::MAX, |(_, until, _)| until);
-            group.sleep(&group.scope, &look, None, core, until);
+            group.sleep(&group.scope, &look, Some(beside), core, until);
         }
         (Look::Idle(_), Some((slot, _, own))) => {
-            group.sleep(&group.runners.get(slot)?.own, &own, None, core, u64::MAX);
+            let scope = &group.runners.get(slot)?.own;
+            group.sleep(scope, &own, Some(beside), core, u64::MAX);
         }
         (Look::Idle(_), None) => return Some(false),
     }

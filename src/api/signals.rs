@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use nix::sys::signal::Signal;
 
-use crate::api::coordinator::begun_by;
+use crate::api::coordinator::{Clock, begun_by};
 use crate::api::request::{Scope, ShutdownRequest};
 use crate::api::runner::Runner;
 use crate::api::segment::Segment;
@@ -15,7 +15,6 @@ use crate::error::CoordinationError;
 use crate::note::OWN;
 use crate::os::signal;
 use crate::phase::{Mode, ReasonCode};
-use crate::sync::Env;
 use crate::table::control::Ask;
 use crate::table::scope::Initiated;
 
@@ -40,7 +39,7 @@ use crate::table::scope::Initiated;
 #[must_use = "nothing is installed until `install` is called"]
 pub struct SignalPolicy {
     session: Arc<Session>,
-    runner: Option<(usize, u16)>,
+    runner: Option<(usize, u64)>,
     request: ShutdownRequest,
     interrupt: Interrupt,
 }
@@ -63,7 +62,7 @@ impl SignalPolicy {
         Self::new(Arc::clone(segment.session()), None)
     }
 
-    fn new(session: Arc<Session>, runner: Option<(usize, u16)>) -> Self {
+    fn new(session: Arc<Session>, runner: Option<(usize, u64)>) -> Self {
         Self {
             session,
             runner,
@@ -144,7 +143,7 @@ impl SignalPolicy {
 
 struct Bound {
     session: Arc<Session>,
-    runner: Option<(usize, u16)>,
+    runner: Option<(usize, u64)>,
     ask: Ask,
     signals: AtomicU32,
 }
@@ -181,10 +180,10 @@ impl Bound {
         };
         let ask = Ask { mode, ..self.ask };
         let group = &core.tables().group;
+        let clock = Clock::of(core);
         let Some((slot, generation)) = self.runner else {
             loop {
-                let now = core.now();
-                match group.scope.initiate(ask, now) {
+                match group.scope.initiate(ask, || clock.now()) {
                     Ok(Initiated::Renewing) => {
                         if group.generation.help(&group.scope).is_err() {
                             return;
@@ -192,7 +191,7 @@ impl Bound {
                     }
                     Ok(initiated) => {
                         if let Some(note) = begun_by(initiated, ask) {
-                            core.write_note(now, note);
+                            core.write_note(clock.last(), note);
                         }
                         break;
                     }
@@ -207,13 +206,13 @@ impl Bound {
         };
         let own = runner.own.control();
         if group.member(slot).is_live(generation) {
-            let now = core.now();
-            let initiated = runner.own.initiate_in(own.epoch(), ask, now);
+            let initiated = runner.own.initiate_in(own.epoch(), ask, || clock.now());
             if let Ok(Some(initiated)) = initiated
                 && let Some(note) = begun_by(initiated, ask)
             {
                 let detail = note.detail | OWN;
-                core.write_note(now, note.detail(detail).runner(slot, generation));
+                let note = note.detail(detail).runner(slot, generation);
+                core.write_note(clock.last(), note);
             }
             group.scope.wake_all();
         }

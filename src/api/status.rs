@@ -9,6 +9,7 @@ use crate::api::state::StateKey;
 use crate::api::text::{count, time};
 use crate::api::view_events::EventStatus;
 use crate::api::view_rendezvous::{BarrierStatus, SemaphoreStatus};
+use crate::error::Holder;
 use crate::phase::{Mode, Phase};
 
 /// Who holds the present phase up, and what it is doing.
@@ -103,6 +104,10 @@ pub struct Status {
     pub runners: Vec<RunnerReport>,
     /// Processes attached, runners or not.
     pub attached: usize,
+    /// Of those, the ones that live without their lock on the segment: other code closed its
+    /// descriptor, and the segment has lost its name, so it cannot be opened again. They are
+    /// seen to live by their life words alone.
+    pub lockless: Vec<Holder>,
     /// The keys of the shared state, sorted.
     pub keys: Vec<StateKey>,
     /// Every registered resource.

@@ -171,7 +171,7 @@ fn feeding(watchdog: Watchdog) -> Result<Option<Feeding>, CoordinationError> {
 struct Teller {
     core: Arc<Core>,
     slot: usize,
-    generation: u16,
+    generation: u64,
     socket: NotifySocket,
     feeding: Option<Feeding>,
     words: Words,
@@ -253,8 +253,8 @@ impl Teller {
             now,
             phase: phases[0].max(phases[1]),
             deadline: controls.into_iter().filter_map(is_on).max(),
-            in_flight: record.gate.count(u64::from(self.generation)),
-            progress: record.progress(u64::from(self.generation)),
+            in_flight: record.gate.count(self.generation),
+            progress: record.progress(self.generation),
             activity: tables.texts[self.slot].activity.read().0,
             laggards: others.filter(|id| *id != mine).collect(),
         }

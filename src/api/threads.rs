@@ -155,7 +155,7 @@ fn far_owner(core: &Arc<Core>, near: &Near) -> Result<Owner, SegmentError> {
 
 /// Takes a named lock by `take`, one look at its word, and notes it, if the calling thread's
 /// slot is near, there is room for one more lock, and something is true of all that it holds.
-/// `None` otherwise, and in a forked child. Neither closure may take or give a lock through
+/// `None` otherwise, and for a handle of no use. Neither closure may take or give a lock through
 /// this module.
 #[inline]
 pub(crate) fn take_near<T>(
@@ -165,7 +165,7 @@ pub(crate) fn take_near<T>(
     take: impl FnOnce(Owner) -> Option<T>,
 ) -> Option<(Owner, T)> {
     NEAR.with(|near| {
-        if !near.is_of(core) || core.is_forked() {
+        if !near.is_of(core) || core.is_spent() {
             return None;
         }
         let held = near.held.get();

@@ -15,6 +15,7 @@ use crate::os::process;
 use crate::phase::Phase;
 use crate::sync::{Env, Pulse, Real};
 use crate::table::Corrupt;
+use crate::table::ack::Ack;
 use crate::table::control::Control;
 use crate::table::member::{Member, State};
 use crate::table::scope::Scope;
@@ -50,7 +51,7 @@ impl<E: Env<Real>> View<'_, E> {
         scope.map_or(Control::from_raw(0), Scope::control)
     }
 
-    pub(super) fn entered(&self, target: Target, phase: Phase, epoch: u32) -> Option<u64> {
+    pub(super) fn entered(&self, target: Target, phase: Phase, epoch: u64) -> Option<u64> {
         self.scope_of(target)?.entered(phase, epoch)
     }
 
@@ -99,6 +100,7 @@ impl<E: Env<Real>> View<'_, E> {
                 .occupied()
                 .filter(|process| matches!(self.env.process_pulse(*process), Pulse::Alive(_)))
                 .count(),
+            lockless: self.lockless(),
             keys: crate::api::state_keys::seen_keys(self.tables),
             locks: detector::held(self.tables, self.env),
             lock_waits: detector::wanted(self.tables, self.env),
@@ -217,7 +219,8 @@ impl<E: Env<Real>> View<'_, E> {
             (shown && self.tables.texts.get(slot)?.id.is(id)).then_some((slot, member))
         });
         let mut all: Vec<_> = of_id.collect();
-        all.sort_by_key(|(slot, member)| {
+        // Each key is read once: it may change in the segment meanwhile.
+        all.sort_by_cached_key(|(slot, member)| {
             let newness = (
                 member.is_counted(),
                 group.joined(*slot),
@@ -231,10 +234,8 @@ impl<E: Env<Real>> View<'_, E> {
     /// When the holder of a slot left, or was found dead.
     pub(super) fn ended(&self, slot: usize, member: Member) -> Option<u64> {
         let is_over = matches!(member.state(), Ok(State::Left | State::Dead));
-        let stamp = &self.tables.group.runners.get(slot)?.ended;
-        stamp
-            .get(u32::from(member.generation()))
-            .filter(|_| is_over)
+        let runner = self.tables.group.runners.get(slot)?;
+        runner.ended(member.generation()).filter(|_| is_over)
     }
 
     /// Slots of a generation (of the present one with living ones of older ones); with `since`,
@@ -260,10 +261,14 @@ impl<E: Env<Real>> View<'_, E> {
             .collect()
     }
 
-    pub(super) fn acked(&self, target: Target, slot: usize, member: Member, epoch: u32) -> Phase {
+    pub(super) fn acked(&self, target: Target, slot: usize, member: Member, epoch: u64) -> Phase {
+        self.ack(target, slot).acked(member.generation(), epoch)
+    }
+
+    pub(super) fn ack(&self, target: Target, slot: usize) -> Ack {
         match target {
-            Target::All => member.acked(epoch),
-            Target::Slot(_) => self.tables.group.own_acked(slot, member, epoch),
+            Target::All => self.tables.group.ack(slot),
+            Target::Slot(_) => self.tables.group.own_ack(slot),
         }
     }
 
@@ -289,14 +294,12 @@ impl<E: Env<Real>> View<'_, E> {
     /// asked, as in another pid namespace.
     pub(super) fn is_stopped(&self, slot: usize) -> bool {
         let process = self.tables.group.member(slot).process();
-        let Some(record) = process.and_then(|process| self.tables.processes.get(process)) else {
+        let processes = &self.tables.processes;
+        let Some(identity) = process.and_then(|process| processes.present(process)) else {
             return false;
         };
-        let namespace = record.pid_namespace.load(Ordering::Relaxed);
-        let start = record.start_time.load(Ordering::Relaxed);
-        let pid = u32::try_from(record.pid.load(Ordering::Relaxed)).unwrap_or(0);
-        process::pid_namespace().is_ok_and(|ours| ours == namespace)
-            && process::is_stopped(pid, start)
+        process::pid_namespace().is_ok_and(|ours| ours == identity.pid_namespace)
+            && process::is_stopped(identity.pid, identity.start_time)
     }
 
     fn laggard(&self, target: Target, slot: usize, control: Control) -> Laggard {
@@ -327,15 +330,15 @@ impl<E: Env<Real>> View<'_, E> {
         let member = group.member(slot);
         let epoch = control.epoch();
         let now = self.env.now();
-        let times = match target {
-            Target::All => &runner.group_times,
-            Target::Slot(_) => &runner.own_times,
+        let (scope, times) = match target {
+            Target::All => (&group.scope, &runner.group_times),
+            Target::Slot(_) => (&runner.own, &runner.own_times),
         };
         let start = self.entered(target, Phase::Signaling, epoch);
         let after = |stamp: Option<u64>| Some(micros(stamp?.saturating_sub(start?)));
         let acked = self.acked(target, slot, member, epoch);
         let alive = member.is_counted() && self.is_alive(member);
-        let generation = u64::from(member.generation());
+        let generation = member.generation();
         let process = member.process().filter(|_| alive);
         let (locks_held, lock_wanted) = self.locks_of(process);
         let outcome = self.outcome(target, slot, member, control);
@@ -350,10 +353,10 @@ impl<E: Env<Real>> View<'_, E> {
             stopped: alive && outcome.is_none() && self.is_stopped(slot),
             outcome,
             blocked_in: self.blocked_in(target, slot, member, control),
-            observed: after(times.observed.get(epoch)),
+            observed: after(times.observed_in(scope, epoch)),
             acknowledged: core::array::from_fn(|i| {
                 let done = Phase::ACKNOWLEDGED[i] <= acked;
-                after(times.acked[i].get(epoch).filter(|_| done))
+                after(times.done_in(scope, i, epoch).filter(|_| done))
             }),
             in_flight: runner.gate.count(generation),
             progress: runner.progress(generation),
@@ -377,15 +380,11 @@ impl<E: Env<Real>> View<'_, E> {
                 &self.tables.texts[slot].reason,
             ),
         };
-        let mut reason = Reason {
+        Reason {
             code: control.code(),
-            ..Reason::default()
-        };
-        if request.is_ready(epoch) {
-            reason.text = text.read().0;
-            reason.pid = request.terms(epoch).pid;
+            text: request.text(epoch, text).unwrap_or_default(),
+            pid: request.terms(epoch).pid,
         }
-        reason
     }
 }
 

@@ -1,6 +1,10 @@
-//! Which locks a process holds and waits for, as seen from outside.
+//! Which locks a process holds and waits for, as seen from outside, and who lives without
+//! its own lock on the segment.
 
+use crate::api::core::holders;
 use crate::api::view::View;
+use crate::error::Holder;
+use crate::sync::{Env, Pulse, Real};
 
 impl<E> View<'_, E> {
     /// Names of the locks that threads of a process hold, and one that is waited for.
@@ -21,5 +25,15 @@ impl<E> View<'_, E> {
             tables.lock_names.name(tables.waits.of(thread)?.0)
         });
         (held, wanted)
+    }
+}
+
+impl<E: Env<Real>> View<'_, E> {
+    /// The processes that live without their life byte for good, as they have said.
+    pub(super) fn lockless(&self) -> Vec<Holder> {
+        let processes = &self.tables.processes;
+        let said = processes.occupied().filter(|p| processes.is_lockless(*p));
+        let lives = |p: &usize| matches!(self.env.process_pulse(*p), Pulse::Alive(_));
+        holders(self.tables, said.filter(lives))
     }
 }

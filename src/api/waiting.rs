@@ -13,6 +13,7 @@ use crate::api::pollable::PollableWait;
 use crate::api::reactor::{Interest, Sleep};
 use crate::api::session::Session;
 use crate::error::CoordinationError;
+use crate::os::descriptor::Kept;
 
 /// A look at the segment: the answer, or what to sleep on.
 pub(crate) type Look<T> =
@@ -22,7 +23,7 @@ pub(crate) type Look<T> =
 pub(super) enum Tell {
     Task(Waker),
     /// Closed by whoever finds the answer, after one byte.
-    Pipe(PipeWriter),
+    Pipe(Kept<PipeWriter>),
 }
 
 impl Tell {
@@ -30,8 +31,9 @@ impl Tell {
         match self {
             // A runtime that panics in its waker must not end everybody's waiting.
             Self::Task(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
-            // One byte into an empty pipe never blocks. It stays: nobody need read it.
-            Self::Pipe(mut writer) => drop(writer.write(&[1])),
+            // One byte into an empty pipe never blocks. It stays: nobody need read it. Not
+            // into a file of the program that has the number by now.
+            Self::Pipe(writer) => drop(writer.get().map(|mut writer| writer.write(&[1]))),
         }
     }
 }

@@ -193,6 +193,14 @@ pub enum SegmentError {
         "this handle belongs to the parent of this forked process; open the segment again in the child"
     )]
     ForkedHandle,
+    /// Other code of this program closed or replaced the descriptor through which the library
+    /// shows the other processes that this one lives, and they took it for dead before it
+    /// could take its lock again: what it held passed on. Open the segment again, and keep
+    /// the program from closing descriptors that it did not open.
+    #[error(
+        "other code of this process closed a descriptor of the library, and the process was taken for dead; open the segment again"
+    )]
+    Detached,
     /// An environment variable that binds the process is missing or unusable.
     #[error("environment variable {variable} {problem}")]
     Environment {

@@ -1,7 +1,13 @@
 //! Byte locks: open-file-description locks on single bytes of a file.
 //!
 //! The locked bytes lie far beyond the end of any segment, so they never stand
-//! for contents. A byte lock belongs to the open file description: it goes when
+//! for contents. Each process slot has two:
+//!
+//! - its *life byte*, held by the process that lives there, and by no other process, ever
+//!   (a remover of the segment takes all of them for an instant);
+//! - its *sweep byte*, held by the process that sweeps what a gone holder left.
+//!
+//! A byte lock belongs to the open file description: it goes when
 //! the last descriptor *and the last mapping* made through it are gone, in whatever
 //! process (a child on its way from fork to exec counts), unless it is unlocked. The
 //! descriptor that locks must therefore not be the one that was mapped, and it
@@ -13,12 +19,17 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
+use crate::limits::MAX_PROCESSES;
+
 /// The byte of process slot 0; slot `n` has the byte `PROCESS_LOCKS + n`.
 pub(crate) const PROCESS_LOCKS: u64 = 1 << 40;
 
 /// The removers' byte, directly before the process slots' bytes: held by the one process
-/// that may take the file's name away (see `segment/remove.rs`).
+/// that may take the file's name away (see `segment/remove/`).
 pub(crate) const REMOVERS_LOCK: u64 = PROCESS_LOCKS - 1;
+
+/// The sweep byte of process slot 0, directly after the life bytes.
+pub(crate) const SWEEP_LOCKS: u64 = PROCESS_LOCKS + MAX_PROCESSES as u64;
 
 /// Takes the byte lock at `offset` if no other description holds it. Never blocks.
 ///

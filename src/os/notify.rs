@@ -5,10 +5,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use crate::os::descriptor::Kept;
+
 /// A socket to send to. Nothing is connected: a manager that starts anew is found again.
 #[derive(Debug)]
 pub(crate) struct NotifySocket {
-    socket: UnixDatagram,
+    socket: Kept<UnixDatagram>,
     address: SocketAddr,
 }
 
@@ -25,13 +27,18 @@ impl NotifySocket {
         };
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket: Kept::new(socket)?,
+            address,
+        })
     }
 
-    /// Sends a message; an error if it cannot be taken now.
+    /// Sends a message; an error if it cannot be taken now, or the program has closed the
+    /// socket.
     pub(crate) fn send(&self, message: &str) -> io::Result<()> {
         let message = message.as_bytes();
-        match self.socket.send_to_addr(message, &self.address)? {
+        let socket = self.socket.get().ok_or(io::ErrorKind::NotConnected)?;
+        match socket.send_to_addr(message, &self.address)? {
             sent if sent == message.len() => Ok(()),
             _ => Err(io::ErrorKind::WriteZero.into()),
         }

@@ -1,16 +1,15 @@
-//! Who a process is: boot, namespace, start time, and a descriptor that names it.
+//! Who a process is: boot, namespace, start time.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::signal::Signal;
-use nix::unistd::SysconfVar;
+use nix::sys::signal::kill;
+use nix::unistd::{Pid, SysconfVar};
 
-use crate::os::{clock, fork, signal};
+use crate::os::{clock, fork};
 
 /// The random number of this boot of the host, the same in all containers. Read once by a
 /// process, which does not outlive a boot.
@@ -65,6 +64,10 @@ fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
+/// In clock ticks: centuries. What is shown as later was before the zero of the reader's
+/// clock.
+const LATEST_START: u64 = 1 << 40;
+
 /// Start times are shown with the reader's own offset, so that of a process is another
 /// number in each time namespace.
 fn normalised(ticks: Option<u64>) -> io::Result<Option<u64>> {
@@ -73,6 +76,12 @@ fn normalised(ticks: Option<u64>) -> io::Result<Option<u64>> {
     let per_second = nix::unistd::sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100);
     let tick = 1_000_000_000 / per_second.max(1);
     let ahead = clock::boot_offset();
+    if ticks > LATEST_START {
+        // The offset is added to an unsigned number.
+        return Err(io::Error::other(
+            "it was started before the clock of this time namespace begins",
+        ));
+    }
     if ahead % tick != 0 {
         // It is rounded after the offset is added: the number is not exact.
         return Err(io::Error::other(
@@ -99,6 +108,52 @@ pub(crate) fn is_stopped(pid: u32, start_time: u64) -> bool {
     // The state first: what has the number and the start time after it had them before.
     matches!(parse_state(&stat), Some(b'T' | b't'))
         && matches!(self::start_time(pid), Ok(Some(known)) if known == start_time)
+}
+
+/// What the kernel says of a process that is known by pid and start time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existence {
+    There,
+    /// There is no such process any more, or nothing but its exit status.
+    Gone,
+    /// It cannot be asked.
+    Unknown,
+}
+
+/// Whether the very process of this pid (of this pid namespace) and start time exists and
+/// has a thread that runs.
+pub(crate) fn existence(pid: u32, start_time: u64) -> Existence {
+    let status = std::fs::read_to_string("/proc/self/status");
+    if !status.is_ok_and(|status| shows_our_namespace(&status)) {
+        return Existence::Unknown;
+    }
+    let stat = match std::fs::read(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat,
+        Err(error) if is_gone(&error) => return Existence::Gone,
+        Err(_) => return Existence::Unknown,
+    };
+    match normalised(parse_start_time(&stat)) {
+        Ok(Some(started)) if started != start_time => Existence::Gone,
+        Ok(Some(_)) if is_zombie(&stat) => Existence::Gone,
+        Ok(Some(_)) => Existence::There,
+        Ok(None) | Err(_) => Existence::Unknown,
+    }
+}
+
+/// Whether some process of this pid namespace may have this pid: one system call.
+pub(crate) fn may_have_pid(pid: u32) -> bool {
+    match libc::pid_t::try_from(pid) {
+        // Zero and negative numbers mean groups.
+        Ok(pid) if pid > 0 => kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH),
+        _ => true,
+    }
+}
+
+/// Whether a process is a zombie as a whole: also its first thread's end shows the state of
+/// one, while others go on.
+fn is_zombie(stat: &[u8]) -> bool {
+    let threads = parse_field(stat, 20).and_then(|threads| threads.parse::<u64>().ok());
+    matches!(parse_state(stat), Some(b'Z' | b'X')) && threads.is_some_and(|threads| threads <= 1)
 }
 
 /// Whether there may be a thread of this id: true also where `/proc` cannot tell.
@@ -174,63 +229,17 @@ fn parse_state(stat: &[u8]) -> Option<u8> {
     stat.get(end + 2).copied()
 }
 
-/// Field 22. The second field is the command in parentheses and may itself hold
-/// spaces and parentheses, so counting begins after the last one.
 fn parse_start_time(stat: &[u8]) -> Option<u64> {
+    parse_field(stat, 22)?.parse().ok()
+}
+
+/// A field after the second, by its number in the manual. The second is the command in
+/// parentheses and may itself hold spaces and parentheses, so counting begins after the
+/// last one.
+fn parse_field(stat: &[u8], number: usize) -> Option<&str> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
-    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
-}
-
-/// A process by identity: unlike a pid it never comes to mean another one.
-#[derive(Debug)]
-pub(crate) struct Pidfd {
-    descriptor: OwnedFd,
-}
-
-impl Pidfd {
-    /// Opens the process `pid` of this pid namespace, provided that it started at
-    /// `start_time`. `None` when that very process is gone.
-    ///
-    /// # Errors
-    /// The kernel has no pidfds, no descriptor is left, or [`start_time`] cannot tell.
-    pub(crate) fn open(pid: u32, expected_start_time: u64) -> io::Result<Option<Self>> {
-        let Ok(number) = libc::pid_t::try_from(pid) else {
-            return Ok(None);
-        };
-        if number == 0 {
-            return Ok(None);
-        }
-        let descriptor = match signal::pidfd_open(number) {
-            Ok(descriptor) => descriptor,
-            // EINVAL: the number is that of a thread, not of a process.
-            Err(Errno::ESRCH | Errno::EINVAL) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        // Identity after opening: if it fits now, then the expected process lives
-        // now; it lived already when the caller learned its start time, that is
-        // before the opening; so it had the pid at the opening, too.
-        Ok((start_time(pid)? == Some(expected_start_time)).then_some(Self { descriptor }))
-    }
-
-    /// Sends a signal. `false` when the process is gone.
-    ///
-    /// # Errors
-    /// No permission to signal it.
-    pub(crate) fn signal(&self, signal: Signal) -> io::Result<bool> {
-        match signal::pidfd_send_signal(self.descriptor.as_fd(), signal) {
-            Ok(()) => Ok(true),
-            Err(Errno::ESRCH) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-impl AsFd for Pidfd {
-    /// Readable (`poll`) when the process has been torn down.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
-    }
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?)
 }
 
 #[cfg(test)]
@@ -286,19 +295,29 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_signalled_by_identity() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("60")
-            .spawn()
-            .unwrap();
-        let start = start_time(child.id()).unwrap().unwrap();
-        assert!(Pidfd::open(child.id(), start + 1).unwrap().is_none());
-        assert!(Pidfd::open(0, 0).unwrap().is_none());
-        assert!(Pidfd::open(u32::MAX, 0).unwrap().is_none());
-        let process = Pidfd::open(child.id(), start).unwrap().unwrap();
-        assert!(process.signal(Signal::SIGKILL).unwrap());
+    fn existence_is_of_the_very_process_and_ends_with_its_last_thread() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let (pid, own) = (child.id(), own_start_time().unwrap());
+        let here = std::process::id();
+        assert_eq!(existence(here, own), Existence::There);
+        assert_eq!(existence(here, own + 1), Existence::Gone);
+        assert_eq!(existence(u32::MAX, own), Existence::Gone);
+        let start = start_time(pid).unwrap().unwrap();
+        // A zombie, until it is waited for.
+        while existence(pid, start) != Existence::Gone {
+            std::thread::yield_now();
+        }
+        assert!(may_have_pid(pid) && may_have_pid(here) && may_have_pid(0));
         child.wait().unwrap();
-        assert!(!process.signal(Signal::SIGKILL).unwrap());
-        assert!(Pidfd::open(child.id(), start).unwrap().is_none());
+        assert_eq!(existence(pid, start), Existence::Gone);
+        assert!(!is_zombie(
+            b"1 (a) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 2 18"
+        ));
+        assert!(is_zombie(
+            b"1 (a) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18"
+        ));
+        assert!(!is_zombie(
+            b"1 (a) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18"
+        ));
     }
 }

@@ -1,5 +1,5 @@
 //! Signals, and the raw calls around processes that need `unsafe`: handlers,
-//! fork handlers, pidfds.
+//! fork handlers, pidfds, numbers of descriptors in a forked child.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -84,6 +84,27 @@ pub(crate) fn at_fork(
     } else {
         Err(io::Error::from_raw_os_error(result))
     }
+}
+
+/// The file offset of whatever has this number, if anything has one. Async-signal-safe.
+pub(crate) fn position(number: RawFd) -> Option<u64> {
+    // SAFETY: takes numbers, touches no memory, and with these arguments moves no offset,
+    // whatever the number is.
+    let position = unsafe { libc::lseek(number, 0, libc::SEEK_CUR) };
+    u64::try_from(position).ok()
+}
+
+/// Device and inode of whatever has this number. Async-signal-safe.
+pub(crate) fn file_of(number: RawFd) -> Option<(u64, u64)> {
+    let mut status = core::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the pointer is valid for writes of one such structure.
+    let result = unsafe { libc::fstat(number, status.as_mut_ptr()) };
+    if result != 0 {
+        return None;
+    }
+    // SAFETY: the call succeeded, so the kernel has filled it.
+    let status = unsafe { status.assume_init() };
+    Some((status.st_dev, status.st_ino))
 }
 
 /// A descriptor of the process that has this pid now; close-on-exec.

@@ -1,10 +1,13 @@
 //! Why a segment that is open would not be opened again.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
 use std::path::Path;
+
+use nix::sys::stat::{FileStat, fstat};
 
 use crate::error::SegmentError;
 use crate::segment::header::{Body, Header, Identity};
+use crate::segment::locks::Void;
 use crate::segment::map::total_bytes;
 use crate::segment::open::{Observed, Opened, boot_id};
 use crate::segment::refused;
@@ -14,9 +17,14 @@ impl<B: Body> Opened<B> {
     /// before a byte of it is touched.
     ///
     /// # Errors
-    /// The kernel refuses to tell; `ForkedHandle`.
+    /// The kernel refuses to tell.
     pub(crate) fn fault(&self) -> Result<Option<SegmentError>, SegmentError> {
-        fault::<B>(self.locks()?, self.map.header(), self.identity, &self.path)
+        let status = match self.locks().status() {
+            Ok(Some(status)) => Some(status),
+            // The descriptor is lost, or being replaced.
+            Ok(None) | Err(Void) => self.named()?.map(|file| fstat(file).map_err(Into::into)),
+        };
+        fault::<B>(status, self.map.header(), self.identity, &self.path)
     }
 }
 
@@ -26,24 +34,25 @@ impl<B: Body> Observed<B> {
     /// # Errors
     /// The kernel refuses to tell.
     pub(crate) fn fault(&self) -> Result<Option<SegmentError>, SegmentError> {
-        fault::<B>(
-            self.file.as_fd(),
-            self.map.header(),
-            self.identity,
-            &self.path,
-        )
+        let file = self.file.get();
+        let status = file.map(|file| fstat(file).map_err(io::Error::from));
+        fault::<B>(status, self.map.header(), self.identity, &self.path)
     }
 }
 
+/// Without a status (the descriptor is lost, and so is the name) the size is not judged.
 fn fault<B: Body>(
-    file: BorrowedFd<'_>,
+    status: Option<io::Result<FileStat>>,
     header: &Header,
     identity: Identity,
     path: &Path,
 ) -> Result<Option<SegmentError>, SegmentError> {
-    let status = nix::sys::stat::fstat(file).map_err(|error| refused("examine", path, error))?;
     let expected = total_bytes::<B>();
-    let found = u64::try_from(status.st_size).unwrap_or(0);
+    let status = status.transpose();
+    let status = status.map_err(|error| refused("examine", path, error))?;
+    let found = status.map_or(expected, |status| {
+        u64::try_from(status.st_size).unwrap_or(0)
+    });
     if found != expected {
         let path = path.to_path_buf();
         return Ok(Some(SegmentError::Size {

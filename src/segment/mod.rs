@@ -5,6 +5,7 @@ pub(crate) mod directory;
 mod fault;
 pub(crate) mod header;
 pub(crate) mod inode;
+pub(crate) mod locks;
 #[allow(unsafe_code)]
 pub(crate) mod map;
 pub(crate) mod name;
@@ -19,7 +20,8 @@ mod tests;
 
 pub(crate) use create::{create, open_or_create};
 pub(crate) use directory::Directory;
-pub(crate) use header::{Body, fingerprint};
+pub(crate) use header::{Body, Identity, fingerprint};
+pub(crate) use locks::Void;
 pub(crate) use map::Within;
 pub(crate) use name::SegmentName;
 pub(crate) use open::{Observed, Opened, Options, observe, open, open_token};

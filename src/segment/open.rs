@@ -2,18 +2,17 @@
 
 use core::fmt;
 use std::fs::File;
-use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use crate::error::SegmentError;
-use crate::limits::MAX_PROCESSES;
-use crate::os::file::{self, PROCESS_LOCKS};
+use crate::os::descriptor::Kept;
+use crate::os::file;
 use crate::os::fork::PrivateFile;
 use crate::os::{clock, process};
 use crate::segment::directory::{Directory, directory};
 use crate::segment::header::{Body, Header, Identity};
 use crate::segment::inode::{Inode, not_found};
+use crate::segment::locks::{Locks, Void};
 use crate::segment::map::{Map, ReadMap, Unverified, total_bytes};
 use crate::segment::name::SegmentName;
 use crate::segment::refused;
@@ -55,7 +54,7 @@ pub(crate) struct Opened<B> {
     pub(super) map: Map<B>,
     /// Another open file description of the same inode than the mapping's: a
     /// mapping lives on in forked children and would keep the locks.
-    locks: PrivateFile,
+    locks: Locks,
     /// As it was when the header was verified.
     pub(super) identity: Identity,
     name: SegmentName,
@@ -74,7 +73,7 @@ impl<B: Body> Opened<B> {
         Self {
             identity: map.header().identity(),
             map,
-            locks,
+            locks: Locks::new(locks),
             name: name.clone(),
             path: directory.join(name.as_str()),
             directory: directory.to_path_buf(),
@@ -93,12 +92,9 @@ impl<B: Body> Opened<B> {
         self.map.body()
     }
 
-    /// The descriptor for byte locks.
-    ///
-    /// # Errors
-    /// [`SegmentError::ForkedHandle`] in a forked child, where it is closed.
-    pub(crate) fn locks(&self) -> Result<BorrowedFd<'_>, SegmentError> {
-        self.locks.descriptor().ok_or(SegmentError::ForkedHandle)
+    /// The byte locks.
+    pub(crate) fn locks(&self) -> &Locks {
+        &self.locks
     }
 
     pub(crate) fn name(&self) -> &SegmentName {
@@ -128,14 +124,15 @@ impl<B: Body> Opened<B> {
     /// an `Ok`, nobody removes the segment without force while the lock is held.
     ///
     /// # Errors
-    /// `Stale` when the segment was removed before, also by a bare `unlink`;
-    /// `ForkedHandle`.
+    /// `Stale` when the segment was removed before, also by a bare `unlink`.
     pub(crate) fn probe(&self) -> Result<(), SegmentError> {
-        let descriptor = self.locks()?;
-        let links = nix::sys::stat::fstat(descriptor)
-            .map_err(|error| refused("examine", &self.path, error))?
-            .st_nlink;
-        if links == 0 || self.is_removed() {
+        let is_linked = match self.locks.status() {
+            Ok(Some(Ok(status))) => status.st_nlink != 0,
+            Ok(Some(Err(error))) => return Err(refused("examine", &self.path, error)),
+            // The descriptor is lost, or being replaced: then the name tells.
+            Ok(None) | Err(Void) => self.named()?.is_some(),
+        };
+        if !is_linked || self.is_removed() {
             return Err(stale(&self.name));
         }
         Ok(())
@@ -146,7 +143,7 @@ impl<B: Body> Opened<B> {
 pub(crate) struct Observed<B> {
     pub(super) map: ReadMap<B>,
     /// For lock queries; takes none, so it may live on in forked children.
-    pub(super) file: File,
+    pub(super) file: Kept<File>,
     pub(super) identity: Identity,
     name: SegmentName,
     directory: PathBuf,
@@ -166,29 +163,12 @@ impl<B: Body> Observed<B> {
         self.map.body()
     }
 
-    /// A read-only descriptor of the file, for byte-lock queries.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// The process slots whose byte lock is held, in order.
-    ///
-    /// # Errors
-    /// The kernel refuses the query.
-    pub(crate) fn attached(&self) -> io::Result<Vec<usize>> {
-        let end = PROCESS_LOCKS + MAX_PROCESSES as u64;
-        let mut held = Vec::new();
-        for slot in 0..MAX_PROCESSES {
-            let offset = PROCESS_LOCKS + slot as u64;
-            // One query for the rest: mostly few are attached.
-            if file::first_held_by_other(&self.file, offset, end - offset)?.is_none() {
-                break;
-            }
-            if file::is_held_by_other(&self.file, offset)? {
-                held.push(slot);
-            }
-        }
-        Ok(held)
+    /// Whether anybody holds a byte; true, too, when nothing can be told: the kernel refuses
+    /// to say, or other code of the program has closed the descriptor.
+    pub(crate) fn is_held(&self, offset: u64) -> bool {
+        let answer = file::is_held_by_other(self.file.inner(), offset).unwrap_or(true);
+        // Asked after the query: what is lost does not come back.
+        answer || !self.file.is_ours()
     }
 
     pub(crate) fn name(&self) -> &SegmentName {
@@ -270,6 +250,8 @@ pub(crate) fn observe<B: Body>(
     check_magic(&inode, &file)?;
     let map = ReadMap::<B>::map(&file, boot_id()?, inode.path())
         .map_err(|error| refused("map", inode.path(), error))??;
+    // Nothing reads through it from here on.
+    let file = Kept::named(file).map_err(|error| refused("examine", inode.path(), error))?;
     Ok(Observed {
         identity: map.header().identity(),
         map,

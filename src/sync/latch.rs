@@ -214,7 +214,7 @@ impl<M: Mem, const WORDS: usize> Text<M, WORDS> {
 }
 
 /// The longest beginning of `text` that fits `capacity` bytes and ends at a character.
-fn cut(text: &str, capacity: usize) -> &str {
+pub(crate) fn cut(text: &str, capacity: usize) -> &str {
     let mut end = text.len().min(capacity);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -1,19 +1,29 @@
 //! The control word of a scope: one atomic word that says where its shutdown stands.
 //!
 //! ```text
-//! 63            32 31        8 7   5 4  3 2   0
-//! [ budget in ms  |  epoch    |code |mode|stage]
-//!                  '------- the futex half -----'
+//! 63      48 47        8 7   5 4  3 2   0
+//! [ budget  |   epoch   |code |mode|stage]
 //! ```
 //!
 //! Everything that must not be lost when an initiator dies between two stores is in
 //! this one word: it starts a shutdown, with its mode, reason code and budget, by one
 //! compare-and-swap. `epoch` counts the returns to Running, so an acknowledgement that
-//! carries it can never be taken for one of another shutdown.
+//! carries it can never be taken for one of another shutdown. Every transition is a
+//! compare-and-swap from exactly the value read, and within an epoch no value comes back;
+//! the width of the epoch ([`width::EPOCH`]) is what guards a process that was stopped
+//! before its compare-and-swap.
+//!
+//! The budget is rounded down to what [`Millis`] can write. It must be decided by the
+//! same compare-and-swap that begins the shutdown, or a second word would be needed.
+//!
+//! The low half is the futex: stage, mode, code and 24 bits of the epoch. If those 24 bits
+//! wrap between a sleeper's read and its sleep, it misses one wake-up for one bounded sleep.
 
 use crate::phase::{Mode, Phase, ReasonCode};
+use crate::width;
 
 use super::Corrupt;
+use super::millis::{self, Millis};
 
 const STAGE: u64 = 0b111;
 const MODE_SHIFT: u32 = 3;
@@ -21,10 +31,15 @@ const MODE: u64 = 0b11 << MODE_SHIFT;
 const CODE_SHIFT: u32 = 5;
 const CODE: u64 = 0b111 << CODE_SHIFT;
 const EPOCH_SHIFT: u32 = 8;
-const BUDGET_SHIFT: u32 = 32;
+const BUDGET_SHIFT: u32 = 48;
+const BUDGET: u64 = width::mask(millis::BUDGET) << BUDGET_SHIFT;
 
-/// Epochs are 24 bits wide and wrap.
-pub(crate) const EPOCH_MASK: u32 = 0x00ff_ffff;
+/// Epochs wrap.
+pub(crate) const EPOCH_MASK: u64 = width::mask(width::EPOCH);
+const EPOCH: u64 = EPOCH_MASK << EPOCH_SHIFT;
+
+const _: () = assert!(EPOCH_SHIFT + width::EPOCH <= BUDGET_SHIFT);
+const _: () = assert!(BUDGET_SHIFT + millis::BUDGET == u64::BITS);
 
 /// Stage 5: Complete, and a new generation is being begun (anybody may finish that).
 const RENEWING: u64 = 5;
@@ -104,21 +119,26 @@ impl Control {
         ReasonCode::from_bits((self.0 & CODE) >> CODE_SHIFT)
     }
     #[inline]
-    pub(crate) const fn epoch(self) -> u32 {
-        (self.0 >> EPOCH_SHIFT) as u32 & EPOCH_MASK
+    pub(crate) const fn epoch(self) -> u64 {
+        (self.0 & EPOCH) >> EPOCH_SHIFT
     }
-    pub(crate) const fn budget_millis(self) -> u32 {
-        (self.0 >> BUDGET_SHIFT) as u32
+    const fn budget(self) -> Millis<13> {
+        Millis::from_raw(self.0 >> BUDGET_SHIFT)
+    }
+    pub(crate) fn budget_millis(self) -> u32 {
+        u32::try_from(self.budget().get()).unwrap_or(u32::MAX)
     }
 
     /// What no release writes, if it is that.
     pub(super) fn fault(self) -> Option<&'static str> {
-        let fields = self.0 & !(u64::from(EPOCH_MASK) << EPOCH_SHIFT);
+        let known = STAGE | MODE | CODE | EPOCH | BUDGET;
         match self.stage() {
             Err(_) => Some("has no such phase"),
-            Ok(Stage::Phase(Phase::Running)) if fields != 0 => {
+            Ok(_) if self.0 & !known != 0 => Some("has bits that are never set"),
+            Ok(Stage::Phase(Phase::Running)) if self.0 & !EPOCH != 0 => {
                 Some("is running, with a mode, a reason or a budget")
             }
+            Ok(_) if !self.budget().is_written() => Some("has no such budget"),
             Ok(_) if self.0 & MODE == MODE => Some("has no such mode"),
             Ok(_) if (self.0 & CODE) >> CODE_SHIFT > ReasonCode::HostShutdown as u64 => {
                 Some("has no such reason")
@@ -127,19 +147,22 @@ impl Control {
         }
     }
 
+    /// Running in this epoch.
+    pub(crate) const fn running(epoch: u64) -> Self {
+        Self((epoch & EPOCH_MASK) << EPOCH_SHIFT)
+    }
     /// Running, in the epoch after this one.
     pub(crate) const fn reopened(self) -> Self {
-        let epoch = self.epoch().wrapping_add(1) & EPOCH_MASK;
-        Self((epoch as u64) << EPOCH_SHIFT)
+        Self::running(self.epoch().wrapping_add(1))
     }
     /// Signaling, as asked.
     pub(crate) const fn initiated(self, ask: Ask) -> Self {
         Self(
-            (self.epoch() as u64) << EPOCH_SHIFT
+            self.0 & EPOCH
                 | Phase::Signaling as u64
                 | (ask.mode as u64) << MODE_SHIFT
                 | (ask.code as u64) << CODE_SHIFT
-                | (ask.budget_millis as u64) << BUDGET_SHIFT,
+                | Millis::<13>::of(ask.budget_millis as u64).raw() << BUDGET_SHIFT,
         )
     }
     /// The same shutdown in another phase.
@@ -152,12 +175,11 @@ impl Control {
     /// The same shutdown, at least as hard, with at most this budget.
     pub(crate) fn merged(self, mode: Mode, budget_millis: u32) -> Self {
         let mode = self.mode().max(mode);
-        let budget = self.budget_millis().min(budget_millis);
-        Self(
-            self.0 & !(MODE | (u64::from(u32::MAX) << BUDGET_SHIFT))
-                | (mode as u64) << MODE_SHIFT
-                | u64::from(budget) << BUDGET_SHIFT,
-        )
+        let budget = match budget_millis < self.budget_millis() {
+            true => Millis::<13>::of(u64::from(budget_millis)),
+            false => self.budget(),
+        };
+        Self(self.0 & !(MODE | BUDGET) | (mode as u64) << MODE_SHIFT | budget.raw() << BUDGET_SHIFT)
     }
 }
 
@@ -199,8 +221,9 @@ mod tests {
 
     #[test]
     fn epochs_wrap_without_touching_their_neighbours() {
-        let last = Control::from_raw(u64::from(EPOCH_MASK) << EPOCH_SHIFT).initiated(ASK);
+        let last = Control::running(EPOCH_MASK).initiated(ASK);
         assert_eq!(last.epoch(), EPOCH_MASK);
+        assert_eq!(last.budget_millis(), 30_000);
         assert_eq!(last.reopened().raw(), 0);
     }
 
@@ -222,7 +245,7 @@ mod tests {
 
     #[test]
     fn words_that_no_release_writes_are_told() {
-        let epoch = u64::from(EPOCH_MASK) << EPOCH_SHIFT;
+        let epoch = EPOCH;
         let running = Control::from_raw(epoch);
         let asked = running.initiated(ASK);
         for good in [
@@ -245,9 +268,28 @@ mod tests {
             1 << BUDGET_SHIFT,
             Phase::Signaling as u64 | MODE,
             Phase::Signaling as u64 | (last_code + 1) << CODE_SHIFT,
+            // A single tenth; more than the longest budget.
+            Phase::Signaling as u64 | (1 << 13 | 1) << BUDGET_SHIFT,
+            Phase::Signaling as u64 | (6 << 13 | 4295) << BUDGET_SHIFT,
         ] {
             assert!(bits(bad).is_some(), "{bad:#x}");
         }
+    }
+
+    #[test]
+    fn a_budget_is_rounded_down_to_what_can_be_written() {
+        let ask = |budget_millis| Ask {
+            budget_millis,
+            ..ASK
+        };
+        let budget = |millis| Control::from_raw(0).initiated(ask(millis)).budget_millis();
+        assert_eq!([600_000, 2_500, 1].map(budget), [600_000, 2_500, 1]);
+        assert_eq!([8_192, u32::MAX].map(budget), [8_190, 4_294_000_000]);
+        let control = Control::from_raw(0).initiated(ask(8_192));
+        for same in [8_190, 8_192, u32::MAX] {
+            assert!(control.merged(Mode::Fast, same) == control, "{same}");
+        }
+        assert_eq!(control.merged(Mode::Fast, 8_189).budget_millis(), 8_189);
     }
 
     #[test]

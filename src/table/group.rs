@@ -10,15 +10,16 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::note::{FORCED, Kind, LATE, Note};
+use crate::note::{FORCED, Kind, Note};
 use crate::phase::Phase;
 use crate::segment::shared;
 use crate::sync::{Env, Mem, Pulse, Word};
 
 use super::Corrupt;
+use super::ack::Ack;
 use super::control::{Control, Stage};
 use super::generation::Generation;
-use super::member::{Member, State};
+use super::member::{Member, Membership, State};
 use super::runner::Runner;
 use super::scope::Scope;
 
@@ -31,9 +32,9 @@ pub(crate) struct Group<M: Mem, const N: usize> {
     /// raised before a slot is claimed and never lowered.
     pub(super) high_water: M::U32,
     _pad: M::U32,
-    /// Dense, so that a scan of 128 runners reads 16 cache lines; each word is written
-    /// once per phase.
-    pub(super) members: [M::U64; N],
+    /// Dense, so that a scan of 128 runners reads 32 cache lines; an acknowledgement is
+    /// written once per phase.
+    pub(super) members: [Membership<M>; N],
     pub(crate) runners: [Runner<M>; N],
 }
 
@@ -57,30 +58,28 @@ pub(crate) enum Look<'a, M: Mem> {
     },
 }
 
-/// What came of an acknowledgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Acked {
-    InTime,
-    /// The phase had been forced already.
-    Late,
-    /// The slot is not this runner's (any more).
-    NotLive,
-    /// The phase is not published yet, or an earlier one is not done.
-    OutOfOrder,
-}
-
 impl<M: Mem, const N: usize> Group<M, N> {
     pub(crate) fn member(&self, slot: usize) -> Member {
-        match self.members.get(slot) {
-            Some(word) => Member::from_raw(word.load(Ordering::Acquire)),
-            None => Member::from_raw(0),
-        }
+        let words = self.members.get(slot);
+        Member::from_raw(words.map_or(0, |words| words.member.load(Ordering::Acquire)))
+    }
+
+    /// The acknowledgement in the group's scope of the runner of a slot.
+    pub(crate) fn ack(&self, slot: usize) -> Ack {
+        let words = self.members.get(slot);
+        Ack::from_raw(words.map_or(0, |words| words.ack.load(Ordering::Acquire)))
+    }
+
+    /// The last phase that the holder of `member` has done in the group's scope.
+    pub(crate) fn acked(&self, slot: usize, member: Member, epoch: u64) -> Phase {
+        self.ack(slot).acked(member.generation(), epoch)
     }
 
     pub(crate) fn swap_member(&self, slot: usize, from: Member, to: Member) -> bool {
-        self.members.get(slot).is_some_and(|word| {
-            word.compare_exchange(from.raw(), to.raw(), Ordering::AcqRel, Ordering::Acquire)
+        self.members.get(slot).is_some_and(|words| {
+            words
+                .member
+                .compare_exchange(from.raw(), to.raw(), Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()
         })
     }
@@ -118,7 +117,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
         for slot in from..self.used() {
             let member = self.member(slot);
             member.state()?;
-            if !member.is_counted() || member.acked(control.epoch()) >= phase {
+            if !member.is_counted() || self.acked(slot, member, control.epoch()) >= phase {
                 continue;
             }
             if let Some(life) = self.alive(slot, member, env)? {
@@ -148,9 +147,9 @@ impl<M: Mem, const N: usize> Group<M, N> {
         }
     }
 
-    /// Counts a dead runner out: one compare-and-swap, by anybody, at most once. True
-    /// if this call did it. Whoever fails was overtaken: the member acknowledged, left,
-    /// or was counted out just before.
+    /// Marks a dead runner dead: one compare-and-swap, by anybody, at most once. True
+    /// if this call did it. It fails if the member has left or was marked before, and if
+    /// its slot has another holder by now: `member` was read before the evidence.
     pub(crate) fn count_out(&self, slot: usize, member: Member, env: &impl Env<M>) -> bool {
         let state = match member.state() {
             Ok(State::Joining) => State::Free,
@@ -161,7 +160,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
             return false;
         };
         let (generation, now) = (member.generation(), env.now());
-        runner.ended.set_once(u32::from(generation), now);
+        self.end(slot, generation, now);
         let done = self.swap_member(slot, member, member.with_state(state));
         if done {
             // The kernel woke one sleeper for this death; the others learn it from us.
@@ -236,69 +235,12 @@ impl<M: Mem, const N: usize> Group<M, N> {
         }
     }
 
-    /// A runner's word that it has done `phase` of the group's shutdown; then the
-    /// advance, if that was the last. What was done in the shutdown of `epoch` counts in
-    /// that one only: another may have been begun since. `tardy`: it went on without something that ran
-    /// over its time, and says so.
-    pub(crate) fn acknowledge(
-        &self,
-        slot: usize,
-        generation: u16,
-        epoch: u32,
-        phase: Phase,
-        tardy: bool,
-        env: &impl Env<M>,
-    ) -> Result<Acked, Corrupt> {
-        let (acked, is_new) = self.store_ack(slot, generation, epoch, phase, tardy, env)?;
-        if is_new {
-            let _ = self.advance(env)?;
-        }
-        Ok(acked)
-    }
-
-    fn store_ack(
-        &self,
-        slot: usize,
-        generation: u16,
-        epoch: u32,
-        phase: Phase,
-        tardy: bool,
-        env: &impl Env<M>,
-    ) -> Result<(Acked, bool), Corrupt> {
-        let (Some(runner), Some(index)) = (self.runners.get(slot), phase.index()) else {
-            return Ok((Acked::OutOfOrder, false));
-        };
-        loop {
-            let control = self.scope.control();
-            let current = control.phase()?;
-            let member = self.member(slot);
-            if !member.is_live(generation) {
-                return Ok((Acked::NotLive, false));
-            }
-            let before = member.acked(epoch);
-            if control.epoch() == epoch && current >= phase && before >= phase {
-                return Ok((verdict_of(member.is_late(epoch)), false));
-            }
-            if control.epoch() != epoch || current < phase || before.next() != phase {
-                return Ok((Acked::OutOfOrder, false));
-            }
-            let late = tardy || current > phase;
-            let now = env.now();
-            let times = &runner.group_times;
-            times.observe(&self.scope, epoch, now);
-            times.acked[index].set_once(epoch, now);
-            if late {
-                times.missed.set_once(epoch, phase as u64);
-            }
-            let acked = member.with_acked(epoch, phase, late);
-            if self.swap_member(slot, member, acked) {
-                env.note(now, || {
-                    let detail = phase as u8 | if late { LATE } else { 0 };
-                    let note = Note::new(Kind::Acknowledged).detail(detail);
-                    note.runner(slot, generation).epoch(epoch)
-                });
-                return Ok((verdict_of(late), true));
-            }
+    /// Sets when the holder of a slot ended, unless it is set or the slot has another
+    /// holder by now.
+    fn end(&self, slot: usize, generation: u64, now: u64) {
+        if let Some(runner) = self.runners.get(slot) {
+            let is_on = || self.member(slot).generation() == generation;
+            runner.end(generation, now, is_on);
         }
     }
 
@@ -306,7 +248,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
     pub(crate) fn leave(
         &self,
         slot: usize,
-        generation: u16,
+        generation: u64,
         env: &impl Env<M>,
     ) -> Result<bool, Corrupt> {
         let Some(runner) = self.runners.get(slot) else {
@@ -318,10 +260,10 @@ impl<M: Mem, const N: usize> Group<M, N> {
                 return Ok(false);
             }
             let now = env.now();
-            runner.ended.set_once(u32::from(generation), now);
+            self.end(slot, generation, now);
             if self.swap_member(slot, member, member.with_state(State::Left)) {
                 env.note(now, || {
-                    let detail = runner.verdict(u64::from(generation)) as u8;
+                    let detail = runner.verdict(generation) as u8;
                     let note = Note::new(Kind::Left).detail(detail);
                     let epoch = self.scope.control().epoch();
                     note.runner(slot, generation).epoch(epoch)
@@ -346,10 +288,6 @@ impl<M: Mem, const N: usize> Group<M, N> {
     }
 }
 
-fn verdict_of(late: bool) -> Acked {
-    if late { Acked::Late } else { Acked::InTime }
-}
-
 impl<M: Mem> Look<'_, M> {
     pub(crate) fn control(&self) -> Control {
         match self {
@@ -365,7 +303,7 @@ impl<M: Mem, const N: usize> Default for Group<M, N> {
             generation: Generation::default(),
             high_water: M::U32::default(),
             _pad: M::U32::default(),
-            members: core::array::from_fn(|_| M::U64::default()),
+            members: core::array::from_fn(|_| Membership::default()),
             runners: core::array::from_fn(|_| Runner::default()),
         }
     }

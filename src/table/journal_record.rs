@@ -9,11 +9,13 @@
 //! ```
 //! A thread is told by its slot alone, without the slot's generation: it is advice for
 //! people, no step follows from it, and the pid stands beside it.
+//!
+//! Of the slot's generation and of the epoch only these low bits are kept: the journal is
+//! advice, and no protocol decision reads it. Compare what is kept (`note.rs`).
 
 use crate::limits::{MAX_RUNNERS, MAX_THREADS};
-use crate::note::{Kind, Note, Short};
+use crate::note::{Kind, Note, Short, kept_epoch};
 
-use super::control::EPOCH_MASK;
 use super::journal::Words;
 
 const MICROS: u64 = (1 << 48) - 1;
@@ -50,7 +52,7 @@ impl Entry {
         [
             self.at & MICROS | (note.kind as u64) << 48 | u64::from(note.detail) << 56,
             u64::from(self.pid) & PID | thread << THREAD_SHIFT | runner,
-            u64::from(note.epoch & EPOCH_MASK)
+            kept_epoch(note.epoch)
                 | u64::from(note.text.length) << 24
                 | u64::from(self.generation) << 32,
             note.argument,
@@ -76,7 +78,7 @@ impl Entry {
                 detail: (when >> 56) as u8,
                 runner: runner.map(|slot| (slot as u16, (who >> GENERATION_SHIFT) as u16)),
                 thread: thread.map(|slot| slot as u16),
-                epoch: whence as u32 & EPOCH_MASK,
+                epoch: kept_epoch(whence),
                 argument,
                 text: Short {
                     words: text,
@@ -96,9 +98,9 @@ mod tests {
     fn fields_do_not_overlap() {
         let note = Note::new(Kind::HandlerEnded)
             .detail(0xff)
-            .runner(MAX_RUNNERS - 1, u16::MAX)
+            .runner(MAX_RUNNERS - 1, u64::from(u16::MAX))
             .thread(MAX_THREADS as u16 - 1)
-            .epoch(EPOCH_MASK)
+            .epoch(kept_epoch(u64::MAX))
             .argument(u64::MAX)
             .text("a name of a handler, cut");
         let entry = Entry {

@@ -2,6 +2,8 @@
 //! without a clock, a process or a mapping. What must be asked of the world comes in
 //! through [`Env`](crate::sync::Env).
 
+pub(crate) mod ack;
+pub(crate) mod acknowledge;
 pub(crate) mod barrier;
 #[cfg(test)]
 mod barrier_tests;
@@ -11,8 +13,10 @@ mod bells;
 pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod control;
+pub(crate) mod deadlines;
 pub(crate) mod entry;
 pub(crate) mod event_log;
+pub(crate) mod extension;
 pub(crate) mod generation;
 pub(crate) mod group;
 #[cfg(test)]
@@ -24,15 +28,22 @@ pub(crate) mod journal_record;
 pub(crate) mod key;
 #[cfg(test)]
 pub(crate) mod known;
+pub(crate) mod liveness;
 pub(crate) mod member;
+mod millis;
 pub(crate) mod names;
 pub(crate) mod order;
 pub(crate) mod own;
 pub(crate) mod place;
+pub(crate) mod reason;
 pub(crate) mod request;
+#[cfg(test)]
+mod request_tests;
 pub(crate) mod resources;
 pub(crate) mod runner;
 pub(crate) mod scope;
+#[cfg(test)]
+mod scope_tests;
 pub(crate) mod semaphore;
 pub(crate) mod semaphore_poll;
 pub(crate) mod slots;

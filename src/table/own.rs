@@ -2,27 +2,27 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::note::{FORCED, Kind, LATE, Note, OWN};
+use crate::note::{FORCED, OWN};
 use crate::phase::Phase;
 use crate::sync::{Env, Mem, Word};
 
 use super::Corrupt;
+use super::ack::Ack;
+use super::acknowledge::{Acked, Said};
 use super::control::Stage;
-use super::group::{Acked, Group, Laggard, Look};
+use super::group::{Group, Laggard, Look};
 use super::member::{Member, State};
 
 impl<M: Mem, const N: usize> Group<M, N> {
+    /// The acknowledgement in the own scope of the runner of a slot.
+    pub(crate) fn own_ack(&self, slot: usize) -> Ack {
+        let runner = self.runners.get(slot);
+        Ack::from_raw(runner.map_or(0, |runner| runner.own_acked.load(Ordering::Acquire)))
+    }
+
     /// The last phase that the holder of `member` has done in its own scope.
-    pub(crate) fn own_acked(&self, slot: usize, member: Member, epoch: u32) -> Phase {
-        let word = match self.runners.get(slot) {
-            Some(runner) => Member::from_raw(runner.own_acked.load(Ordering::Acquire)),
-            None => return Phase::Running,
-        };
-        if word.generation() == member.generation() {
-            word.acked(epoch)
-        } else {
-            Phase::Running
-        }
+    pub(crate) fn own_acked(&self, slot: usize, member: Member, epoch: u64) -> Phase {
+        self.own_ack(slot).acked(member.generation(), epoch)
     }
 
     /// Wakes the runners that sleep on the word of their own shutdown: the group's has moved.
@@ -91,61 +91,27 @@ impl<M: Mem, const N: usize> Group<M, N> {
     pub(crate) fn acknowledge_own(
         &self,
         slot: usize,
-        generation: u16,
-        epoch: u32,
+        generation: u64,
+        epoch: u64,
         phase: Phase,
         tardy: bool,
         env: &impl Env<M>,
     ) -> Result<Acked, Corrupt> {
-        let (Some(runner), Some(index)) = (self.runners.get(slot), phase.index()) else {
+        let Some(runner) = self.runners.get(slot) else {
             return Ok(Acked::OutOfOrder);
         };
-        let late = loop {
-            let control = runner.own.control();
-            let current = control.phase()?;
-            let member = self.member(slot);
-            if !member.is_live(generation) {
-                return Ok(Acked::NotLive);
-            }
-            let raw = runner.own_acked.load(Ordering::Acquire);
-            let word = Member::from_raw(raw);
-            if word.generation() != generation {
-                return Err(Corrupt("own acknowledgement: of another holder"));
-            }
-            let before = word.acked(epoch);
-            if control.epoch() == epoch && current >= phase && before >= phase {
-                return Ok(if word.is_late(epoch) {
-                    Acked::Late
-                } else {
-                    Acked::InTime
-                });
-            }
-            if control.epoch() != epoch || current < phase || before.next() != phase {
-                return Ok(Acked::OutOfOrder);
-            }
-            let late = tardy || current > phase;
-            let now = env.now();
-            let times = &runner.own_times;
-            times.observe(&runner.own, epoch, now);
-            times.acked[index].set_once(epoch, now);
-            if late {
-                times.missed.set_once(epoch, phase as u64);
-            }
-            let next = word.with_acked(epoch, phase, late).raw();
-            if runner
-                .own_acked
-                .compare_exchange(raw, next, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
-            {
-                env.note(now, || {
-                    let detail = OWN | phase as u8 | if late { LATE } else { 0 };
-                    let note = Note::new(Kind::Acknowledged).detail(detail);
-                    note.runner(slot, generation).epoch(epoch)
-                });
-                break late;
-            }
+        let said = Said {
+            slot,
+            generation,
+            epoch,
+            phase,
+            tardy,
         };
-        let _ = self.advance_own(slot, env)?;
-        Ok(if late { Acked::Late } else { Acked::InTime })
+        let of = (&runner.own, &runner.own_times, &runner.own_acked);
+        let (acked, is_new) = self.store_ack(said, of, OWN, env)?;
+        if is_new {
+            let _ = self.advance_own(slot, env)?;
+        }
+        Ok(acked)
     }
 }

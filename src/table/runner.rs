@@ -24,6 +24,7 @@ use crate::sync::{Mem, Word};
 use crate::width::{PROGRESS, RUNNER, mask};
 
 use super::inflight::Gate;
+use super::reason::Reason;
 use super::scope::Scope;
 use super::stamp::Stamp;
 use super::times::Times;
@@ -39,7 +40,7 @@ const VERDICT_BITS: u32 = 8;
 pub(crate) struct Runner<M: Mem> {
     /// The runner's own scope: shutting down this runner alone.
     pub(crate) own: Scope<M>,
-    /// Acknowledgement in the own scope, as a membership word (generation, epoch, acked).
+    /// [`Ack`](super::ack::Ack) in the own scope.
     pub(crate) own_acked: M::U64,
     pub(crate) gate: Gate<M>,
     /// Steps of progress.
@@ -48,8 +49,10 @@ pub(crate) struct Runner<M: Mem> {
     pub(super) extended_at: M::U64,
     pub(crate) group_times: Times<M>,
     pub(crate) own_times: Times<M>,
-    /// When the runner left or was counted out, tagged with the slot's generation.
-    pub(crate) ended: Stamp<M>,
+    /// When the slot was claimed, in microseconds: an end counts from then on.
+    pub(super) claimed: M::U64,
+    /// When the runner left or was found dead, tagged with the slot's generation.
+    pub(super) ended: Stamp<M>,
     /// Group generation the runner joined.
     pub(crate) joined: M::U64,
     pub(crate) pid: M::U64,
@@ -97,6 +100,22 @@ const fn is_of(word: u64, generation: u64) -> bool {
 }
 
 impl<M: Mem> Runner<M> {
+    /// When the holder of this slot generation ended.
+    pub(crate) fn ended(&self, generation: u64) -> Option<u64> {
+        self.ended
+            .get(generation, self.claimed.load(Ordering::Acquire))
+    }
+
+    /// Sets that time; the first one is kept. `is_on` says whether the slot still is of
+    /// this generation.
+    ///
+    /// Times of earlier holders lie below the instant of the claim: they were read from
+    /// the clock while the slot still was of their generation.
+    pub(super) fn end(&self, generation: u64, now: u64, is_on: impl Fn() -> bool) {
+        let claimed = self.claimed.load(Ordering::Acquire);
+        self.ended.set_once(generation, claimed, now, is_on);
+    }
+
     /// Makes what bears the generation as new; by the claimant of the slot.
     pub(crate) fn renew(&self, generation: u64) {
         self.gate.reset(generation);
@@ -204,8 +223,8 @@ pub(crate) struct Texts<M: Mem> {
     pub(crate) last_words: Text<M, 65>,
     /// The cause given to `fail`.
     pub(crate) cause: Text<M, 16>,
-    /// Reason of the shutdown of the own scope; written under its request's claim.
-    pub(crate) reason: Text<M, 16>,
+    /// Of the shutdown of the own scope; written under its request's claim.
+    pub(crate) reason: Reason<M>,
 }
 
 impl<M: Mem> Texts<M> {
@@ -233,6 +252,7 @@ impl<M: Mem> Default for Runner<M> {
             extended_at: M::U64::default(),
             group_times: Times::default(),
             own_times: Times::default(),
+            claimed: M::U64::default(),
             ended: Stamp::default(),
             joined: M::U64::default(),
             pid: M::U64::default(),
@@ -243,7 +263,7 @@ impl<M: Mem> Default for Runner<M> {
 }
 
 shared!(Runner<M> {
-    own, own_acked, gate, progress, extended_at, group_times, own_times, ended,
+    own, own_acked, gate, progress, extended_at, group_times, own_times, claimed, ended,
     joined, pid, process_generation, verdict
 });
 shared!(Texts<M> { id, activity, last_words, cause, reason });

@@ -1,120 +1,95 @@
-//! A time that belongs to one epoch: `epoch:16 | microseconds:48` in one word.
+//! A time that belongs to one tag (an epoch, or the generation of a slot), in one word.
 //!
-//! Whoever comes first sets it, anybody may help, and a value of another epoch reads
-//! as unset, so nothing must be cleared between shutdowns. A helper that was stopped
-//! meanwhile never overwrites a newer epoch.
+//! ```text
+//! 63  48 47          0
+//! [ tag | microseconds ]
+//! ```
+//!
+//! The first to come sets it and anybody may help, so a process that dies before it sets
+//! a time takes none with it. Nothing is cleared: a stamp counts under its tag only, and
+//! only from a *floor* on, which is stored beside it.
+//!
+//! # Why a stopped helper does no harm
+//! Tags are narrow and cannot be ordered. Time can: what a stamp of an epoch records
+//! happened after that epoch's shutdown began, and the floor is not later than that
+//! beginning and later than all that was recorded before (see SYNC POINT `floor` in
+//! `scope.rs`). A helper loads the word, then asks whether its epoch is still the present
+//! one, then compare-and-swaps. If it is stopped
+//! - before it asks: the epoch is over, and it stores nothing;
+//! - after it asked: what it stores was read from the clock before the next shutdown
+//!   began, so it lies below that one's floor and reads as unset, though its tag may have
+//!   wrapped. If anything was set meanwhile, the word that it loaded is gone, and does not
+//!   come back, as it contains a time.
+//!
+//! Only two times of one microsecond under one tag could be taken for each other, which
+//! takes all tags in between within that microsecond. The same holds for the end of a
+//! runner, whose tag is the slot's generation and whose floor is the instant of its claim.
+//! Models: `loom_tests/stamps.rs`.
 
 use core::sync::atomic::Ordering;
 
 use crate::segment::shared;
-use crate::sync::{Mem, Word};
+use crate::sync::{Mem, Next, Word};
+use crate::width;
 
-const MICROS: u64 = (1 << 48) - 1;
+const MICROS: u64 = (1 << TAG_SHIFT) - 1;
+const TAG_SHIFT: u32 = 48;
+const TAG: u64 = width::mask(width::STAMP);
+
+const _: () = assert!(TAG_SHIFT + width::STAMP <= u64::BITS);
 
 /// One stamp. All-zero is unset.
 #[repr(C)]
 pub(crate) struct Stamp<M: Mem>(M::U64);
 
 impl<M: Mem> Stamp<M> {
-    /// The microseconds set in this epoch, if any.
-    pub(crate) fn get(&self, epoch: u32) -> Option<u64> {
-        unpack(self.0.load(Ordering::Acquire), epoch)
+    /// The microseconds set under this tag, if any.
+    pub(crate) fn get(&self, tag: u64, floor: u64) -> Option<u64> {
+        unpack(self.raw(), tag, floor)
     }
 
     /// Whatever bytes, for tests.
     #[cfg(test)]
-    pub(super) fn write_raw(&self, raw: u64) {
+    pub(crate) fn write_raw(&self, raw: u64) {
         self.0.store(raw, Ordering::Release);
     }
 
-    /// As it stands.
-    pub(super) fn raw(&self) -> u64 {
+    /// The stored word.
+    pub(crate) fn raw(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Whether it was set in this epoch, though it may have been set in a newer one since.
-    pub(super) fn was_set(&self, epoch: u32) -> bool {
-        let raw = self.raw();
-        unpack(raw, epoch).is_some() || is_newer(raw, epoch)
-    }
-
-    /// Unsets it, for a new holder of its record: a stamp that went unused for half of all
-    /// tags would pass for a newer one.
-    pub(super) fn clear(&self) {
-        self.0.store(0, Ordering::Release);
-    }
-
-    /// What stands there if it would pass for one of this epoch or a newer one.
-    pub(crate) fn misleading(&self, epoch: u32) -> Option<u64> {
-        let raw = self.raw();
-        (unpack(raw, epoch).is_some() || is_newer(raw, epoch)).then_some(raw)
-    }
-
-    /// Unsets exactly that.
-    pub(crate) fn forget(&self, raw: u64) {
-        let _ = self
-            .0
-            .compare_exchange(raw, 0, Ordering::AcqRel, Ordering::Relaxed);
-    }
-
-    /// Sets the stamp unless it is set in this epoch already; returns what stands.
-    pub(crate) fn set_once(&self, epoch: u32, micros: u64) -> u64 {
-        let mut current = self.0.load(Ordering::Acquire);
-        loop {
-            if let Some(set) = unpack(current, epoch) {
-                return set;
-            }
-            let mine = pack(epoch, micros);
-            if is_newer(current, epoch) {
-                // We were stopped, and the epoch is over.
-                return mine & MICROS;
-            }
-            match self
-                .0
-                .compare_exchange(current, mine, Ordering::AcqRel, Ordering::Acquire)
-            {
-                Ok(_) => return mine & MICROS,
-                Err(now) => current = now,
-            }
-        }
-    }
-
-    /// Adds to a value of this epoch (unset counts as zero) as long as `allow` says
-    /// how much, given what stands; returns what was added.
-    pub(crate) fn add(&self, epoch: u32, allow: impl Fn(u64) -> u64) -> u64 {
-        let mut current = self.0.load(Ordering::Acquire);
-        loop {
-            let standing = unpack(current, epoch).unwrap_or(0);
-            let more = allow(standing);
-            if more == 0 || is_newer(current, epoch) {
-                return 0;
-            }
-            let next = pack(epoch, standing.saturating_add(more));
-            match self
-                .0
-                .compare_exchange(current, next, Ordering::AcqRel, Ordering::Acquire)
-            {
-                Ok(_) => return more,
-                Err(now) => current = now,
-            }
-        }
+    /// Sets the stamp unless it is set under this tag already; returns the stored time.
+    /// When `is_on` says that the tag is of the past, returns `micros` and stores nothing.
+    pub(crate) fn set_once(
+        &self,
+        tag: u64,
+        floor: u64,
+        micros: u64,
+        is_on: impl Fn() -> bool,
+    ) -> u64 {
+        // Zero means unset; the clock has long passed its first microsecond.
+        let micros = micros.max(floor).clamp(1, MICROS);
+        self.0.update(|raw| match unpack(raw, tag, floor) {
+            Some(set) => Next::Leave(set),
+            // After the load: if the tag passes from here on, this word is not set under
+            // the next one, or the swap fails.
+            None if !is_on() => Next::Leave(micros),
+            None => Next::Store((tag & TAG) << TAG_SHIFT | micros, micros),
+        })
     }
 }
 
-fn pack(epoch: u32, micros: u64) -> u64 {
-    // Zero means unset; the clock has long passed its first microsecond.
-    u64::from(epoch & 0xffff) << 48 | micros.clamp(1, MICROS)
-}
-
-/// Whether a stamp is of an epoch after this one (tags wrap; near is after).
-fn is_newer(raw: u64, epoch: u32) -> bool {
-    let ahead = ((raw >> 48) as u16).wrapping_sub(epoch as u16);
-    raw & MICROS != 0 && (1..0x8000).contains(&ahead)
-}
-
-fn unpack(raw: u64, epoch: u32) -> Option<u64> {
+fn unpack(raw: u64, tag: u64, floor: u64) -> Option<u64> {
     let micros = raw & MICROS;
-    (micros != 0 && raw >> 48 == u64::from(epoch & 0xffff)).then_some(micros)
+    let is_its = (raw >> TAG_SHIFT ^ tag) & TAG == 0;
+    (is_its && micros != 0 && micros >= floor).then_some(micros)
+}
+
+/// A word of a stamp, for tests.
+#[cfg(test)]
+pub(crate) fn pack(tag: u64, micros: u64) -> u64 {
+    (tag & TAG) << TAG_SHIFT | micros & MICROS
 }
 
 impl<M: Mem> Default for Stamp<M> {
@@ -130,53 +105,67 @@ mod tests {
     use super::*;
     use crate::sync::Real;
 
-    #[test]
-    fn the_first_of_an_epoch_stands_and_a_late_one_of_an_older_is_nothing() {
-        let stamp = Stamp::<Real>::default();
-        assert_eq!(stamp.set_once(7, 100), 100);
-        assert_eq!(stamp.set_once(7, 200), 100);
-        assert_eq!(stamp.set_once(8, 300), 300);
-        assert_eq!(stamp.set_once(7, 400), 400, "answered, not stored");
-        assert_eq!((stamp.get(8), stamp.get(7)), (Some(300), None));
-        assert_eq!(stamp.add(7, |_| 5), 0);
-        assert_eq!(stamp.get(8), Some(300));
-        assert_eq!(stamp.add(8, |standing| standing), 300);
-        assert_eq!(stamp.get(8), Some(600));
+    fn on() -> bool {
+        true
     }
 
-    #[test]
-    fn tags_wrap() {
-        let stamp = Stamp::<Real>::default();
-        stamp.set_once(0xffff, 1);
-        stamp.set_once(0x1_0000, 2);
-        assert_eq!(stamp.get(0), Some(2));
-    }
+    /// So many tags later the same tag is back.
+    const AROUND: u64 = TAG + 1;
 
     #[test]
-    fn a_stamp_is_newer_for_half_of_all_tags_and_forgotten_only_as_it_was() {
+    fn the_first_of_a_tag_is_kept_and_a_late_one_of_the_past_is_not_stored() {
         let stamp = Stamp::<Real>::default();
-        assert!(!stamp.was_set(0) && stamp.misleading(0).is_none());
-        stamp.set_once(0x100, 5);
-        assert!(stamp.was_set(0x100) && stamp.was_set(0xff) && !stamp.was_set(0x101));
-        let raw = stamp.raw();
-        let misleads = |epoch| stamp.misleading(epoch) == Some(raw);
-        assert!(misleads(0x100) && misleads(0xff) && !misleads(0x101));
-        // As far ahead as can be, and one further.
-        assert!(misleads(0x1_0000 + 0x100 - 0x7fff) && !misleads(0x1_0000 + 0x100 - 0x8000));
-        stamp.forget(raw ^ 1);
-        assert_eq!(stamp.get(0x100), Some(5));
-        stamp.forget(raw);
-        assert_eq!(stamp.raw(), 0);
-        stamp.set_once(0x100, 0);
-        assert_eq!(stamp.get(0x100), Some(1), "nought is unset");
-        stamp.set_once(0x101, u64::MAX);
-        assert_eq!(stamp.get(0x101), Some(MICROS));
-        assert_eq!(stamp.add(0x101, |_| 0), 0);
-        stamp.clear();
+        assert_eq!((stamp.get(7, 0), stamp.raw()), (None, 0));
+        assert_eq!(stamp.set_once(7, 50, 100, on), 100);
+        assert_eq!(stamp.set_once(7, 50, 200, on), 100);
+        assert_eq!(stamp.set_once(8, 250, 300, on), 300);
         assert_eq!(
-            (stamp.raw(), stamp.add(0x101, |standing| standing + 3)),
-            (0, 3)
+            stamp.set_once(7, 50, 400, || false),
+            400,
+            "returned, not stored"
         );
-        assert_eq!(stamp.get(0x101), Some(3));
+        assert_eq!((stamp.get(8, 250), stamp.get(7, 50)), (Some(300), None));
+        stamp.write_raw(0);
+        assert_eq!(stamp.get(8, 250), None);
+    }
+
+    #[test]
+    fn nothing_counts_below_the_floor_and_the_bounds_of_a_time_are_kept() {
+        let stamp = Stamp::<Real>::default();
+        stamp.set_once(3, 0, 100, on);
+        assert_eq!((stamp.get(3, 100), stamp.get(3, 101)), (Some(100), None));
+        assert_eq!(stamp.set_once(3, 150, 120, on), 150, "not before the floor");
+        assert_eq!(stamp.set_once(4, 0, 0, on), 1, "zero is unset");
+        assert_eq!(stamp.set_once(5, 0, u64::MAX, on), MICROS);
+        assert_eq!(stamp.get(5, MICROS), Some(MICROS));
+    }
+
+    /// Another shutdown, or many, between a helper's question and its swap: what it stores
+    /// is below the floor, whether or not its tag has wrapped.
+    #[test]
+    fn a_helper_that_was_stopped_sets_no_time_of_a_later_shutdown() {
+        for later in [8, 7 + AROUND, 7 + 2 * AROUND, 7 + AROUND / 2 + 1] {
+            let stamp = Stamp::<Real>::default();
+            assert_eq!(stamp.set_once(7, 50, 100, on), 100);
+            // Nothing is set in the later one.
+            assert_eq!(stamp.get(later, 1000), None);
+            assert_eq!(stamp.set_once(later, 1000, 1010, on), 1010);
+            // Something is: the word that was loaded is gone.
+            let stamp = Stamp::<Real>::default();
+            let asked = core::cell::Cell::new(false);
+            let meanwhile = || {
+                let first = !asked.replace(true);
+                if first {
+                    stamp.set_once(later, 1000, 1010, on);
+                }
+                first
+            };
+            stamp.set_once(7, 50, 100, meanwhile);
+            assert_eq!(stamp.get(later, 1000), Some(1010));
+            // Nothing is, and the late one comes last.
+            let stamp = Stamp::<Real>::default();
+            stamp.set_once(7, 50, 100, on);
+            assert_eq!(stamp.get(later, 1000), None, "below the floor");
+        }
     }
 }

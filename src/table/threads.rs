@@ -90,7 +90,7 @@ impl ThreadWord {
     }
     /// The word of a live thread of a process.
     pub(crate) const fn live(owner: Owner, process: usize) -> Self {
-        Self(FREE | owner.generation << GENERATION_SHIFT)
+        Self(owner.generation << GENERATION_SHIFT)
             .claimed(process)
             .with_state(LIVE)
     }
@@ -112,9 +112,10 @@ impl ThreadWord {
         let generation = self.generation().wrapping_add(1) & GENERATION;
         Self(FREE | generation << GENERATION_SHIFT)
     }
+    /// Of this generation, and nothing else of what was there.
     const fn claimed(self, process: usize) -> Self {
         let process = (process as u64 + 1) & PROCESS;
-        Self(self.0 & !STATE | ATTACHING | process << PROCESS_SHIFT)
+        Self(self.generation() << GENERATION_SHIFT | process << PROCESS_SHIFT | ATTACHING)
     }
     const fn with_state(self, state: u64) -> Self {
         Self(self.0 & !STATE | state)
@@ -272,15 +273,7 @@ impl<M: Mem, const N: usize> Threads<M, N> {
         if !word.is_live() {
             return LifeSign::Silent;
         }
-        let life = thread.life.word();
-        let value = life.load(Ordering::Acquire);
-        if value & life::OWNER_DIED != 0 {
-            LifeSign::Marked
-        } else if value & life::TID != 0 {
-            LifeSign::Beats(life)
-        } else {
-            LifeSign::Silent
-        }
+        LifeSign::of(thread.life.word())
     }
 
     /// The life of a process by its threads: `keeper` speaks for it while it lives, then
@@ -364,6 +357,20 @@ pub(crate) enum LifeSign<'a, M: Mem> {
     Marked,
     /// Not in use: ask the byte lock.
     Silent,
+}
+
+impl<'a, M: Mem> LifeSign<'a, M> {
+    /// What a life word says.
+    pub(crate) fn of(life: &'a M::U32) -> Self {
+        let value = life.load(Ordering::Acquire);
+        if value & life::OWNER_DIED != 0 {
+            LifeSign::Marked
+        } else if value & life::TID != 0 {
+            LifeSign::Beats(life)
+        } else {
+            LifeSign::Silent
+        }
+    }
 }
 
 impl<M: Mem, const N: usize> Default for Threads<M, N> {

@@ -310,6 +310,19 @@ fn a_slot_that_was_taken_away_does_not_go_live() {
 }
 
 #[test]
+fn a_free_slot_with_other_bits_is_taken_with_its_generation_alone() {
+    let table = Table::default();
+    let word = &table.get(0).unwrap().word;
+    word.store(!0b11, Ordering::Relaxed);
+    let owner = table.attach(1).unwrap();
+    assert_eq!(
+        (owner.slot, owner.generation),
+        (0, width::mask(width::THREAD))
+    );
+    assert!(table.go_live(owner, 1) && table.word(0).fault().is_none());
+}
+
+#[test]
 fn a_refused_attach_moves_no_word() {
     let table = Table::default();
     while table.attach(1).is_some() {}

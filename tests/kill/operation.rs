@@ -15,11 +15,11 @@ use crate::note::{Kind, Note};
 use crate::phase::{Mode, Phase, ReasonCode};
 use crate::sync::mutex::NotLocked;
 use crate::sync::{Env, Word};
-use crate::table::control::Ask;
+use crate::table::control::{Ask, Control};
 use crate::table::inflight::{Begun, Look};
-use crate::table::join::{Claim, Joined};
+use crate::table::join::{Claim, Claimed, Joined};
 use crate::table::order::{Culprit, Step};
-use crate::table::request::Terms;
+use crate::table::request::{Proposer, Terms};
 use crate::table::resources::{About, Key, State};
 use crate::table::waits::Waiter;
 
@@ -109,24 +109,25 @@ impl Scene {
 
     pub(super) fn seat(&self) -> Seat<'_, Faulty> {
         let seat = Seat::take(&self.core).unwrap();
-        let keeper = usize::from(seat.owner.slot);
-        self.tables().processes.go_live(self.core.process(), keeper);
+        self.core.go_live(usize::from(seat.owner.slot)).unwrap();
         seat
     }
 
     /// Joins as a runner; false if a shutdown is on.
     pub(super) fn join(&mut self, id: &str) -> bool {
         let group = &self.core.tables().group;
-        let claim = group
-            .claim(self.core.process())
-            .unwrap()
-            .expect("there is room");
+        let claimed = group.claim(self.core.process(), self.core.as_ref());
+        let claim = match claimed.unwrap() {
+            Claimed::Slot(claim) => claim,
+            Claimed::Refused(_) => return false,
+            Claimed::Full => panic!("there is room"),
+        };
         let tables = self.core.tables();
         tables.texts[claim.slot].id.write(id);
         let generation = tables.processes.word(self.core.process()).generation();
         tables.group.runners[claim.slot]
             .process_generation
-            .store(u64::from(generation), Ordering::Relaxed);
+            .store(generation, Ordering::Relaxed);
         let joined = group.publish(claim, self.core.as_ref(), |_| false).unwrap();
         let live = matches!(joined, Joined::Live(_));
         self.claim = live.then_some(claim);
@@ -140,16 +141,17 @@ impl Scene {
             pid: 1,
             ..Terms::default()
         };
+        let process = self.core.process();
+        let generation = self.tables().processes.word(process).generation();
         group.scope.request.propose(
             epoch,
-            self.core.process(),
+            Proposer::new(process, generation),
             terms,
+            (&self.tables().reason, "the victim's reason"),
             |_| false,
-            || {
-                self.tables().reason.write("the victim's reason");
-            },
+            || group.scope.control() == Control::running(epoch),
         );
-        let _ = group.scope.initiate(ASK, self.core.now()).unwrap();
+        let _ = group.scope.initiate(ASK, || self.core.now()).unwrap();
         let _ = group.advance(self.core.as_ref()).unwrap();
     }
 
@@ -176,7 +178,7 @@ impl Scene {
         tables.resource_texts[key.index].name.write("resource");
         tables.resource_texts[key.index].path.write(PATH);
         let about = About {
-            runner_generation: u64::from(generation),
+            runner_generation: generation,
             ..About::default()
         };
         table.describe(key, about, [1, 0, 0, 0], PATH);
@@ -278,7 +280,7 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
             let Some(Claim { slot, generation }) = scene.claim else {
                 return;
             };
-            let _ = group.runners[slot].own.initiate(ASK, env.now()).unwrap();
+            let _ = group.runners[slot].own.initiate(ASK, || env.now()).unwrap();
             for phase in Phase::ACKNOWLEDGED {
                 let epoch = group.runners[slot].own.control().epoch();
                 let _ = group
@@ -290,7 +292,7 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
             let Some(Claim { slot, generation }) = scene.claim else {
                 return;
             };
-            let (gate, holder) = (&group.runners[slot].gate, u64::from(generation));
+            let (gate, holder) = (&group.runners[slot].gate, generation);
             let open = || Look {
                 refuses: group.scope.control().refuses_work(),
                 epochs: (0, 0),

@@ -10,6 +10,7 @@ use super::operation::{ASK, RECORDED, Scene};
 use super::rendezvous;
 use super::{Attached, Tables, store};
 use crate::api::check::suspicions;
+use crate::api::signs::Signs;
 use crate::limits::{MAX_RUNNERS, MAX_THREADS};
 use crate::note::{Kind, Note};
 use crate::phase::Phase;
@@ -174,7 +175,7 @@ fn every_invariant_holds(core: &Attached) {
 fn complete(core: &Attached) {
     let group = &core.tables().group;
     group.generation.help(&group.scope).unwrap();
-    let _ = group.scope.initiate(ASK, core.now()).unwrap();
+    let _ = group.scope.initiate(ASK, || core.now()).unwrap();
     let until = core.now() + 30 * SECONDS;
     loop {
         let _ = group.advance(core.as_ref()).unwrap();
@@ -182,7 +183,7 @@ fn complete(core: &Attached) {
         match seen.stage().unwrap() {
             Stage::Phase(Phase::Complete) => return,
             Stage::Phase(Phase::Running) => {
-                let _ = group.scope.initiate(ASK, core.now()).unwrap();
+                let _ = group.scope.initiate(ASK, || core.now()).unwrap();
             }
             _ => {
                 let moved = group.wait_past(seen, core.as_ref(), until).unwrap();
@@ -211,9 +212,7 @@ fn nothing_is_left_of_the_dead(core: &Attached) {
     }
     for index in 0..tables.resources.used() {
         let word = tables.resources.word(index);
-        let held = word
-            .process()
-            .is_some_and(|process| crate::table::slots::Gone::is_held(core.as_ref(), process));
+        let held = word.process().is_some_and(|process| core.is_held(process));
         assert!(
             word.state() == Ok(ResourceState::Free) || word.is_ended() || held,
             "resource {index} belongs to nobody"
@@ -221,9 +220,7 @@ fn nothing_is_left_of_the_dead(core: &Attached) {
     }
     for slot in 0..MAX_THREADS {
         let word = tables.threads.word(slot);
-        let held = word
-            .process()
-            .is_none_or(|process| crate::table::slots::Gone::is_held(core.as_ref(), process));
+        let held = word.process().is_none_or(|process| core.is_held(process));
         assert!(
             word.is_free() || held,
             "thread slot {slot} belongs to nobody"

@@ -10,13 +10,14 @@
 //! - `trace`, `arch`: one stepped thread. `crew`, `area`: all threads of a process,
 //!   stopped at system calls and touches of the segment. `fork`: the processes.
 //! - `rival`: peers under the same fire.
+//! - `stop`: a process that is stopped instead, while others live on, and goes on later.
 //!
 //! The driver is this process: it has one thread and never attaches to a segment. Victims and
 //! survivors are forked from it. Of a victim only the main thread is traced (in set-up and
 //! tear-down all are); its keeper and whatever it starts run freely, and SIGKILL ends them
 //! all.
 //!
-//! `ci/kill-sweep.sh` has the long forms; `settings` the variables.
+//! `ci/kill-sweep.sh` and `ci/stop-sweep.sh` have the long forms; `settings` the variables.
 
 #![deny(unsafe_code)]
 #![deny(unsafe_op_in_unsafe_fn)]

@@ -1,4 +1,6 @@
-//! Chance, from a seed that is printed and can be set.
+//! Random choices, from a seed that is printed and can be set.
+
+use std::time::Duration;
 
 /// SplitMix64: every seed is as good as any other.
 #[derive(Clone)]
@@ -7,6 +9,12 @@ pub struct Random(u64);
 impl Random {
     pub fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// A stream of its own, so that the number of choices made from the one does not
+    /// change what the other gives.
+    pub fn stream(seed: u64, number: u64) -> Self {
+        Self::new(Self::new(seed ^ number.wrapping_mul(0xd6e8_feb8_6659_fd93)).next())
     }
 
     pub fn next(&mut self) -> u64 {
@@ -27,8 +35,16 @@ impl Random {
         self.below(times) == 0
     }
 
-    pub fn millis(&mut self, from: u64, to: u64) -> std::time::Duration {
-        std::time::Duration::from_millis(from + self.below(to - from))
+    pub fn millis(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(from + self.below(to - from))
+    }
+
+    /// A duration between the two whose logarithm is evenly distributed: as often between
+    /// one and ten microseconds as between one and ten milliseconds.
+    pub fn log_uniform(&mut self, shortest: Duration, longest: Duration) -> Duration {
+        let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        let [low, high] = [shortest, longest].map(|end| end.as_secs_f64().ln());
+        Duration::from_secs_f64((low + unit * (high - low)).exp()).clamp(shortest, longest)
     }
 }
 
@@ -50,4 +66,25 @@ pub fn seed() -> u64 {
         let since = std::time::UNIX_EPOCH.elapsed().unwrap();
         since.as_nanos() as u64 & 0xffff_ffff
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_decade_of_lengths_is_drawn_as_often_as_the_next() {
+        let mut random = Random::new(7);
+        let (shortest, longest) = (Duration::from_micros(1), Duration::from_secs(1));
+        let mut decades = [0; 6];
+        for _ in 0..60_000 {
+            let micros = random.log_uniform(shortest, longest).as_micros() as f64;
+            decades[(micros.log10() as usize).min(5)] += 1;
+        }
+        // Ten thousand each; the first loses what is cut below a whole microsecond.
+        assert!(
+            decades.iter().all(|count| (8_500..11_500).contains(count)),
+            "{decades:?}"
+        );
+    }
 }

@@ -1,81 +1,61 @@
 //! One round: a new group, a storm over it, and the check after.
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ebbtide::Segment;
 
+use crate::after;
+use crate::ledger::act::Act;
+use crate::ledger::{Head, Ledger};
+use crate::oracle::books::Harvester;
+use crate::oracle::store::Store;
+use crate::plan::Plan;
+use crate::population::{KINDS, PARENT, Population};
 use crate::support::Place;
+use crate::tally::Tally;
 
-use super::aftermath;
-use super::harvest::{Harvester, Sums};
-use super::ledger::{DEEDS, Deed, Ledger};
-use super::population::{Population, Toll};
-use super::random::Random;
-use super::slots;
-use super::store::Store;
-use super::twin::Twin;
-
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    pub seed: u64,
-    /// The storm is over after so many, and not sooner.
-    pub kills: u64,
-    /// At least so long.
-    pub length: Duration,
-    pub twin: Twin,
-    /// Whether it is proved at the end that no slot is lost, which takes a while.
-    pub takes_all_slots: bool,
-}
-
-/// Runners, initiators and reapers of a round: at least so many, and so many more.
-const PEOPLE: [(usize, u64); 3] = [(3, 8), (1, 3), (0, 3)];
-/// Longest pauses of the killer in a round.
-const PAUSES: [u64; 4] = [3, 8, 14, 30];
-
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    pub rounds: u64,
-    pub toll: Toll,
-    pub sums: Sums,
-    pub deeds: [u64; DEEDS],
-}
+/// Longest pauses between two kills of a round, in milliseconds.
+const PAUSES: [u64; 4] = [3, 8, 14, 26];
 
 /// The violations that were seen; none is the aim.
-pub struct Weather {
+pub struct Outcome {
     pub tally: Tally,
     pub violations: Vec<String>,
 }
 
 /// Runs one round in a place of its own.
-pub fn round(place: &Place, plan: &Plan) -> Weather {
+pub fn round(place: &Place, plan: &Plan, signs: &[&str]) -> Outcome {
     let segment = place.create();
     Store::open(&segment).fill();
     let ledger = Arc::new(Ledger::create(&place.scratch("storm")));
+    ledger.set_pid(PARENT, std::process::id());
+    plan.publish(&ledger);
     let stop = AtomicBool::new(false);
-    let random = Random::new(plan.seed);
-    let (toll, sums, checked) = std::thread::scope(|scope| {
+    let (toll, sums, checked, shown) = std::thread::scope(|scope| {
         let harvester = Harvester::new(&segment, &ledger);
         let harvest = scope.spawn(|| harvester.run(&stop));
         // Children die with the thread that started them: this one.
-        let mut all = Population::new(place, &segment, &ledger, plan.twin, random);
-        storm(&mut all, &ledger, plan);
-        let checked = aftermath::calm(&segment, &ledger, &mut all)
-            .and_then(|()| aftermath::alone(&segment, &ledger))
-            .and_then(|()| match plan.takes_all_slots {
-                true => {
-                    aftermath::renew(&segment, &ledger).and_then(|()| slots::are_free(&segment))
-                }
-                false => Ok(()),
-            });
-        // Whoever is left hangs.
+        let mut all = Population::new(place, &segment, &ledger, plan);
+        let mut shown = Vec::new();
+        let checked = if plan.faults.is_empty() {
+            storm(&mut all, &ledger, plan);
+            check(&segment, &ledger, &mut all, plan)
+        } else {
+            // Nothing can be said of the end of what is broken.
+            shown = storm_until(&mut all, &ledger, plan, signs);
+            Ok(())
+        };
+        // All that are left hang.
         let toll = all.end();
-        stop.store(true, std::sync::atomic::Ordering::Release);
-        (toll, harvest.join().unwrap(), checked)
+        stop.store(true, Ordering::Release);
+        (toll, harvest.join().unwrap(), checked, shown)
     });
-    let mut violations = ledger.violations();
+    let mut violations = match plan.faults.is_empty() {
+        true => ledger.violations(),
+        false => shown,
+    };
     violations.extend(checked.err());
     violations.extend(left_threads(segment));
     for violation in &violations {
@@ -85,26 +65,86 @@ pub fn round(place: &Place, plan: &Plan) -> Weather {
         rounds: 1,
         toll,
         sums,
-        deeds: Deed::ALL.map(|deed| ledger.counted(deed)),
+        acts: Act::ALL.map(|act| ledger.counted(act)),
     };
-    Weather { tally, violations }
+    Outcome { tally, violations }
 }
 
-fn storm(all: &mut Population<'_>, ledger: &Ledger, plan: &Plan) {
-    let began = Instant::now();
-    let people = PEOPLE.map(|(least, more)| least + all.random.below(more) as usize);
-    let pause = PAUSES[all.random.below(PAUSES.len() as u64) as usize];
-    while (all.toll.killed < plan.kills || began.elapsed() < plan.length)
-        && ledger.violations().is_empty()
-    {
-        all.bury();
-        all.fill_up(people);
-        if plan.kills > 0 {
-            all.strike();
-        }
-        all.go_on(false);
-        std::thread::sleep(all.random.millis(0, pause));
+fn check(
+    segment: &Segment,
+    ledger: &Arc<Ledger>,
+    all: &mut Population<'_>,
+    plan: &Plan,
+) -> after::Checked {
+    after::calm(segment, ledger, all)?;
+    after::alone(segment, ledger)?;
+    if plan.takes_all_slots {
+        after::renew(segment, ledger)?;
+        after::slots::are_free(segment)?;
     }
+    Ok(())
+}
+
+/// Until there were enough kills, or a violation.
+fn storm(all: &mut Population<'_>, ledger: &Ledger, plan: &Plan) {
+    let mut pace = Pace::new(all, plan);
+    while ledger.get(Head::Violations) == 0 && all.toll.struck < plan.kills {
+        all.collect();
+        all.fill_up(pace.people);
+        all.strike();
+        let until = Instant::now() + pace.pause(all);
+        all.stop_and_go(until);
+    }
+}
+
+/// Without kills, over what is broken on purpose, until each sign was seen. Returns the
+/// first violation with each of them.
+fn storm_until(
+    all: &mut Population<'_>,
+    ledger: &Ledger,
+    plan: &Plan,
+    signs: &[&str],
+) -> Vec<String> {
+    let mut pace = Pace::new(all, plan);
+    let (began, mut next, mut found) = (Instant::now(), 0, Vec::new());
+    while began.elapsed() < plan.length && found.len() < signs.len() {
+        all.collect();
+        all.fill_up(pace.people);
+        std::thread::sleep(pace.pause(all));
+        for text in ledger.violations_from(next) {
+            next += 1;
+            let is_new = |sign: &&str| text.contains(*sign) && !is_shown(&found, sign);
+            if signs.iter().any(is_new) {
+                found.push(text);
+            }
+        }
+    }
+    found
+}
+
+/// How many processes there are, and how fast they are killed.
+struct Pace {
+    people: [usize; KINDS.len()],
+    longest: u64,
+}
+
+impl Pace {
+    fn new(all: &mut Population<'_>, plan: &Plan) -> Self {
+        let people = plan.people();
+        Self {
+            people: people.map(|(least, more)| least + all.random.below(more) as usize),
+            longest: PAUSES[all.random.below(PAUSES.len() as u64) as usize] * plan.slowness(),
+        }
+    }
+
+    fn pause(&mut self, all: &mut Population<'_>) -> Duration {
+        all.random.millis(0, self.longest)
+    }
+}
+
+/// Whether one of them has the sign.
+pub fn is_shown(violations: &[String], sign: &str) -> bool {
+    violations.iter().any(|text| text.contains(sign))
 }
 
 /// Threads of the library that live on after the last handle.
@@ -116,57 +156,4 @@ fn left_threads(segment: Segment) -> Option<String> {
         .filter(|name| name.starts_with("ebbtide-"))
         .collect();
     (!names.is_empty()).then(|| format!("threads that are left: {names:?}"))
-}
-
-impl Tally {
-    pub fn add(&mut self, other: &Self) {
-        self.rounds += other.rounds;
-        let (toll, more) = (&mut self.toll, &other.toll);
-        toll.started += more.started;
-        toll.killed += more.killed;
-        toll.stopped += more.stopped;
-        toll.terminated += more.terminated;
-        let (sums, more) = (&mut self.sums, &other.sums);
-        sums.generations += more.generations;
-        sums.runners += more.runners;
-        sums.died += more.died;
-        sums.begun += more.begun;
-        sums.finished += more.finished;
-        sums.orphaned += more.orphaned;
-        sums.open_brackets += more.open_brackets;
-        for (sum, more) in self.deeds.iter_mut().zip(other.deeds) {
-            *sum += more;
-        }
-    }
-
-    pub fn of(&self, deed: Deed) -> u64 {
-        self.deeds[deed as usize]
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (toll, sums) = (&self.toll, &self.sums);
-        writeln!(
-            f,
-            "rounds {}, processes {}, SIGKILL {}, SIGSTOP {}, SIGTERM {}",
-            self.rounds, toll.started, toll.killed, toll.stopped, toll.terminated
-        )?;
-        writeln!(
-            f,
-            "generations {}, runners {}, died {}; items begun {} = finished {} + orphaned {} \
-             (open brackets {})",
-            sums.generations,
-            sums.runners,
-            sums.died,
-            sums.begun,
-            sums.finished,
-            sums.orphaned,
-            sums.open_brackets
-        )?;
-        for deed in Deed::ALL {
-            write!(f, "{deed:?} {}  ", self.of(deed))?;
-        }
-        Ok(())
-    }
 }

@@ -9,7 +9,7 @@ use crate::api::journal::writing::TAKEN;
 use crate::api::lock_wait::lock_name;
 use crate::api::resource::ResourceState;
 use crate::api::view::View;
-use crate::note::{FORCED, Kind, LATE, Note, OWN};
+use crate::note::{FORCED, Kind, LATE, Note, OWN, REGAINED, RunnerKey, runner_key};
 use crate::phase::{Mode, Phase, ReasonCode};
 use crate::sync::{Env, Real};
 use crate::table::journal::Found;
@@ -27,7 +27,7 @@ pub(crate) struct Raw {
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     /// From records of joining.
-    joined: HashMap<(u16, u16), (String, u32)>,
+    joined: HashMap<RunnerKey, (String, u32)>,
 }
 
 impl Names {
@@ -44,25 +44,26 @@ impl Names {
     }
 
     /// The id of a holder of a slot.
-    pub(crate) fn id(&self, tables: &Tables, (slot, generation): (u16, u16)) -> String {
-        let member = || tables.group.member(usize::from(slot)).generation();
-        if member() == generation
-            && let Some(texts) = tables.texts.get(usize::from(slot))
+    pub(crate) fn id(&self, tables: &Tables, key: RunnerKey) -> String {
+        let slot = usize::from(key.0);
+        let is_holder = || runner_key(slot, tables.group.member(slot).generation()) == key;
+        if is_holder()
+            && let Some(texts) = tables.texts.get(slot)
         {
             let id = texts.id.read().0;
             // The slot may have got a new holder while we read.
-            if member() == generation && !id.is_empty() {
+            if is_holder() && !id.is_empty() {
                 return id;
             }
         }
-        match self.joined.get(&(slot, generation)) {
+        match self.joined.get(&key) {
             Some((id, _)) => id.clone(),
             None => format!("slot {slot}"),
         }
     }
 
     /// Its process id, if its joining is still in the journal.
-    pub(crate) fn pid(&self, key: (u16, u16)) -> u32 {
+    pub(crate) fn pid(&self, key: RunnerKey) -> u32 {
         self.joined.get(&key).map_or(0, |(_, pid)| *pid)
     }
 }
@@ -241,6 +242,9 @@ pub(crate) fn event(tables: &Tables, note: &Note) -> Option<JournalEvent> {
         },
         Kind::Renewed => JournalEvent::Generation {
             generation: note.argument as u32,
+        },
+        Kind::LockLost => JournalEvent::LockLost {
+            regained: note.detail == REGAINED,
         },
     })
 }

@@ -217,6 +217,13 @@ pub enum JournalEvent {
         /// Its number.
         generation: u32,
     },
+    /// A process found that other code of its program had closed the descriptor through which
+    /// the others know that it lives.
+    LockLost {
+        /// It opened the segment again and has its lock; else the segment has lost its name,
+        /// and the process lives on without the lock.
+        regained: bool,
+    },
 }
 
 impl JournalEvent {
@@ -241,6 +248,7 @@ impl JournalEvent {
             Self::Deadlock { .. } => "deadlock",
             Self::LockOrder { .. } => "lock-order",
             Self::Generation { .. } => "generation",
+            Self::LockLost { .. } => "lock-lost",
         }
     }
 }
@@ -305,6 +313,12 @@ impl std::fmt::Display for JournalEvent {
                 write!(f, "took {wanted} while it held {held}, against the order")
             }
             Self::Generation { generation } => write!(f, "generation {generation} begins"),
+            Self::LockLost { regained: true } => {
+                f.write_str("lost its lock on the segment, and took it again")
+            }
+            Self::LockLost { regained: false } => f.write_str(
+                "lost its lock on the segment, and cannot take it again: the name is gone",
+            ),
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Entry {
 pub(crate) struct Shared {
     pub(super) session: Arc<Session>,
     pub(super) slot: usize,
-    pub(super) generation: u16,
+    pub(super) generation: u64,
     pub(super) id: String,
     /// The runner's own: keeps the writers of its activity apart, and ends with it.
     pub(super) writing: Arc<Writing>,
@@ -62,7 +62,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         session: Arc<Session>,
-        (slot, generation): (usize, u16),
+        (slot, generation): (usize, u64),
         id: &str,
         writing: Arc<Writing>,
     ) -> Self {
@@ -224,7 +224,8 @@ impl Shared {
     pub(crate) fn reports(&self) -> Vec<ResourceReport> {
         self.mark_dropped();
         let mut keys: Vec<Key> = self.entries().iter().map(|entry| entry.key).collect();
-        keys.sort_by_key(|key| {
+        // Each key is read once: it may change in the segment meanwhile.
+        keys.sort_by_cached_key(|key| {
             let ended = self.table().entered(*key, State::Closed);
             ended.unwrap_or(u64::MAX)
         });

@@ -4,9 +4,10 @@ use crate::api::core::Core;
 use crate::api::resource::system::take_away;
 use crate::layout::Layout;
 use crate::segment::Body;
-use crate::sync::{Env, Mem, Pulse};
+use crate::sync::Mem;
+use crate::table::liveness::Verdict;
 use crate::table::resources::{Claimant, Fate, Key};
-use crate::table::slots::Gone;
+use crate::table::slots::Kernel;
 
 impl<M: Mem> Core<M>
 where
@@ -23,16 +24,14 @@ where
         }
         let holder = |process: usize| {
             let generation = processes.word(process).generation();
-            Claimant::new(process, u64::from(generation))
+            Claimant::new(process, generation)
         };
         let me = holder(self.process());
-        // Both signs: one that has lost its byte lock only may be in the middle of it.
-        let is_dead = |process: usize| {
-            matches!(self.process_pulse(process), Pulse::Dead) && !self.is_held(process)
-        };
+        // By all signs: one that has lost its byte only may be in the middle of it.
         let is_gone = |other: Claimant| {
-            let is_free = processes.word(other.process).is_free();
-            is_free || holder(other.process) != other || is_dead(other.process)
+            let word = processes.word(other.process);
+            Claimant::new(other.process, word.generation()) != other
+                || self.verdict(other.process, word) == Verdict::Gone
         };
         let table = &tables.resources;
         let mut taken = Vec::new();

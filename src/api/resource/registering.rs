@@ -59,7 +59,7 @@ impl Shared {
         let (identity, path) = system.map_or((NO_IDENTITY, ""), |s| (s.identity, s.path.as_str()));
         texts.path.write(path);
         let about = About {
-            runner_generation: u64::from(self.generation),
+            runner_generation: self.generation,
             kind: kind.bits(),
             order: options.order,
         };

@@ -10,7 +10,8 @@ use std::time::UNIX_EPOCH;
 use nix::sys::signal::Signal;
 
 use crate::limits;
-use crate::os::process::{Pidfd, mount_namespace, pid_namespace, start_time};
+use crate::os::pidfd::Pidfd;
+use crate::os::process::{mount_namespace, pid_namespace, start_time};
 use crate::table::resources::{Fate, Identity};
 
 const FILE: u64 = 1;

@@ -11,20 +11,17 @@ use crate::api::request::Scope;
 use crate::api::timeline::{Timeline, TimelineMark, TimelinePhase};
 use crate::api::view::{Target, View, corrupt};
 use crate::error::{CoordinationError, SegmentError};
-use crate::note::{FORCED, Kind, Note, OWN};
+use crate::note::{FORCED, Kind, Note, OWN, RunnerKey, epoch_before, kept_epoch, runner_key};
 use crate::phase::Phase;
 use crate::sync::{Env, Real};
-use crate::table::control::{Ask, Control, EPOCH_MASK};
+use crate::table::control::{Ask, Control};
 use crate::table::scope::Scope as Record;
-
-/// A runner slot and its generation.
-pub(super) type Key = (u16, u16);
 
 /// Which shutdown it is about.
 pub(super) struct Frame {
     pub(super) target: Target,
     /// The runner, if it is the shutdown of one alone.
-    pub(super) alone: Option<Key>,
+    pub(super) alone: Option<RunnerKey>,
     pub(super) control: Control,
     pub(super) generation: u32,
     /// Microseconds of the segment's clock.
@@ -51,11 +48,11 @@ impl Frame {
 
     /// Whether it is about this very shutdown.
     pub(super) fn is_of_it(&self, note: &Note) -> bool {
-        note.epoch == self.control.epoch() && self.is_of_scope(note)
+        kept_epoch(note.epoch) == kept_epoch(self.control.epoch()) && self.is_of_scope(note)
     }
 }
 
-fn is_of(alone: Option<Key>, note: &Note) -> bool {
+fn is_of(alone: Option<RunnerKey>, note: &Note) -> bool {
     match alone {
         None => note.detail & OWN == 0,
         Some(_) => note.detail & OWN != 0 && note.runner == alone,
@@ -157,7 +154,7 @@ impl<E: Env<Real>> View<'_, E> {
             Target::All => (None, group.generation.current(), None),
             Target::Slot(slot) => {
                 let member = group.member(slot);
-                let key = (slot as u16, member.generation());
+                let key = runner_key(slot, member.generation());
                 // Nobody has to go on with the shutdown of one who is gone.
                 let gone = self.ended(slot, member);
                 (Some(key), group.joined(slot), gone)
@@ -198,13 +195,15 @@ impl<E: Env<Real>> View<'_, E> {
             code: code_of(note),
             budget_millis: u32::try_from(note.argument).unwrap_or(u32::MAX),
         };
-        let running = Control::from_raw(u64::from(note.epoch & EPOCH_MASK) << 8);
+        let epoch = epoch_before(note.epoch, control.epoch());
         let end = cancelled.or(complete).map(|raw| raw.entry.at);
-        let stamped = scope.entered(Phase::Signaling, note.epoch);
+        let stamped = scope.entered(Phase::Signaling, epoch);
         Ok(Some(Frame {
             target,
             alone,
-            control: running.initiated(ask).in_phase(Phase::Complete),
+            control: Control::running(epoch)
+                .initiated(ask)
+                .in_phase(Phase::Complete),
             generation: begun.entry.generation,
             start: stamped.unwrap_or(begun.entry.at),
             // Over it is: its end may be forgotten, or was never written down.

@@ -7,11 +7,11 @@ use crate::api::report::Outcome;
 use crate::api::resource::ResourceState;
 use crate::api::timeline::TimelineRunner;
 use crate::api::view::{Target, View};
-use crate::note::{Kind, Note};
+use crate::note::{Kind, Note, RunnerKey as Key, runner_key};
 use crate::phase::Phase;
 use crate::sync::{Env, Real};
 
-use super::build::{Frame, Key};
+use super::build::Frame;
 use super::spans::spans;
 
 impl<E: Env<Real>> View<'_, E> {
@@ -30,7 +30,7 @@ impl<E: Env<Real>> View<'_, E> {
         };
         for slot in slots {
             let member = group.member(slot);
-            let key = (slot as u16, member.generation());
+            let key = runner_key(slot, member.generation());
             if frame.alone.is_some_and(|alone| alone != key) {
                 // It has a new holder since.
                 continue;

@@ -6,10 +6,10 @@ use crate::api::core::Tables;
 use crate::api::journal::{HandlerEnd, Raw, key_of, resource_name, state_of};
 use crate::api::resource::ResourceState;
 use crate::api::timeline::{SpanKind, TimelineSpan};
-use crate::note::Kind;
+use crate::note::{Kind, RunnerKey as Key};
 use crate::table::resources::Key as Resource;
 
-use super::build::{Frame, Key};
+use super::build::Frame;
 
 /// Something that has begun: where it is told.
 type Place = (Key, usize);

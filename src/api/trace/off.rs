@@ -57,7 +57,7 @@ pub(crate) struct Deaths;
 
 impl Deaths {
     #[inline(always)]
-    pub(crate) fn saw(&self, _: usize, _: impl FnOnce() -> Option<(u16, u32)>) {}
+    pub(crate) fn saw(&self, _: usize, _: impl FnOnce() -> Option<(u64, u32)>) {}
 
     #[inline(always)]
     pub(crate) fn tell(&self, _: &Tables) {}

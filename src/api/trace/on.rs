@@ -149,9 +149,9 @@ pub(crate) struct Deaths {
 /// Its death is to be told. Below it the pid, above it the holder's generation, plus one.
 const NEW: u64 = 1 << 32;
 
-/// A holder of a process slot, as a number that is not 0.
-fn holder(generation: u32) -> u64 {
-    (u64::from(generation) + 1) << 33
+/// A holder of a process slot, by low bits of its generation, as a number that is not 0.
+fn holder(generation: u64) -> u64 {
+    ((generation & 0x3fff_ffff) + 1) << 33
 }
 
 impl Default for Deaths {
@@ -171,11 +171,11 @@ impl std::fmt::Debug for Deaths {
 
 impl Deaths {
     /// A look found the holder of a process slot dead; `whose` tells its generation and pid.
-    pub(crate) fn saw(&self, process: usize, whose: impl FnOnce() -> Option<(u16, u32)>) {
+    pub(crate) fn saw(&self, process: usize, whose: impl FnOnce() -> Option<(u64, u32)>) {
         let (Some(slot), Some((generation, pid))) = (self.slots.get(process), whose()) else {
             return;
         };
-        let holder = holder(generation.into());
+        let holder = holder(generation);
         let seen = slot.load(Ordering::Relaxed);
         let new = holder | NEW | u64::from(pid);
         if seen >> 33 != holder >> 33

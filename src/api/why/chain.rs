@@ -5,7 +5,7 @@ use crate::api::lock_wait::{lock_name, thread_of};
 use crate::api::resource::{ResourceReport, ResourceState};
 use crate::api::text::{count, time};
 use crate::api::view::Target;
-use crate::note::Kind;
+use crate::note::{Kind, runner_key};
 use crate::sync::{Env, Pulse, Real};
 
 use super::Telling;
@@ -124,7 +124,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
     /// The latest record about a runner, but for that of its death, which is told anyway.
     pub(super) fn last_record(&mut self, slot: usize) {
         let generation = self.view.tables.group.member(slot).generation();
-        let about = Some((slot as u16, generation));
+        let about = Some(runner_key(slot, generation));
         let (raw, ..) = self.view.raw_journal(0);
         let last = raw.iter().rev().find(|raw| {
             let note = &raw.entry.note;

@@ -302,9 +302,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
     fn ended(&mut self, slot: usize, report: &RunnerReport, how: &str) {
         let tables = self.view.tables;
         let member = tables.group.member(slot);
-        let ended = tables.group.runners[slot]
-            .ended
-            .get(u32::from(member.generation()));
+        let ended = tables.group.runners[slot].ended(member.generation());
         let ago = ended.map_or(String::new(), |at| format!(" {} ago", self.ago(at)));
         let before = match report.blocked_in {
             Some(phase) => format!(", before it had acknowledged {phase}"),

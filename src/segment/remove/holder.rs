@@ -1,7 +1,7 @@
 //! Which process is removing a segment: what it notes, and how others name it.
 
 use crate::error::{Holder, SegmentError};
-use crate::os::file::{REMOVERS_LOCK, first_held_by_other};
+use crate::os::file::REMOVERS_LOCK;
 use crate::os::process;
 use crate::segment::header::{Body, Header, Remover};
 use crate::segment::name::SegmentName;
@@ -11,9 +11,8 @@ impl<B: Body> Opened<B> {
     /// For an attacher that finds all life bytes held: the error that names the remover, if
     /// one holds them.
     pub(crate) fn being_removed(&self) -> Option<SegmentError> {
-        let held = first_held_by_other(self.locks().ok()?, REMOVERS_LOCK, 1);
-        held.ok()?
-            .map(|_| being_removed(self.name(), Some(self.header())))
+        let is_held = self.locks().is_held(REMOVERS_LOCK).is_ok_and(|held| held);
+        is_held.then(|| being_removed(self.name(), Some(self.header())))
     }
 }
 

@@ -104,6 +104,9 @@ const ALL_BYTES: u64 = 1 + MAX_PROCESSES as u64;
 /// on although somebody is attached. That the name was taken away by another
 /// meanwhile is no error.
 ///
+/// Without `force`, `is_in_use` is asked once while the bytes are held: a process that has
+/// lost its life byte keeps no remover off by it, but may live.
+///
 /// # Errors
 /// `InUse` with an empty list (the caller knows whom to name), or with the remover that has
 /// not finished within a second; `NotFound`, `Directory`, `ForeignOwner`, `NotRegular`,
@@ -112,13 +115,14 @@ pub(crate) fn remove(
     name: &SegmentName,
     options: &Options,
     force: bool,
+    is_in_use: impl Fn(Identity) -> bool,
 ) -> Result<(), SegmentError> {
     let path = options.path()?;
     let Some(directory) = Directory::existing(&path)? else {
         return Err(not_found(name, path.join(name.as_str())));
     };
     let inode = Inode::look_up(&directory, name)?;
-    Removal::begin(&directory, name, inode, force)?.run()
+    Removal::begin(&directory, name, inode, force)?.run(is_in_use)
 }
 
 /// Removes a segment again that its creator could not attach to, unless somebody else has
@@ -132,7 +136,7 @@ pub(crate) fn take_back(name: &SegmentName, options: &Options, made: Identity) {
         let inode = Inode::look_up(&directory, name)?;
         let removal = Removal::begin(&directory, name, inode, false)?;
         if removal.header().map(Header::identity) == Some(made) {
-            removal.run()?;
+            removal.run(|_| false)?;
         }
         Ok::<_, SegmentError>(())
     };
@@ -162,7 +166,7 @@ pub(super) fn remove_leftover(
     if !removal.header().is_some_and(Header::is_removed) {
         return Ok(false);
     }
-    removal.run().map(|()| true)
+    removal.run(|_| false).map(|()| true)
 }
 
 /// The steps of a removal. A process may be stopped or killed before each of them.
@@ -254,9 +258,15 @@ impl<'a> Removal<'a> {
     }
 
     /// All steps; waits for another remover of this file, for a second at most.
-    fn run(mut self) -> Result<(), SegmentError> {
+    fn run(mut self, is_in_use: impl Fn(Identity) -> bool) -> Result<(), SegmentError> {
         let until = Instant::now() + PATIENCE;
         while self.step()? != Step::Over {
+            if self.step == Step::Mark
+                && !self.force
+                && self.header().is_some_and(|it| is_in_use(it.identity()))
+            {
+                return Err(self.in_use());
+            }
             if self.step != Step::Take {
                 continue;
             }
@@ -314,12 +324,16 @@ impl<'a> Removal<'a> {
         }
         match first_held_by_other(descriptor, REMOVERS_LOCK, bytes).map_err(fail)? {
             // Life bytes alone are a process's own: one is attached.
-            Some(byte) if byte != REMOVERS_LOCK && self.is_named()? => Err(SegmentError::InUse {
-                name: self.name.to_string(),
-                attached: Vec::new(),
-                remover: None,
-            }),
+            Some(byte) if byte != REMOVERS_LOCK && self.is_named()? => Err(self.in_use()),
             _ => Ok(false),
+        }
+    }
+
+    fn in_use(&self) -> SegmentError {
+        SegmentError::InUse {
+            name: self.name.to_string(),
+            attached: Vec::new(),
+            remover: None,
         }
     }
 

@@ -132,7 +132,7 @@ fn what_a_killed_remover_began_is_finished_by_the_next_one() {
 fn a_leftover_is_finished_though_processes_are_attached() {
     let place = Place::with_segment();
     let attached = place.open().unwrap();
-    assert!(try_lock(attached.locks().unwrap(), PROCESS_LOCKS + 3).unwrap());
+    assert_eq!(attached.locks().try_take(PROCESS_LOCKS + 3), Ok(true));
     let directory = place.directory();
     let mut removal = Removal::begin(&directory, &place.name, place.looked_up(), true).unwrap();
     stop_before(Step::Check, &mut removal);
@@ -153,7 +153,7 @@ fn an_attacher_learns_who_holds_all_life_bytes() {
     let directory = place.directory();
     let mut removal = Removal::begin(&directory, &place.name, place.looked_up(), false).unwrap();
     stop_before(Step::Mark, &mut removal);
-    assert!(!try_lock(attacher.locks().unwrap(), PROCESS_LOCKS).unwrap());
+    assert_eq!(attacher.locks().try_take(PROCESS_LOCKS), Ok(false));
     blames(std::process::id(), &attacher.being_removed().unwrap());
 }
 

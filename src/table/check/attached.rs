@@ -4,7 +4,8 @@ use core::sync::atomic::Ordering;
 
 use crate::limits::MAX_THREADS;
 use crate::sync::{Mem, Word};
-use crate::table::slots::Processes;
+use crate::table::liveness::Verdict;
+use crate::table::slots::{LOCK_LOST, ORDER, Processes};
 use crate::table::threads::Threads;
 
 use super::{At, Invariant, Look, Standing, Witness, standing};
@@ -25,14 +26,22 @@ pub(crate) fn processes<M: Mem, W: Witness<M>, const P: usize>(
             _ => word.fault(),
         };
         look.fault(Invariant::Process, at, fault, &[word.raw()]);
-        if fault.is_none() && !word.is_free() && look.witness.is_gone(slot) {
-            look.left(
-                Invariant::Swept,
-                at,
-                "is gone, and not swept",
-                &[word.raw()],
-            );
+        let messages = processes
+            .inbox(slot)
+            .map_or(0, |inbox| inbox.load(Ordering::Relaxed));
+        if messages & !(LOCK_LOST | ORDER) != 0 {
+            let what = "has messages that nobody sends";
+            look.broken(Invariant::Process, at, what, &[messages.into()]);
         }
+        if fault.is_some() || word.is_free() {
+            continue;
+        }
+        let what = match look.witness.weigh(slot, word) {
+            Verdict::Gone => "is gone, and not swept",
+            Verdict::LockLost => "lives, and has lost its lock",
+            Verdict::Living => continue,
+        };
+        look.left(Invariant::Swept, at, what, &[word.raw()]);
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use crate::phase::Phase;
 use crate::sync::{Mem, Word};
+use crate::table::ack::Ack;
 use crate::table::control::{EPOCH_MASK, Stage};
+use crate::table::generation::EPOCH;
 use crate::table::group::Group;
 use crate::table::inflight::{CLOSED, COUNT, empty};
 use crate::table::member::{Member, State};
@@ -14,7 +16,7 @@ use crate::table::scope::Scope;
 use crate::table::slots::Processes;
 use crate::table::times::Times;
 
-use super::scope::{TAGS, is_after, passed_by, scope};
+use super::scope::{is_after, passed_by, scope};
 use super::{At, Invariant, Look, Standing, Witness, standing};
 
 /// The tables that a look at the group needs.
@@ -42,7 +44,7 @@ pub(crate) fn group<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
         );
     }
     for slot in group.used()..R {
-        let raw = group.member(slot).raw();
+        let raw = group.member(slot).raw() | group.ack(slot).raw();
         if raw != 0 {
             let high = u64::from(group.high_water.load(Ordering::Acquire));
             let what = "was used beyond the reach of a look";
@@ -70,11 +72,10 @@ pub(crate) fn group<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
 fn generation<M: Mem, W, const R: usize>(look: &mut Look<'_, W>, at: At, group: &Group<M, R>) {
     let word = group.generation.0.load(Ordering::Acquire);
     let control = group.scope.control();
-    let began = word as u32;
     // It is stepped before the epoch is, and only while that is being renewed.
     let renewing = control.stage() == Ok(Stage::Renewing);
-    let latest = control.epoch().wrapping_add(u32::from(renewing)) & EPOCH_MASK;
-    if began > EPOCH_MASK || is_after(began, latest) {
+    let latest = control.epoch().wrapping_add(u64::from(renewing));
+    if word & 0xffff_ffff & !EPOCH != 0 || is_after(word, latest, EPOCH) {
         let what = "began with an epoch that has not begun";
         look.broken(Invariant::Generation, at, what, &[word, control.raw()]);
     }
@@ -104,8 +105,15 @@ fn member<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
         return;
     };
     let runner = &group.runners[slot];
+    if matches!(state, State::Free | State::Claimed | State::Joining) {
+        let ack = group.ack(slot);
+        if ack.is_of(member.generation()) && ack.last() != Phase::Running {
+            let what = "has done a phase before it was live";
+            look.broken(Invariant::Acknowledgement, at, what, &[raw, ack.raw()]);
+        }
+    }
     if !matches!(state, State::Free | State::Claimed) {
-        record(look, at, group, (runner, &roll.texts[slot]), member);
+        record(look, at, (group, slot), (runner, &roll.texts[slot]), member);
     }
     if !matches!(state, State::Claimed | State::Joining | State::Live) {
         return;
@@ -122,7 +130,7 @@ fn member<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
         }
         Standing::Living if state != State::Claimed => {
             let of = runner.process_generation.load(Ordering::Acquire);
-            if of != u64::from(holder.generation()) {
+            if of != holder.generation() {
                 let what = "belongs to an earlier holder of its process slot";
                 look.broken(Invariant::Holder, at, what, &[raw, holder.raw(), of]);
             }
@@ -148,13 +156,22 @@ fn living<M: Mem, W, const R: usize, const P: usize>(
         let words = [member.raw(), word, other as u64];
         look.broken(Invariant::Identity, at, "has the id of another", &words);
     }
-    let own = &group.runners[slot].own;
+    let Runner { own, claimed, .. } = &group.runners[slot];
+    let control = group.scope.control();
+    let start = group.scope.entered(Phase::Signaling, control.epoch());
+    let claimed = claimed.load(Ordering::Acquire);
+    if control.is_shutting_down() && start.is_some_and(|start| claimed > start) {
+        // It saw Running before it went LIVE, and it claimed its slot before that.
+        let what = "joined a shutdown that had begun";
+        let words = [member.raw(), control.raw(), claimed];
+        look.broken(Invariant::Generation, at, what, &words);
+    }
     let what = "was passed by a phase before its time was up";
     let scopes: [(&Scope<M>, _); 2] = [(&group.scope, true), (own, false)];
     for (scope, of_group) in scopes {
         let control = scope.control();
         let acked = match of_group {
-            true => member.acked(control.epoch()),
+            true => group.acked(slot, member, control.epoch()),
             false => group.own_acked(slot, member, control.epoch()),
         };
         if passed_by(scope, control, acked) {
@@ -168,23 +185,27 @@ fn living<M: Mem, W, const R: usize, const P: usize>(
 fn record<M: Mem, W: Witness<M>, const R: usize>(
     look: &mut Look<'_, W>,
     at: At,
-    group: &Group<M, R>,
+    (group, slot): (&Group<M, R>, usize),
     (runner, texts): (&Runner<M>, &Texts<M>),
     member: Member,
 ) {
     let raw = member.raw();
     let generation = member.generation();
-    let own = Member::from_raw(runner.own_acked.load(Ordering::Acquire));
-    if own.generation() != generation || own.process().is_some() || own.state() != Ok(State::Free) {
-        let what = "has an own acknowledgement of another holder";
-        look.broken(Invariant::Record, at, what, &[raw, own.raw()]);
-    } else {
-        acknowledged(look, at, (raw, own), &runner.own, &runner.own_times);
+    let scopes = [
+        (group.ack(slot), &group.scope, &runner.group_times),
+        (group.own_ack(slot), &runner.own, &runner.own_times),
+    ];
+    for (ack, scope, times) in scopes {
+        if ack.is_of(generation) {
+            acknowledged(look, at, (raw, ack), scope, times);
+        } else {
+            let what = "has an acknowledgement of another holder";
+            look.broken(Invariant::Record, at, what, &[raw, ack.raw()]);
+        }
     }
-    acknowledged(look, at, (raw, member), &group.scope, &runner.group_times);
 
     let gate = runner.gate.0.load(Ordering::Acquire);
-    if gate & !(CLOSED | COUNT) != empty(u64::from(generation)) {
+    if gate & !(CLOSED | COUNT) != empty(generation) {
         // The count moves too fast to be the same in the next look.
         let words = [raw, gate & !COUNT];
         look.broken(
@@ -194,7 +215,7 @@ fn record<M: Mem, W: Witness<M>, const R: usize>(
             &words,
         );
     }
-    if let Some((what, word)) = runner.record_fault(u64::from(generation)) {
+    if let Some((what, word)) = runner.record_fault(generation) {
         look.broken(Invariant::Record, at, what, &[raw, word]);
     }
     let joined = runner.joined.load(Ordering::Acquire);
@@ -208,52 +229,42 @@ fn record<M: Mem, W: Witness<M>, const R: usize>(
         let what = "is active since the future";
         look.broken(Invariant::Record, at, what, &[raw, since]);
     }
-    let ended = runner.ended.get(u32::from(generation));
-    let fault = match ended {
+    let claimed = runner.claimed.load(Ordering::Acquire);
+    let fault = match runner.ended(generation) {
+        _ if look.is_ahead(claimed) => Some("was claimed in the future"),
         None if matches!(member.state(), Ok(State::Left | State::Dead)) => {
             Some("has ended at no time")
         }
         Some(ended) if look.is_ahead(ended) => Some("ended in the future"),
         _ => None,
     };
-    look.fault(Invariant::Record, at, fault, &[raw, runner.ended.raw()]);
+    let words = [raw, runner.ended.raw(), claimed];
+    look.fault(Invariant::Record, at, fault, &words);
 }
 
 /// An acknowledgement word against its scope and its times.
 fn acknowledged<M: Mem, W>(
     look: &mut Look<'_, W>,
     at: At,
-    (holder, member): (u64, Member),
+    (holder, ack): (u64, Ack),
     scope: &Scope<M>,
     times: &Times<M>,
 ) {
-    let epoch = member.epoch();
-    let acked = member.acked(epoch);
-    if acked == Phase::Running {
-        return;
-    }
+    let epoch = ack.epoch();
     let control = scope.control();
-    let words = [holder, member.raw(), control.raw()];
-    let is_early = epoch == control.epoch() && control.phase().is_ok_and(|phase| acked > phase);
-    if is_early || is_after(epoch, control.epoch()) {
-        let what = "has done a phase that is not published";
-        look.broken(Invariant::Acknowledgement, at, what, &words);
-    }
-    if epoch >= TAGS / 2 {
-        return;
-    }
-    let all = times.acked.iter().take(acked as usize);
-    let is_timed = all.into_iter().all(|stamp| stamp.was_set(epoch));
-    if !is_timed || member.is_late(epoch) && !times.missed.was_set(epoch) {
-        let what = "has done a phase at no time";
-        look.broken(Invariant::Acknowledgement, at, what, &words);
-    }
-    let missed = times.missed.get(epoch);
-    if missed.is_some_and(|missed| missed > Phase::Closing as u64) {
-        let words = [holder, member.raw(), times.missed.raw()];
-        let what = "missed a phase that there is not";
-        look.broken(Invariant::Acknowledgement, at, what, &words);
-    }
+    let words = [holder, ack.raw(), control.raw()];
+    let fault = ack.fault().or_else(|| {
+        let is_present = epoch == control.epoch();
+        let is_early = is_present && control.phase().is_ok_and(|phase| ack.last() > phase);
+        if is_early || is_after(epoch, control.epoch(), EPOCH_MASK) {
+            return Some("has done a phase that is not published");
+        }
+        // The times of an epoch that is over lie below the floor, or may.
+        let mut done = 0..ack.last() as usize;
+        let is_timed = done.all(|index| times.done_in(scope, index, epoch).is_some());
+        (is_present && !is_timed).then_some("has done a phase at no time")
+    });
+    look.fault(Invariant::Acknowledgement, at, fault, &words);
 }
 
 /// What a shutdown is left at by the last process that died: whoever looks goes on with it.

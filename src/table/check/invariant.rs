@@ -64,7 +64,7 @@ invariants! {
     29 Resource "resource": "A resource's word has a known state and owner, and the time of that state.",
     30 Dependency "dependency": "A dependency is on something that was registered, and open resources depend on one another in no circle.",
     31 Reclaim "reclaim": "What is to be reclaimed is what was registered, has ended, and is claimed by one that lives.",
-    32 Swept "swept": "A process that is gone has been swept.",
+    32 Swept "swept": "A process that is gone has been swept, and one that lives holds its lock.",
     33 CountedOut "counted-out": "Runners and resources of the dead have been counted out.",
     34 Advance "advance": "What nobody holds up goes on.",
 }

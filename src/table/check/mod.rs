@@ -21,7 +21,8 @@ mod store;
 
 use crate::sync::{Env, Mem, Owner, Pulse};
 
-use super::slots::Processes;
+use super::liveness::Verdict;
+use super::slots::{ProcessWord, Processes};
 use super::threads::Threads;
 
 pub(crate) use attached::{processes, threads};
@@ -46,8 +47,8 @@ pub(crate) const EVIDENCE: usize = 4;
 
 /// What the checker asks of the world.
 pub(crate) trait Witness<M: Mem>: Env<M> {
-    /// Whether the holder of a process slot is gone: nobody holds its byte lock.
-    fn is_gone(&self, process: usize) -> bool;
+    /// What the signs say about the holder of a process slot; `word` was loaded before.
+    fn weigh(&self, process: usize, word: ProcessWord) -> Verdict;
 }
 
 /// How bad it is.
@@ -173,9 +174,12 @@ fn standing<M: Mem, const P: usize>(
     process: usize,
     witness: &impl Witness<M>,
 ) -> Standing {
-    if processes.word(process).is_free() {
+    let word = processes.word(process);
+    if word.is_free() {
         Standing::Free
-    } else if matches!(witness.process_pulse(process), Pulse::Dead) || witness.is_gone(process) {
+    } else if matches!(witness.process_pulse(process), Pulse::Dead)
+        || witness.weigh(process, word) == Verdict::Gone
+    {
         Standing::Dead
     } else {
         Standing::Living

@@ -213,7 +213,7 @@ fn reclaim<M: Mem, W: Witness<M>, const P: usize>(
         return;
     };
     let of = processes.word(claimant.process);
-    let is_present = Claimant::new(claimant.process, u64::from(of.generation())) == claimant;
+    let is_present = Claimant::new(claimant.process, of.generation()) == claimant;
     if claimant.process >= P {
         let what = "is claimed by a process that there is no room for";
         look.broken(Invariant::Reclaim, at, what, &words);

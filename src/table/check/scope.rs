@@ -2,23 +2,23 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::limits::DEFAULT_SHARES;
+use crate::limits::{DEFAULT_SHARES, MAX_PROCESSES};
 use crate::phase::Phase;
 use crate::sync::{Mem, Word};
 use crate::table::control::{Control, EPOCH_MASK, Stage};
-use crate::table::request::{Request, epoch_of, state_of};
-use crate::table::scope::{Scope, cumulative};
+use crate::table::deadlines::cumulative;
+use crate::table::request::{
+    READY, Request, are_shares, epoch_of, proposer_of, state_of, unused_of,
+};
+use crate::table::scope::Scope;
 
 use super::{At, Invariant, Look, Witness};
 
-/// Epochs after which the sixteen bits of a stamp's tag may be those of an older one.
-pub(super) const TAGS: u32 = 0x1_0000;
-
-/// Whether `epoch` comes after `than`. They wrap, and an old one may stand for long, so
-/// only near ones do.
-pub(super) const fn is_after(epoch: u32, than: u32) -> bool {
-    let ahead = epoch.wrapping_sub(than) & EPOCH_MASK;
-    ahead != 0 && ahead < EPOCH_MASK / 16
+/// Whether `epoch` comes after `than`, of which so many bits are kept. They wrap, and an
+/// old one may be stored for long, so only near ones do.
+pub(super) const fn is_after(epoch: u64, than: u64, bits: u64) -> bool {
+    let ahead = epoch.wrapping_sub(than) & bits;
+    ahead != 0 && ahead < bits / 16
 }
 
 /// The phases that have been published in this epoch.
@@ -39,75 +39,84 @@ pub(super) fn scope<M: Mem, W: Witness<M>>(
         _ => control.fault(),
     };
     look.fault(Invariant::Control, at, fault, &[raw]);
-    times(look, at, scope, control);
-    request(look, at, &scope.request);
+    if fault.is_none() {
+        times(look, at, scope, control);
+    }
+    request(look, at, scope);
 }
 
+/// Of the shutdown that is on or over. Before one begins its floor is not raised yet, and
+/// what is stored is of no meaning.
 fn times<M: Mem, W: Witness<M>>(
     look: &mut Look<'_, W>,
     at: At,
     scope: &Scope<M>,
     control: Control,
 ) {
-    let epoch = control.epoch();
-    let mut before = None;
+    let floor = scope.floor();
+    if look.is_ahead(floor) {
+        let what = "counts times from the future on";
+        look.broken(Invariant::PhaseTimes, at, what, &[floor]);
+        return;
+    }
+    let published = published(control);
+    if published == 0 {
+        return;
+    }
+    let mut before = 0;
     for (index, stamp) in scope.entered.iter().enumerate() {
-        let raw = stamp.raw();
-        let Some(entered) = stamp.get(epoch) else {
-            continue;
+        let entered = scope.time(stamp, control.epoch());
+        let fault = match entered {
+            // A phase is published only when the one before has a time.
+            None if index + 1 < published => Some("is past a phase that has no time"),
+            Some(entered) if look.is_ahead(entered) => Some("entered a phase in the future"),
+            Some(_) if index >= published => Some("entered a phase before it was published"),
+            Some(entered) if entered < before => Some("entered a phase before an earlier one"),
+            _ => None,
         };
-        let evidence = [control.raw(), raw, index as u64];
-        if look.is_ahead(entered) {
-            look.broken(
-                Invariant::PhaseTimes,
-                at,
-                "entered a phase in the future",
-                &evidence,
-            );
-        }
-        if epoch >= TAGS {
-            // It may be of an older epoch with the same tag.
-            continue;
-        }
-        if index >= published(control) {
-            let what = "entered a phase before it was published";
-            look.broken(Invariant::PhaseTimes, at, what, &evidence);
-        }
-        // The start is stamped by whoever asks first, which may be late.
-        if index == 0 {
-            continue;
-        }
-        if before.is_some_and(|before| before > entered) {
-            let what = "entered a phase before an earlier one";
-            look.broken(Invariant::PhaseTimes, at, what, &evidence);
-        }
-        before = Some(entered);
+        let evidence = [control.raw(), stamp.raw(), index as u64, floor];
+        look.fault(Invariant::PhaseTimes, at, fault, &evidence);
+        before = entered.unwrap_or(before);
     }
 }
 
-fn request<M: Mem, W: Witness<M>>(look: &mut Look<'_, W>, at: At, request: &Request<M>) {
-    let tag = request.tag.load(Ordering::Acquire);
-    let (epoch, state, process) = (epoch_of(tag), state_of(tag), tag >> 48);
-    let unused = tag >> 34 & 0x3fff;
-    let fault = if tag == 0 {
-        None
-    } else if state == 0 || state == 3 {
-        Some("has no such state")
-    } else if epoch > EPOCH_MASK || unused != 0 {
-        Some("has bits that nobody sets")
-    } else if process == 0 || process as usize > crate::limits::MAX_PROCESSES {
-        Some("is of no process")
-    } else {
-        None
+fn request<M: Mem, W: Witness<M>>(look: &mut Look<'_, W>, at: At, scope: &Scope<M>) {
+    let Request {
+        tag,
+        shares,
+        cap,
+        pid,
+        mark,
+    } = &scope.request;
+    let tag = tag.load(Ordering::Acquire);
+    let control = scope.control();
+    let fault = match (state_of(tag), proposer_of(tag)) {
+        _ if tag == 0 => None,
+        (0 | 3, _) => Some("has no such state"),
+        _ if unused_of(tag) != 0 => Some("has bits that are never set"),
+        (_, None) => Some("is of no process"),
+        (_, Some(first)) if first.process >= MAX_PROCESSES => Some("is of no process"),
+        // It is claimed only in an epoch that has been seen.
+        _ if is_after(epoch_of(tag), control.epoch(), EPOCH_MASK) => {
+            Some("is of an epoch that has not begun")
+        }
+        _ => None,
     };
-    look.fault(Invariant::Request, at, fault, &[tag]);
-    // Each word is whole and bears its epoch, whoever wrote it.
-    let shares = request.shares.load(Ordering::Relaxed);
-    let is_of_it = request.is_ready(epoch) && shares >> 48 == u64::from(epoch & 0xffff);
-    let sum: u64 = (0..3).map(|i| shares >> (16 * i) & 0xffff).sum();
-    if is_of_it && sum != 1000 {
-        let what = "has shares that do not make the whole";
-        look.broken(Invariant::Request, at, what, &[tag, shares]);
+    look.fault(Invariant::Request, at, fault, &[tag, control.raw()]);
+    if fault.is_some() || state_of(tag) != READY {
+        return;
+    }
+    for (index, word) in [shares, cap, pid, mark].into_iter().enumerate() {
+        let raw = word.load(Ordering::Acquire);
+        // Each was put in under the claim, and no late swap succeeds after that.
+        let fault = if epoch_of(raw) != epoch_of(tag) {
+            Some("has terms of another shutdown")
+        } else if index == 0 && !are_shares(raw) {
+            Some("has shares that do not add up")
+        } else {
+            None
+        };
+        look.fault(Invariant::Request, at, fault, &[tag, raw, index as u64]);
     }
 }
 
@@ -115,9 +124,6 @@ fn request<M: Mem, W: Witness<M>>(look: &mut Look<'_, W>, at: At, request: &Requ
 /// done `acked` before its time was up.
 pub(super) fn passed_by<M: Mem>(scope: &Scope<M>, control: Control, acked: Phase) -> bool {
     let epoch = control.epoch();
-    if epoch >= TAGS {
-        return false;
-    }
     let Some(start) = scope.entered(Phase::Signaling, epoch) else {
         return false;
     };
@@ -145,18 +151,19 @@ mod tests {
 
     #[test]
     fn a_sixteenth_of_all_epochs_is_after_another() {
-        let last = EPOCH_MASK / 16 - 1;
+        const MASK: u64 = 0xff_ffff;
+        let last = MASK / 16 - 1;
         for (epoch, than, is) in [
             (0, 0, false),
             (1, 0, true),
             (last, 0, true),
             (last + 1, 0, false),
-            (EPOCH_MASK, 0, false),
-            (0, EPOCH_MASK, true),
-            (last - 1, EPOCH_MASK, true),
-            (last, EPOCH_MASK, false),
+            (MASK, 0, false),
+            (0, MASK, true),
+            (last - 1, MASK, true),
+            (last, MASK, false),
         ] {
-            assert_eq!(is_after(epoch, than), is, "{epoch} after {than}");
+            assert_eq!(is_after(epoch, than, MASK), is, "{epoch} after {than}");
         }
     }
 
@@ -182,7 +189,7 @@ mod tests {
             let scope = Scope::<Real>::default();
             let entered = [0, signaled - early[0], drained - early[1]];
             for (stamp, after) in scope.entered.iter().zip(entered) {
-                stamp.set_once(0, 50 + after);
+                stamp.set_once(0, 0, 50 + after, || true);
             }
             let case = format!("{early:?} {acked:?}");
             assert_eq!(passed_by(&scope, closing, acked), is_passed, "{case}");

@@ -2,13 +2,16 @@
 
 use core::sync::atomic::Ordering;
 
+use super::ack::Ack;
+use super::acknowledge::Acked;
 use super::control::{Ask, Control, Stage};
-use super::group::{Acked, Group, Look};
-use super::join::{Claim, Joined};
+use super::group::{Group, Look};
+use super::join::{Claim, Claimed, Joined};
 use super::known::{Known, owner};
 use super::member::{Member, State};
 use super::runner::Verdict;
 use super::scope::{Cancelled, Initiated};
+use super::slots::{Dead, ProcessWord, Processes};
 use super::sweep::sweep;
 use super::threads::Threads;
 use crate::note::{FORCED, Kind, LATE, OWN};
@@ -25,9 +28,14 @@ const ASK: Ask = Ask {
     budget_millis: 1000,
 };
 
+/// A slot claimed for a process.
+fn slot_for(group: &Table, env: &Known, process: usize) -> Claim {
+    group.claim(process, env).unwrap().slot().unwrap()
+}
+
 /// Runner of a process with the same number as its slot.
 fn join(group: &Table, env: &Known, process: usize) -> Claim {
-    let claim = group.claim(process).unwrap().unwrap();
+    let claim = slot_for(group, env, process);
     let joined = group.publish(claim, env, |_| false).unwrap();
     assert!(matches!(joined, Joined::Live(_)));
     claim
@@ -40,8 +48,8 @@ fn three() -> (Table, Known, [Claim; 3]) {
     (group, env, claims)
 }
 
-fn initiate(group: &Table, env: &Known) -> u32 {
-    match group.scope.initiate(ASK, env.now.get()).unwrap() {
+fn initiate(group: &Table, env: &Known) -> u64 {
+    match group.scope.initiate(ASK, || env.now.get()).unwrap() {
         Initiated::Drives(epoch) => epoch,
         other => panic!("{other:?}"),
     }
@@ -78,5 +86,7 @@ fn notes(env: &Known) -> Vec<(Kind, u8, Option<usize>, u64)> {
 const PHASES: [Phase; 3] = [Phase::Signaling, Phase::Draining, Phase::Closing];
 
 mod joining;
+mod late_joining;
+mod membership;
 mod phases;
 mod scopes;

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn missed(group: &Table, claim: Claim, epoch: u64) -> Option<Phase> {
+    group.ack(claim.slot).missed(claim.generation, epoch)
+}
+
 #[test]
 fn each_phase_waits_for_all_and_goes_on_with_the_last() {
     let (group, env, claims) = three();
@@ -30,10 +34,10 @@ fn each_phase_waits_for_all_and_goes_on_with_the_last() {
         for (turn, claim) in claims.iter().enumerate() {
             let times = &group.runners[claim.slot].group_times;
             let at = 1_000_000 + 3 * index as u64 + turn as u64;
-            assert_eq!(times.acked[index].get(epoch), Some(at));
-            assert_eq!(times.missed.get(epoch), None);
+            assert_eq!(times.done_in(&group.scope, index, epoch), Some(at));
+            assert_eq!(missed(&group, *claim, epoch), None);
             let first = 1_000_000 + turn as u64;
-            assert_eq!(times.observed.get(epoch), Some(first));
+            assert_eq!(times.observed_in(&group.scope, epoch), Some(first));
         }
     }
 }
@@ -58,17 +62,13 @@ fn a_phase_that_was_forced_is_told_late_to_who_comes_after() {
         "once more"
     );
     assert_eq!(ack(&group, &env, c, Phase::Signaling), Acked::NotLive);
-    assert!(group.member(b.slot).is_late(epoch));
-    let missed = |claim: Claim| group.runners[claim.slot].group_times.missed.get(epoch);
-    assert_eq!(
-        (missed(a), missed(b)),
-        (None, Some(Phase::Signaling as u64))
-    );
+    let missed = |claim| missed(&group, claim, epoch);
+    assert_eq!((missed(a), missed(b)), (None, Some(Phase::Signaling)));
     // One that goes on without something says so itself.
     let (slot, generation) = (a.slot, a.generation);
     let tardy = group.acknowledge(slot, generation, epoch, Phase::Draining, true, &env);
     assert_eq!(tardy, Ok(Acked::Late));
-    assert_eq!(missed(a), Some(Phase::Draining as u64));
+    assert_eq!(missed(a), Some(Phase::Draining));
 }
 
 #[test]
@@ -120,11 +120,7 @@ fn one_that_leaves_or_dies_is_waited_for_no_more() {
     assert_eq!(group.leave(a.slot, a.generation, &env), Ok(true));
     assert_eq!(group.leave(a.slot, a.generation, &env), Ok(false));
     assert_eq!(group.member(a.slot).state(), Ok(State::Left));
-    let ended = |claim: Claim| {
-        group.runners[claim.slot]
-            .ended
-            .get(u32::from(claim.generation))
-    };
+    let ended = |claim: Claim| group.runners[claim.slot].ended(claim.generation);
     assert_eq!(ended(a), Some(1_000_000));
     assert_eq!(laggard(&group, &env).unwrap().0, b.slot);
     env.now.set(1_000_007);
@@ -155,16 +151,14 @@ fn the_dead_behind_a_laggard_are_counted_out_when_somebody_asks() {
     assert!(group.member(c.slot).is_counted());
     group.count_out_dead(0..group.used(), &env).unwrap();
     assert!(group.member(b.slot).is_counted() && !group.member(c.slot).is_counted());
-    let word = &group.members[b.slot];
-    word.store(
-        word.load(Ordering::Relaxed) & 0xffff_ffff_ffff,
-        Ordering::Relaxed,
-    );
+    let of_none = group.member(b.slot).with_process(None);
+    let word = &group.members[b.slot].member;
+    word.store(of_none.raw(), Ordering::Relaxed);
     assert!(
         group.alive(b.slot, group.member(b.slot), &env).is_err(),
         "of no process"
     );
-    group.members[0].store(15, Ordering::Relaxed);
+    group.members[0].member.store(7, Ordering::Relaxed);
     assert!(group.count_out_dead(0..N, &env).is_err());
     initiate(&group, &env);
     assert!(group.advance(&env).is_err());
@@ -175,7 +169,7 @@ fn a_sweep_takes_all_of_the_dead_and_nothing_else() {
     let (group, env, [a, b, c]) = three();
     let threads = Threads::<Real, N>::default();
     let of = [1, 2, 1].map(|process| threads.attach(process).unwrap());
-    let claimed = group.claim(1).unwrap().unwrap();
+    let claimed = slot_for(&group, &env, 1);
     initiate(&group, &env);
     for claim in [a, c] {
         assert_eq!(ack(&group, &env, claim, Phase::Signaling), Acked::InTime);
@@ -183,7 +177,9 @@ fn a_sweep_takes_all_of_the_dead_and_nothing_else() {
     env.dead.set(Some(owner(1)));
     let handed = core::cell::RefCell::new(Vec::new());
     let hand_over = |owner| handed.borrow_mut().push(owner);
-    sweep(&group, &threads, 1, &env, hand_over).unwrap();
+    let processes = Processes::<Real, N>::default();
+    let dead = |process| Dead::of(&processes, process);
+    sweep(&group, &threads, &dead(1), &env, hand_over).unwrap();
     assert_eq!(*handed.borrow(), [of[0], of[2]]);
     assert!(threads.word(0).is_free() && !threads.word(1).is_free() && threads.word(2).is_free());
     let states = [a, b, c, claimed].map(|claim| group.member(claim.slot).state());
@@ -199,15 +195,40 @@ fn a_sweep_takes_all_of_the_dead_and_nothing_else() {
     assert_eq!(phase(&group), Phase::Draining, "it was the last laggard");
 
     // A word that no release writes is told, and keeps nobody's locks.
-    group.members[b.slot].store(15 | 3 << 48, Ordering::Relaxed);
+    let bad = Member::from_raw(7).with_process(Some(2));
+    let word = &group.members[b.slot].member;
+    word.store(bad.raw(), Ordering::Relaxed);
     handed.borrow_mut().clear();
     assert!(
-        sweep(&group, &threads, 2, &env, |owner| handed
+        sweep(&group, &threads, &dead(2), &env, |owner| handed
             .borrow_mut()
             .push(owner))
         .is_err()
     );
     assert_eq!(*handed.borrow(), [of[1]]);
+}
+
+/// The slot has a new holder, who has joined and attached a thread: a sweeper of the one
+/// before that is stopped until then takes nothing of it.
+#[test]
+fn an_overtaken_sweeper_takes_nothing_of_the_next_holder() {
+    let (group, env, [_, b, _]) = three();
+    let threads = Threads::<Real, N>::default();
+    let owner = threads.attach(1).unwrap();
+    let processes = Processes::<Real, N>::default();
+    let old = Dead::of(&processes, 1);
+    let word = &processes.get(1).unwrap().word;
+    word.store(ProcessWord::live(1, 0).raw(), Ordering::Relaxed);
+    initiate(&group, &env);
+    sweep(&group, &threads, &old, &env, |_| panic!("it lives")).unwrap();
+    assert_eq!(group.member(b.slot).state(), Ok(State::Live));
+    assert_eq!(threads.word(0).generation(), owner.generation);
+    assert!(!threads.word(0).is_free());
+    // Overtaken in the middle of a step: the word that it loaded was moved since.
+    let loaded = threads.word(0);
+    assert!(threads.free(0, loaded));
+    threads.attach(1).unwrap();
+    assert!(!threads.free(0, loaded) && !threads.word(0).is_free());
 }
 
 #[test]
@@ -223,9 +244,8 @@ fn all_who_are_late_are_passed_over_together() {
 #[test]
 fn one_that_dies_while_it_joins_was_never_there() {
     let (group, env) = (Table::default(), Known::default());
-    let claim = group.claim(1).unwrap().unwrap();
-    let joining = group.member(claim.slot).with_state(State::Joining);
-    group.members[claim.slot].store(joining.raw(), Ordering::Relaxed);
+    let claim = slot_for(&group, &env, 1);
+    group.announce(claim).unwrap();
     initiate(&group, &env);
     assert!(laggard(&group, &env).is_some());
     env.dead.set(Some(owner(1)));
@@ -246,7 +266,7 @@ fn a_phase_whose_publisher_was_killed_gets_its_time_from_the_next_look() {
     assert_eq!(group.scope.entered(Phase::Draining, epoch), Some(1_000_005));
     let own = &group.runners[0].own;
     let epoch = own.control().epoch();
-    assert!(own.initiate(ASK, 1_000_000).is_ok());
+    assert!(own.initiate(ASK, || 1_000_000).is_ok());
     let published = own.control().in_phase(Phase::Closing).raw();
     own.control.store(published, Ordering::Relaxed);
     assert!(group.advance_own(0, &env).is_ok());
@@ -279,7 +299,7 @@ fn what_happens_is_noted_with_who_and_how() {
     assert_eq!(notes(&env), expected);
     let own = &group.runners[a.slot].own;
     let epoch = own.control().epoch();
-    assert!(own.initiate(ASK, 1_100_000).is_ok());
+    assert!(own.initiate(ASK, || 1_100_000).is_ok());
     let say = |phase, tardy| {
         let acked = group.acknowledge_own(a.slot, a.generation, epoch, phase, tardy, &env);
         assert!(acked.is_ok());

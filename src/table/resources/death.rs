@@ -51,7 +51,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
             .detail(state as u8)
             .argument(key.packed());
         match self.word(key.index).runner() {
-            Some(slot) => note.runner(slot, self.about(key.index).runner_generation as u16),
+            Some(slot) => note.runner(slot, self.about(key.index).runner_generation),
             None => note,
         }
     }

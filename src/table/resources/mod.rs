@@ -85,7 +85,7 @@ pub(crate) struct About {
 impl About {
     /// Whether the owner is this holder of its runner slot.
     pub(crate) fn is_of(self, member: Member) -> bool {
-        self.runner_generation == u64::from(member.generation())
+        self.runner_generation == member.generation()
     }
 }
 

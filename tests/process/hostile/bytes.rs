@@ -112,7 +112,7 @@ impl Body {
             })
         };
         // Its own line follows: live, of the first process, generation 0.
-        let own = (1_u64 << 32 | 2).to_le_bytes();
+        let own = (1_u64 << 2 | 2).to_le_bytes();
         let mut lines = (HEADER..self.length - THREAD_SLOT).step_by(LINE);
         lines
             .find(|line| is_life(line) && bytes[line + LINE..line + LINE + 8] == own)

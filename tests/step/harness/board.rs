@@ -13,12 +13,21 @@ use memmap2::{MmapOptions, MmapRaw};
 pub struct Board {
     /// 1 while somebody is between "the lock is mine" and "I give it back".
     inside: AtomicU32,
+    /// Who that is, as far as it has said so.
+    owner: AtomicU64,
     /// Entries that met somebody else inside and were not told of a death.
     clashes: AtomicU32,
     /// The twins' spin lock.
     pub spin: AtomicU32,
     /// The twins' three values, written one after the other.
     pub values: [AtomicU64; 3],
+    /// The last generation of which it was answered that all of it are gone.
+    pub gone: AtomicU64,
+    /// 1 if one was stopped while it began a generation: then the group may already bear the
+    /// number of the next one.
+    pub renewing: AtomicU32,
+    /// How often the resource of a stopped process was closed.
+    pub closed: AtomicU32,
 }
 
 impl Board {
@@ -45,6 +54,20 @@ impl Board {
         }
     }
 
+    /// The same for a thread that says which one it is.
+    pub fn enter_as(&self, told: bool, owner: u64) {
+        self.enter(told);
+        self.owner.store(owner, Ordering::Release);
+    }
+
+    /// Before such a thread gives the lock back: it must be the one that is inside.
+    pub fn leave_as(&self, owner: u64) {
+        let is_its_own = self.owner.swap(0, Ordering::AcqRel) == owner;
+        if self.inside.swap(0, Ordering::AcqRel) == 0 || !is_its_own {
+            self.clashes.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
     /// Before the lock is given back.
     pub fn leave(&self) {
         self.inside.store(0, Ordering::Release);
@@ -58,10 +81,13 @@ impl Board {
     /// Everything back to the first state.
     pub fn clear(&self) {
         self.leave();
+        self.owner.store(0, Ordering::Release);
         self.take_clashes();
         self.spin.store(0, Ordering::Release);
-        for value in &self.values {
+        for value in self.values.iter().chain([&self.gone]) {
             value.store(0, Ordering::Release);
         }
+        self.closed.store(0, Ordering::Release);
+        self.renewing.store(0, Ordering::Release);
     }
 }

@@ -15,6 +15,7 @@ mod point;
 mod rival;
 mod settings;
 mod stage;
+mod stop;
 mod survivor;
 mod sweep;
 mod tally;
@@ -58,9 +59,10 @@ pub fn run() -> ExitCode {
     println!("step: {:?}, EBBTIDE_SEED={}", settings.form, settings.seed);
     let bad = match settings.form {
         Form::Peers => peers(&settings),
+        Form::Stops => stop::run(&settings),
         _ if settings.only.is_some() => operations(&settings),
         Form::Full => operations(&settings) + twins(),
-        Form::Short => operations(&settings) + twins() + peers(&settings),
+        Form::Short => operations(&settings) + twins() + peers(&settings) + stop::run(&settings),
     };
     ExitCode::from(u8::from(bad > 0))
 }

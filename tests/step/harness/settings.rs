@@ -14,6 +14,8 @@ pub enum Form {
     Full,
     /// Peers, at every point.
     Peers,
+    /// Stops, at every point, or sampled for a time.
+    Stops,
 }
 
 /// The settings of a run.
@@ -30,6 +32,14 @@ pub struct Settings {
     pub only: Option<String>,
     /// `EBBTIDE_STEP_K`: one kill only.
     pub point: Option<Point>,
+    /// `EBBTIDE_STOP_LIFE`: one scenario only, in the sweep of stops.
+    pub life: Option<String>,
+    /// `EBBTIDE_STOP_FATE`: one fate of the stopped process only.
+    pub fate: Option<String>,
+    /// `EBBTIDE_STOP_SECONDS`: how long stops are sampled.
+    pub seconds: Option<u64>,
+    /// `EBBTIDE_STOP_INSTRUCTIONS=1`: stops before every instruction.
+    pub instructions: bool,
     /// `EBBTIDE_STEP_JSON=1`: lines of JSON instead of the table.
     pub json: bool,
 }
@@ -40,7 +50,8 @@ impl Settings {
             Err(_) | Ok("short") => Form::Short,
             Ok("full") => Form::Full,
             Ok("peers") => Form::Peers,
-            Ok(other) => panic!("EBBTIDE_STEP={other}: it may be short, full or peers"),
+            Ok("stops") => Form::Stops,
+            Ok(other) => panic!("EBBTIDE_STEP={other}: it may be short, full, peers or stops"),
         };
         Self {
             form,
@@ -49,6 +60,10 @@ impl Settings {
             every: setting("EBBTIDE_STEP_EVERY").unwrap_or(1).max(1),
             only: setting("EBBTIDE_STEP_OP"),
             point: setting("EBBTIDE_STEP_K"),
+            life: setting("EBBTIDE_STOP_LIFE"),
+            fate: setting("EBBTIDE_STOP_FATE"),
+            seconds: setting("EBBTIDE_STOP_SECONDS"),
+            instructions: env::var_os("EBBTIDE_STOP_INSTRUCTIONS").is_some(),
             json: env::var_os("EBBTIDE_STEP_JSON").is_some(),
         }
     }

@@ -39,6 +39,8 @@ pub struct Stage {
     pub options: SegmentOptions,
     pub file: std::path::PathBuf,
     pub board: &'static Board,
+    /// The id of its runner.
+    pub id: &'static str,
 }
 
 impl Stage {
@@ -47,7 +49,13 @@ impl Stage {
             options: place.options(),
             file: place.file(),
             board,
+            id: "victim",
         }
+    }
+
+    /// The same for a runner of another id.
+    pub fn named(self, id: &'static str) -> Self {
+        Self { id, ..self }
     }
 
     pub fn segment(&self) -> &'static Segment {
@@ -55,7 +63,7 @@ impl Stage {
     }
 
     pub fn join(&self) -> &'static Runner {
-        leak(Runner::join(self.segment(), "victim").expect("the group runs"))
+        leak(Runner::join(self.segment(), self.id).expect("the group runs"))
     }
 
     pub fn coordinator(&self) -> &'static ShutdownCoordinator {

@@ -95,6 +95,10 @@ impl Tracee {
         }
     }
 
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Waits for a stop, as long as it takes the victim to set its scene; `None` if that is
     /// longer than it can be.
     pub fn first_mark(&self) -> Option<Seen> {

@@ -116,6 +116,7 @@ pub struct Status<'a> {
     laggards: Vec<Laggard<'a>>,
     runners: &'a [RunnerReport],
     attached: usize,
+    lockless: Vec<Value>,
     keys: Vec<super::state::Key<'a>>,
     resources: &'a [ResourceReport],
     locks: Vec<Value>,
@@ -151,6 +152,9 @@ impl<'a> Status<'a> {
             laggards: laggards.collect(),
             runners: &status.runners,
             attached: status.attached,
+            lockless: (status.lockless.iter())
+                .map(|holder| serde_json::json!({ "name": holder.name, "pid": holder.pid }))
+                .collect(),
             keys: super::state::keys(&status.keys),
             resources: &status.resources,
             locks: locks::held(&status.locks),

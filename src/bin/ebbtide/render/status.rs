@@ -70,6 +70,14 @@ pub fn page(status: &Status) -> String {
         status.generation,
         count(status.attached, "process"),
     );
+    for holder in &status.lockless {
+        let _ = writeln!(
+            text,
+            "  {} (pid {}) lost its lock on the segment and cannot take it again: the name is gone",
+            plain(&holder.name),
+            holder.pid
+        );
+    }
     if !status.runners.is_empty() {
         text.push_str(&runners(&status.runners));
     }

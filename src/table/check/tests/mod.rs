@@ -4,6 +4,7 @@ mod edges;
 mod group;
 mod rest;
 mod store;
+mod times;
 
 use core::sync::atomic::Ordering::Relaxed;
 use std::collections::BTreeSet;

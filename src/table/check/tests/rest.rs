@@ -13,8 +13,8 @@ use crate::table::resources::Key;
 
 #[test]
 fn text() {
-    // An initiator that was stopped over it may write it at any time.
-    breaks(&[], |_, tables| tables.reason.write_raw(&[500]));
+    // An initiator that was stopped over it may put a word into it at any time.
+    breaks(&[], |_, tables| set(&tables.reason.length, |_| 500));
     broken(Invariant::Text, |_, tables| {
         tables.texts[0].activity.write_raw(&[1, 0xff]);
     });

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
-use super::Ends;
+use super::{Ends, Memory, Operand};
 
 /// Length of the instruction that calls the system, as of every other one.
 pub const SYSCALL_BYTES: u64 = 4;
@@ -80,6 +80,11 @@ impl Registers {
         self.0.regs[8]
     }
 
+    /// The number of the system call before whose instruction the thread stands.
+    pub fn next_number(&self) -> u64 {
+        self.0.regs[8]
+    }
+
     pub fn argument(&self, index: usize) -> u64 {
         self.0.regs[index]
     }
@@ -87,6 +92,14 @@ impl Registers {
     /// What a system call answered.
     pub fn answer(&self) -> i64 {
         self.0.regs[0].cast_signed()
+    }
+
+    /// A general register by its number in an instruction.
+    pub fn general(&self, number: u8) -> u64 {
+        match self.0.regs.get(usize::from(number)) {
+            Some(value) => *value,
+            None => self.0.sp,
+        }
     }
 
     /// About to execute the system call instruction at `at`.
@@ -170,4 +183,28 @@ pub fn break_at(thread: Pid, addresses: Option<Ends>) -> nix::Result<()> {
         .unwrap_or_default()
         .map(|address| Breakpoint { address, control });
     set(thread, NT_ARM_HW_BREAK, &mut Breakpoints { about: 0, each })
+}
+
+/// The memory that an instruction reads or writes, and whether it does so by one atomic
+/// step. Of the address only the base register is read: a segment is larger than any
+/// distance from it that an instruction can hold.
+pub fn memory(code: &[u8]) -> (Memory, bool) {
+    let Some(word) = code.first_chunk().map(|word| u32::from_le_bytes(*word)) else {
+        return (Memory::Unknown, false);
+    };
+    let is_access = word & 0x0a00_0000 == 0x0800_0000;
+    // Relative to the program counter: never in a mapping made at run time.
+    let is_literal = word & 0x3b00_0000 == 0x1800_0000;
+    if !is_access || is_literal {
+        return (Memory::None, false);
+    }
+    let is_exclusive = word & 0x3f80_0000 == 0x0800_0000;
+    let is_swap = word & 0x3fa0_7c00 == 0x08a0_7c00;
+    let is_atomic = word & 0x3b20_0c00 == 0x3820_0000;
+    let operand = Operand {
+        base: Some((word >> 5 & 31) as u8),
+        index: None,
+        displacement: 0,
+    };
+    (Memory::At(operand), is_exclusive || is_swap || is_atomic)
 }

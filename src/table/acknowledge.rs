@@ -1,0 +1,155 @@
+//! Acknowledging a phase, in the group's scope or in the runner's own.
+
+use core::sync::atomic::Ordering;
+
+use crate::note::{Kind, LATE, Note};
+use crate::phase::Phase;
+use crate::sync::{Env, Mem, Next, Word};
+
+use super::Corrupt;
+use super::ack::Ack;
+use super::group::Group;
+use super::scope::Scope;
+use super::times::Times;
+
+/// The result of an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Acked {
+    InTime,
+    /// The phase had been forced already.
+    Late,
+    /// The slot is not this runner's (any more).
+    NotLive,
+    /// The phase is not published yet, or an earlier one is not done.
+    OutOfOrder,
+}
+
+impl Acked {
+    fn of(late: bool) -> Self {
+        if late { Self::Late } else { Self::InTime }
+    }
+}
+
+/// What a runner says: the holder of a slot generation has done a phase of the shutdown of
+/// an epoch. Tardy: without something that ran over its time.
+#[derive(Clone, Copy)]
+pub(super) struct Said {
+    pub(super) slot: usize,
+    pub(super) generation: u64,
+    pub(super) epoch: u64,
+    pub(super) phase: Phase,
+    pub(super) tardy: bool,
+}
+
+impl<M: Mem, const N: usize> Group<M, N> {
+    /// A runner's word that it has done `phase` of the group's shutdown; then the
+    /// advance, if that was the last. What was done in the shutdown of `epoch` counts in
+    /// that one only: another may have been begun since. `tardy`: it went on without
+    /// something that ran over its time, and says so.
+    pub(crate) fn acknowledge(
+        &self,
+        slot: usize,
+        generation: u64,
+        epoch: u64,
+        phase: Phase,
+        tardy: bool,
+        env: &impl Env<M>,
+    ) -> Result<Acked, Corrupt> {
+        let (Some(runner), Some(words)) = (self.runners.get(slot), self.members.get(slot)) else {
+            return Ok(Acked::OutOfOrder);
+        };
+        let said = Said {
+            slot,
+            generation,
+            epoch,
+            phase,
+            tardy,
+        };
+        let of = (&self.scope, &runner.group_times, &words.ack);
+        let (acked, is_new) = self.store_ack(said, of, 0, env)?;
+        if is_new {
+            let _ = self.advance(env)?;
+        }
+        Ok(acked)
+    }
+
+    /// Stores an acknowledgement in the word of a scope; also returns whether it is new.
+    /// `of` goes into the detail of its note.
+    pub(super) fn store_ack(
+        &self,
+        said: Said,
+        (scope, times, word): (&Scope<M>, &Times<M>, &M::U64),
+        of: u8,
+        env: &impl Env<M>,
+    ) -> Result<(Acked, bool), Corrupt> {
+        let Some(index) = said.phase.index() else {
+            return Ok((Acked::OutOfOrder, false));
+        };
+        // Most say again what is known.
+        let seen = Ack::from_raw(word.load(Ordering::Acquire));
+        if let Decided::Known(acked) = self.decide(&said, scope, seen)? {
+            return Ok((acked, false));
+        }
+        // Each turn decides from what it reads after it has loaded the word: `ack.rs`.
+        let decided = word.update(|raw| {
+            let ack = Ack::from_raw(raw);
+            match self.decide(&said, scope, ack) {
+                Ok(Decided::New(late)) => {
+                    let now = env.now();
+                    times.observe(scope, said.epoch, now);
+                    times.done(scope, index, said.epoch, now);
+                    let next = ack.with(said.generation, said.epoch, said.phase, late);
+                    Next::Store(next.raw(), Ok((Acked::of(late), Some(now))))
+                }
+                Ok(Decided::Known(acked)) => Next::Leave(Ok((acked, None))),
+                Err(corrupt) => Next::Leave(Err(corrupt)),
+            }
+        });
+        let (acked, new_at) = decided?;
+        if let Some(now) = new_at {
+            env.note(now, || {
+                let late = if acked == Acked::Late { LATE } else { 0 };
+                let note = Note::new(Kind::Acknowledged).detail(of | said.phase as u8 | late);
+                note.runner(said.slot, said.generation).epoch(said.epoch)
+            });
+        }
+        Ok((acked, new_at.is_some()))
+    }
+
+    /// What is to become of the word, given that it is `ack`.
+    #[inline]
+    fn decide(&self, said: &Said, scope: &Scope<M>, ack: Ack) -> Result<Decided, Corrupt> {
+        let Said {
+            generation,
+            epoch,
+            phase,
+            ..
+        } = *said;
+        if !self.member(said.slot).is_live(generation) {
+            return Ok(Decided::Known(Acked::NotLive));
+        }
+        if !ack.is_of(generation) {
+            return Err(Corrupt("acknowledgement: of another holder"));
+        }
+        let control = scope.control();
+        let current = control.phase()?;
+        let before = ack.acked(generation, epoch);
+        let is_published = control.epoch() == epoch && current >= phase;
+        Ok(if is_published && before >= phase {
+            let late = ack.missed(generation, epoch).is_some();
+            Decided::Known(Acked::of(late))
+        } else if is_published && before.next() == phase {
+            Decided::New(said.tardy || current > phase)
+        } else {
+            Decided::Known(Acked::OutOfOrder)
+        })
+    }
+}
+
+enum Decided {
+    /// To be stored; late or not.
+    New(bool),
+    /// Nothing is to be stored.
+    Known(Acked),
+}

@@ -1,0 +1,151 @@
+//! What a runner writes about itself, and its own resources.
+
+use std::fs;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ebbtide::{
+    Phase, ResourceHandle, ResourceManager, ResourceOptions, ResourceType, Runner, Scope,
+    ShutdownCoordinator, ShutdownRequest, SystemResource,
+};
+
+use super::{ALONE, Answer, Operation, REGISTERED, Scene, joined, props, text};
+use crate::harness::stage::{Stage, leak};
+use crate::harness::stop::cast::Who;
+
+pub const ALL: &[Operation] = &[
+    Operation {
+        name: "set activity",
+        scene: |stage| writing(stage, |runner| runner.set_activity("the victim's")),
+        ..REGISTERED
+    },
+    Operation {
+        name: "set last words",
+        scene: |stage| {
+            writing(stage, |runner| {
+                let _ = runner.set_last_words("the victim's");
+            })
+        },
+        ..REGISTERED
+    },
+    Operation {
+        name: "progress",
+        scene: |stage| writing(stage, Runner::progress),
+        ..REGISTERED
+    },
+    Operation {
+        name: "initiate its own",
+        scene: |stage| {
+            let (segment, runner) = joined(stage);
+            let coordinator = ShutdownCoordinator::new(segment);
+            let request = ShutdownRequest::new().timeout(Duration::from_secs(1_000_000));
+            let scope = Scope::runner(stage.id);
+            Scene::new(props(segment, Some(runner)), move || {
+                let begun = coordinator.initiate_shutdown(&scope, &request);
+                let said = text(&begun);
+                // So that the runner takes work again.
+                let _ = coordinator.cancel_shutdown(&scope);
+                Answer::new(said, props(segment, Some(runner)))
+            })
+        },
+        ..REGISTERED
+    },
+    Operation {
+        name: "acknowledge its own",
+        scene: |stage| {
+            let (segment, runner) = joined(stage);
+            Scene::new(props(segment, Some(runner)), move || {
+                let acknowledged = runner.acknowledge(Phase::Signaling);
+                Answer::new(text(&acknowledged), props(segment, Some(runner)))
+            })
+        },
+        ready: |cast| cast.told(Who::Survivor, "initiate of", "victim"),
+        after: |cast, who| cast.told(who, "leave", ""),
+        ..REGISTERED
+    },
+    Operation {
+        name: "resource register",
+        scene: |stage| {
+            let (segment, runner) = joined(stage);
+            let manager = leak(ResourceManager::new(runner));
+            let options = file(stage);
+            Scene::new(props(segment, Some(runner)), move || {
+                let made = manager.register_resource("file", ResourceType::File, options);
+                Answer::new(text(&made), props(segment, Some(runner))).keeping(made.ok())
+            })
+        },
+        ..REGISTERED
+    },
+    Operation {
+        name: "resource unregister",
+        scene: |stage| {
+            let (segment, runner) = joined(stage);
+            let manager = leak(ResourceManager::new(runner));
+            let file = register(manager, "file", file(stage));
+            Scene::new(props(segment, Some(runner)), move || {
+                let gone = manager.unregister(&file);
+                Answer::new(text(&gone), props(segment, Some(runner)))
+            })
+        },
+        ..REGISTERED
+    },
+    Operation {
+        name: "resource close",
+        scene: |stage| {
+            let (segment, runner) = joined(stage);
+            let manager = leak(ResourceManager::new(runner));
+            let board = stage.board;
+            let options = ResourceOptions::new().cleanup(move |_| {
+                board.closed.fetch_add(1, Ordering::AcqRel);
+                Ok::<_, String>(())
+            });
+            let cache = register(manager, "cache", options);
+            Scene::new(props(segment, Some(runner)), move || {
+                let report = manager.cleanup_resources(Duration::from_secs(60));
+                Answer::new(text(&report), props(segment, Some(runner))).keeping(cache)
+            })
+        },
+        ..REGISTERED
+    },
+    Operation {
+        name: "reap",
+        scene: |stage| {
+            let segment = stage.segment();
+            Scene::new(props(segment, None), move || {
+                Answer::new(text(&segment.reap()), props(segment, None))
+            })
+        },
+        ready: |cast| cast.dies(Who::Dead, "grasp"),
+        ..ALONE
+    },
+    Operation {
+        name: "reclaim",
+        scene: |stage| {
+            let segment = stage.segment();
+            Scene::new(props(segment, None), move || {
+                Answer::new(text(&segment.reclaim()), props(segment, None))
+            })
+        },
+        ready: |cast| cast.dies(Who::Dead, "own a file"),
+        ..ALONE
+    },
+];
+
+fn writing(stage: &Stage, write: fn(&Runner)) -> Scene {
+    let (segment, runner) = joined(stage);
+    Scene::new(props(segment, Some(runner)), move || {
+        write(runner);
+        Answer::new("ok", props(segment, Some(runner)))
+    })
+}
+
+/// A resource that stands for a file.
+pub fn file(stage: &Stage) -> ResourceOptions {
+    fs::write(&stage.file, "the victim's").expect("a file");
+    ResourceOptions::new().system(SystemResource::file(&stage.file).expect("it exists"))
+}
+
+pub fn register(manager: &ResourceManager, name: &str, options: ResourceOptions) -> ResourceHandle {
+    let made = manager.register_resource(name, ResourceType::File, options);
+    made.expect("there is room")
+}
