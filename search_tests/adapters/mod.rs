@@ -10,17 +10,19 @@ use super::memory::{Searched, U64};
 use super::world::{Actor, World};
 use crate::phase::{Mode, Phase, ReasonCode};
 use crate::sync::{Env, Owner, Pulse, Word};
+use crate::table::acknowledge::Acked;
 use crate::table::control::{Ask, Control, Stage};
-use crate::table::group::{Acked, Group};
-use crate::table::join::Joined;
+use crate::table::group::Group;
+use crate::table::join::{Claimed, Joined};
 use crate::table::member::State;
-use crate::table::request::Terms;
+use crate::table::reason::Reason;
+use crate::table::request::{Proposer, Terms};
 use crate::table::scope::{Cancelled, Initiated, Scope};
 
 pub(super) use tables::*;
 
 /// Faults that the shipped code still has: their models must be found.
-pub(super) const OPEN: &[&str] = &["F2", "F3", "F4", "F5", "F7", "F1"];
+pub(super) const OPEN: &[&str] = &[];
 
 /// Whether a tag of so many bits wraps within a model; not while the words that a fault is
 /// of do not take their widths from `width.rs`.
@@ -29,23 +31,25 @@ pub(super) fn wraps(bits: u32, fault: &str) -> bool {
 }
 
 /// An epoch, as the shipped code has it.
-pub(super) type Epoch = u32;
+pub(super) type Epoch = u64;
 
 /// The generation of a runner slot, as the shipped code has it.
-type Generation = u16;
+type Generation = u64;
 
 /// Names of a scope's words, in the order in which they are made.
-const SCOPE: [&str; 10] = [
+const SCOPE: [&str; 12] = [
     "control",
     "signaling",
     "draining",
     "closing",
     "complete",
+    "floor",
     "extension",
     "tag",
     "shares",
     "cap",
     "pid",
+    "mark",
 ];
 
 /// A graceful shutdown within so many milliseconds.
@@ -71,7 +75,7 @@ pub(super) fn group<const N: usize>(
 ) -> Rc<Table<N>> {
     let scope = SCOPE.iter().map(|name| format!("scope.{name}"));
     let rest = ["generation", "high_water", "pad"].map(String::from);
-    let member = (0..N).map(|slot| format!("member {slot}"));
+    let member = (0..N).flat_map(|slot| [format!("member {slot}"), format!("ack {slot}")]);
     let mut names: Vec<String> = scope.chain(rest).chain(member).collect();
     for slot in 0..N {
         let own = SCOPE.iter().map(|name| format!("own {slot}.{name}"));
@@ -106,8 +110,10 @@ pub(super) fn join<const N: usize>(
     process: usize,
     env: &impl Env<Searched>,
 ) -> Join {
-    let Some(claim) = group.claim(process).unwrap() else {
-        return Join::Not;
+    let claim = match group.claim(process, env).unwrap() {
+        Claimed::Slot(claim) => claim,
+        Claimed::Full => return Join::Not,
+        Claimed::Refused(_) => return Join::Refused,
     };
     match group.publish(claim, env, |_| false).unwrap() {
         Joined::Live(generation) => Join::Live(generation.into()),
@@ -118,12 +124,13 @@ pub(super) fn join<const N: usize>(
 
 /// Begins a shutdown and advances it as far as it goes.
 pub(super) fn initiate<const N: usize>(group: &Table<N>, budget: u32, env: &impl Env<Searched>) {
-    let _ = group.scope.initiate(ask(budget), env.now()).unwrap();
+    let _ = group.scope.initiate(ask(budget), || env.now()).unwrap();
     let _ = group.advance(env).unwrap();
 }
 
 pub(super) fn cancel<const N: usize>(group: &Table<N>) -> bool {
-    group.scope.cancel().unwrap() == Cancelled::Done
+    let epoch = group.scope.control().epoch();
+    group.scope.cancel_in(epoch).unwrap() == Cancelled::Done
 }
 
 /// Whether no runner of a generation is left, as `wait_gone` sees it once the shutdown is
@@ -133,7 +140,7 @@ pub(super) fn is_gone<const N: usize>(
     generation: u64,
     env: &impl Env<Searched>,
 ) -> Option<bool> {
-    if group.scope.control().phase().unwrap() != Phase::Complete {
+    if group.fenced_control().phase().unwrap() != Phase::Complete {
         return None;
     }
     let holds = |slot: usize| {
@@ -149,7 +156,7 @@ pub(super) fn is_gone<const N: usize>(
 /// Begins the next generation, as `begin_generation` does.
 pub(super) fn begin_generation<const N: usize>(group: &Table<N>, env: &impl Env<Searched>) -> bool {
     group.generation.help(&group.scope).unwrap();
-    let control = group.scope.control();
+    let control = group.fenced_control();
     if control.stage().unwrap() != Stage::Phase(Phase::Complete) {
         return false;
     }
@@ -168,12 +175,14 @@ pub(super) fn generation<const N: usize>(group: &Table<N>) -> u64 {
 /// A scope, and what belongs to its shutdowns.
 pub(super) struct Shutdowns {
     pub(super) scope: Scope<Searched>,
+    reason: Reason<Searched>,
 }
 
 impl Shutdowns {
     pub(super) fn new(world: &mut World) -> Rc<Self> {
         world.table("scope", &SCOPE, || Self {
             scope: Scope::default(),
+            reason: Reason::default(),
         })
     }
 
@@ -189,15 +198,26 @@ impl Shutdowns {
 
     /// Proposes terms for the epoch of `seen`, as `api/coordinator.rs` does.
     pub(super) fn propose(&self, seen: Control, process: usize, me: &Actor) {
-        let is_alive = |process| matches!(me.process_pulse(process), Pulse::Alive(_));
-        let terms = Self::terms_of(process);
-        let request = &self.scope.request;
-        request.propose(seen.epoch(), process, terms, is_alive, || ());
+        let is_alive = |other: Proposer| matches!(me.process_pulse(other.process), Pulse::Alive(_));
+        self.scope.request.propose(
+            seen.epoch(),
+            Proposer::new(process, 1),
+            Self::terms_of(process),
+            (&self.reason, Self::reason_of(process)),
+            is_alive,
+            || self.scope.control() == seen,
+        );
+    }
+
+    /// The reason that an initiator of this process gives.
+    fn reason_of(process: usize) -> &'static str {
+        ["first", "second", "third"][process]
     }
 
     /// Whether what is read as the reason of an epoch is nothing or what an initiator gave.
-    pub(super) fn reason_is_of_one(&self, _epoch: Epoch) -> bool {
-        true
+    pub(super) fn reason_is_of_one(&self, epoch: Epoch) -> bool {
+        let text = self.scope.request.text(epoch, &self.reason);
+        text.is_none_or(|text| (0..3).any(|process| text == Self::reason_of(process)))
     }
 
     /// Whether an initiator has published its terms for an epoch.
@@ -213,7 +233,9 @@ impl Shutdowns {
     }
 
     pub(super) fn initiate(&self, budget_millis: u32, me: &Actor) -> Initiated {
-        self.scope.initiate(ask(budget_millis), me.now()).unwrap()
+        self.scope
+            .initiate(ask(budget_millis), || me.now())
+            .unwrap()
     }
 
     /// A helper's look at the shutdown of `epoch`, in Signaling: stamps it where that is due.
@@ -233,7 +255,7 @@ impl Shutdowns {
     }
 
     pub(super) fn cancel(&self) -> bool {
-        self.scope.cancel().unwrap() == Cancelled::Done
+        self.scope.cancel_in(self.scope.control().epoch()).unwrap() == Cancelled::Done
     }
 }
 
