@@ -28,7 +28,7 @@ fn initiators_in_rounds(world: &mut World, rounds: &[u32]) -> Rc<Shutdowns> {
                 me.atomically(|| {
                     let epoch = shutdowns.scope.control().epoch();
                     if shutdowns.has_terms(epoch) {
-                        published.set(u64::from(epoch) + 1);
+                        published.set(epoch + 1);
                     }
                 });
                 me.state_is(("proposed", round));

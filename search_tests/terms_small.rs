@@ -39,7 +39,7 @@ impl Record {
     fn propose(&self, manner: Manner, scope: &Shutdowns, epoch: u64, process: u64) -> bool {
         let is_running = || {
             let control = scope.scope.control();
-            !control.is_shutting_down() && u64::from(control.epoch()) == epoch
+            !control.is_shutting_down() && control.epoch() == epoch
         };
         if manner == Manner::ControlReadFirst && !is_running() {
             return false;
@@ -108,7 +108,7 @@ fn records(world: &mut World, manner: Manner) {
         let published = Rc::clone(&published);
         world.actor(&format!("initiator {process}"), move |me| {
             let seen = scope.scope.control();
-            let epoch = u64::from(seen.epoch());
+            let epoch = seen.epoch();
             if me.call("propose", || record.propose(manner, &scope, epoch, process)) {
                 published.set(published.get().max(epoch + 1));
             }
@@ -119,7 +119,7 @@ fn records(world: &mut World, manner: Manner) {
         });
     }
     world.always(move |_| {
-        record.check(scope.scope.control().epoch().into(), published.get());
+        record.check(scope.scope.control().epoch(), published.get());
     });
 }
 

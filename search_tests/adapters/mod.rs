@@ -275,7 +275,7 @@ pub(super) fn leave<const N: usize>(
 
 /// The generation of slot 0.
 pub(super) fn slot_generation<const N: usize>(group: &Table<N>) -> u64 {
-    group.member(0).generation().into()
+    group.member(0).generation()
 }
 
 pub(super) fn is_live<const N: usize>(group: &Table<N>) -> bool {
