@@ -8,7 +8,7 @@
 #
 # What is left out, and why:
 # - address, the tests that limit the address space: the sanitizer's own shadow needs terabytes of it.
-# - thread, `kill::` and `loom_tests`: the victims are killed, the models are single-threaded.
+# - thread, `kill::`, `loom_tests`, `search_tests`: the victims are killed, the models are single-threaded.
 # - thread, `fork`: the sanitizer does not support new threads in a forked child.
 # - thread, `cli::` and `signals`: it delivers a signal only at calls that it intercepts, and
 #   our sleeps are bare futex calls, so a signalled process would be told at its next bound.
@@ -39,5 +39,5 @@ if [ "$which" != address ]; then
     TSAN_OPTIONS="suppressions=$PWD/ci/thread-sanitizer.supp:halt_on_error=1:exitcode=66" \
         RUSTFLAGS="-Zsanitizer=thread" \
         cargo test -Zbuild-std --target "$target" --target-dir target/tsan --lib --test process -- \
-        --skip kill:: --skip loom_tests --skip fork --skip cli:: --skip signals --skip hostile "$@"
+        --skip kill:: --skip loom_tests --skip search_tests --skip fork --skip cli:: --skip signals --skip hostile "$@"
 fi

@@ -8,6 +8,7 @@ cargo test
 EBBTIDE_LIVENESS=portable cargo test --test process --features tracing
 EBBTIDE_LIVENESS=portable cargo test --test step
 cargo test --features loom --lib loom_tests -- --nocapture
+cargo test --features narrow --lib search_tests -- --nocapture
 for example in quick_start two_processes coordination; do
     cargo run --quiet --example "$example"
 done

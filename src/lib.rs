@@ -43,6 +43,10 @@ pub use segment::Token;
 mod loom_tests;
 
 #[cfg(test)]
+#[path = "../search_tests/mod.rs"]
+mod search_tests;
+
+#[cfg(test)]
 #[path = "../tests/kill/mod.rs"]
 mod kill;
 
