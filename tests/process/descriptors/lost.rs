@@ -4,16 +4,25 @@
 use std::path::Path;
 
 use super::{spawn, victim};
-use crate::support::{Agent, HANG, Place, Shutdown, on, summary, until_true};
+use crate::support::{
+    Agent, HANG, Place, Shutdown, is_portable_forced, on, summary, untested, until_true,
+};
 use ebbtide::{
     CrossProcessLock, JournalEvent, Liveness, LockError, Segment, SegmentError, ShutdownCoordinator,
 };
 
 /// Runs where life words are: on the portable back end a lost lock means something else.
 fn with_life_words(name: &'static str, body: impl Fn(&Place)) {
-    if !crate::support::play(&[("victim", victim)]) {
-        on(name, Liveness::Auto, &body);
+    if crate::support::play(&[("victim", victim)]) {
+        return;
     }
+    if is_portable_forced() {
+        return untested(
+            name,
+            "the portable back end is forced, which has no life words",
+        );
+    }
+    on(name, Liveness::Auto, &body);
 }
 
 fn lives(place: &Place, segment: &Segment) {

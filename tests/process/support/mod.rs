@@ -32,7 +32,7 @@ pub use ending::{end_of, killer};
 // For the storm and the strange surroundings, which are binaries of their own.
 pub use place::{Place, Shutdown, outcome};
 pub use tasks::{is_readable, on_each_runtime, poll_once, until_readable};
-pub use untested::untested;
+pub use untested::{is_portable_forced, untested};
 pub use users::{NOBODY, become_nobody, give_away, take_back};
 #[allow(unused_imports)]
 pub use {

@@ -6,3 +6,8 @@ use std::io::Write;
 pub fn untested(test: &str, why: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "NOT TESTED {test}: {why}");
 }
+
+/// Whether the environment makes every attachment portable, whatever a test asks for.
+pub fn is_portable_forced() -> bool {
+    std::env::var_os("EBBTIDE_LIVENESS").is_some_and(|value| value == "portable")
+}
