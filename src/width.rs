@@ -19,7 +19,6 @@ const fn bits(shipped: u32, narrow: u32) -> u32 {
 }
 
 /// The values of so many bits.
-#[allow(dead_code)]
 pub(crate) const fn mask(bits: u32) -> u64 {
     u64::MAX >> (64 - bits)
 }

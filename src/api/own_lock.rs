@@ -67,7 +67,7 @@ impl<M: Mem> Core<M>
 where
     Layout<M>: Body,
 {
-    /// An answer of the own descriptor; `otherwise` if it is void, which the keeper is told.
+    /// An answer of the own descriptor; `otherwise` if it is void; the keeper is notified of that.
     fn heard<T>(&self, answer: Result<T, Void>, otherwise: T) -> T {
         answer.unwrap_or_else(|Void| {
             // The keeper knows already otherwise.

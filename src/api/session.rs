@@ -51,7 +51,7 @@ struct Keeper {
     thread: JoinHandle<()>,
 }
 
-/// What the keeper is told, and what it tells.
+/// What the keeper is notified of, and what it reports.
 #[derive(Debug, Default)]
 struct Orders {
     /// Runner slots: to watch the group, and their own scopes.

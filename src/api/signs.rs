@@ -40,7 +40,7 @@ impl Polls {
     }
 }
 
-/// Whoever can ask the kernel about the processes of a segment.
+/// What can ask the kernel about the processes of a segment.
 pub(crate) trait Signs<M: Mem>
 where
     Layout<M>: Body,

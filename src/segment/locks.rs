@@ -82,7 +82,7 @@ impl Locks {
             return Ok(false);
         };
         // Steadily: what takes a lost number meanwhile is not a private file of ours, so
-        // what is undone below was nobody's.
+        // what is undone below had no owner.
         fork::steadily(|| {
             let descriptor = file.descriptor().filter(|_| file.is_ours()).ok_or(Void)?;
             let taken = file::try_lock(descriptor, offset).unwrap_or(false);

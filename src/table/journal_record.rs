@@ -7,7 +7,7 @@
 //! what:  argument
 //! text:  24 bytes
 //! ```
-//! A thread is told by its slot alone, without the slot's generation: it is advice for
+//! A thread is identified by its slot alone, without the slot's generation: it is advice for
 //! people, no step follows from it, and the pid stands beside it.
 //!
 //! Of the slot's generation and of the epoch only these low bits are kept: the journal is

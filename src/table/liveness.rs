@@ -115,7 +115,7 @@ mod tests {
             let found = verdict::<Real>(word, sign, || is_held, || existence);
             assert_eq!(found, expected, "case {number}");
         }
-        // Nobody's slot is nobody's, whoever has the byte.
+        // A free slot has no holder, whatever process has the byte.
         let free = ProcessWord::free(1);
         let found = verdict::<Real>(free, beats(), || panic!("not asked"), || There);
         assert_eq!(found, Verdict::Gone);

@@ -1,4 +1,4 @@
-//! Clearing what a gone process left, by whoever holds its sweep byte.
+//! Clears what a gone process left, by the holder of its sweep byte.
 //!
 //! Every step may be done again, and by two sweepers at once: one that dies in the middle is
 //! followed by the next, and one that has lost its byte is overtaken while it goes on. So

@@ -10,7 +10,7 @@
 //!
 //! The generation is the low bits of the waiter's (`width::WAIT_THREAD`), a sign for readers
 //! and no proof, for it comes round in 3 s of attaching and ending. It need not be one: a
-//! thread's wait is cleared before its slot is freed, by whoever frees it.
+//! thread's wait is cleared before its slot is freed, by the one that frees it.
 //!
 //! # A step that comes late
 //! - A thread writes its own slot's word by plain stores: nobody else publishes there while

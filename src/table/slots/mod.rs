@@ -43,7 +43,7 @@ pub(crate) use word::ProcessWord;
 pub(crate) enum Byte {
     /// Held by the process that lives there, and by no other.
     Life(usize),
-    /// Held by whoever sweeps the slot.
+    /// Held by the process that sweeps the slot.
     Sweep(usize),
 }
 
