@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::api::glances::Glances;
+use crate::api::handlers::Turn;
 use crate::api::report::{HandlerOutcome, HandlerReport, ShutdownOutcome, ShutdownReport};
 use crate::api::resource::{ResourceReport, ResourceState};
 use crate::api::runner::Runner;
@@ -150,9 +151,20 @@ impl<'a> Driver<'a> {
             let note = note.runner(slot, generation).epoch(self.epochs.0);
             runner.core().note_now(note)
         };
-        let handlers = &runner.session().handlers;
-        let left = || self.left(phase);
-        let reports = handlers.run(runner.key(), runner.id(), phase, announce, left, note);
+        let watched = || {
+            let (group, own) = runner.controls();
+            runner.cells(group, own).to_vec()
+        };
+        let reports = runner.session().handlers.run(&Turn {
+            of: (slot, generation),
+            runner: runner.id(),
+            phase,
+            core: runner.core(),
+            announce: &announce,
+            left: &|| self.settled_and_left(phase),
+            watched: &watched,
+            note: &note,
+        });
         self.tardy |= reports.iter().any(|report| {
             matches!(
                 report.outcome,
@@ -167,18 +179,34 @@ impl<'a> Driver<'a> {
         let Some(resources) = self.runner.resources() else {
             return;
         };
-        let left = || self.left(phase);
+        let left = || self.settled_and_left(phase);
         let in_time = match phase {
             Phase::Draining => resources.drain(&left),
             Phase::Closing => {
                 // Closing cannot be called off, whatever becomes of the other scope.
-                let report = resources.cleanup(&|| self.left_of(phase));
+                let report = resources.cleanup(&|| {
+                    self.settle_both();
+                    self.left_of(phase)
+                });
                 let is_late = |r: &ResourceReport| r.state == ResourceState::TimedOut;
                 !report.resources.iter().any(is_late)
             }
             _ => true,
         };
         self.tardy |= !in_time;
+    }
+
+    /// What a wait for a closure asks each time that a control word has moved. The other
+    /// scope may have begun to shut down since the closure was started, and we may be waiting
+    /// for one that waits there for us: what we have done counts there, too.
+    fn settled_and_left(&self, phase: Phase) -> Duration {
+        self.settle_both();
+        self.left(phase)
+    }
+
+    fn settle_both(&self) {
+        // An error is the end of this runner, which the next turn of `run` reports.
+        let _ = self.settle();
     }
 
     /// How long `phase` may still take before it is forced in one of the scopes that are

@@ -1,18 +1,16 @@
 //! Handlers: closures of this process that run in a phase of a shutdown.
 
-use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::api::closure::{Watched, run_within, unpanicked};
+use crate::api::core::Core;
 use crate::api::names::check_name;
 use crate::api::report::{HandlerOutcome, HandlerReport};
 use crate::api::session::Session;
 use crate::api::trace;
 use crate::error::CoordinationError;
-use crate::limits;
 use crate::note::{Kind, Note};
 use crate::phase::Phase;
 
@@ -103,18 +101,10 @@ impl Handlers {
         drop(gone);
     }
 
-    /// Runs the handlers of a phase for one runner, one after another. `announce` says
-    /// what is being run; `left`, how long the phase may still take, is asked again and
-    /// again, as it may be extended; `note`, for the journal.
-    pub(crate) fn run(
-        &self,
-        of: (usize, u64),
-        runner: &str,
-        phase: Phase,
-        announce: impl Fn(Option<&str>),
-        left: impl Fn() -> Duration,
-        note: impl Fn(Note) -> u64,
-    ) -> Vec<HandlerReport> {
+    /// Runs the handlers of a phase for one runner, one after another.
+    pub(crate) fn run(&self, turn: &Turn<'_>) -> Vec<HandlerReport> {
+        let Turn { of, phase, .. } = *turn;
+        let Turn { announce, note, .. } = turn;
         let due: Vec<Handler> = lock(&self.0)
             .iter()
             .filter(|h| h.phase == phase && h.of.is_none_or(|only| only == of))
@@ -127,7 +117,7 @@ impl Handlers {
             let about = |kind| Note::new(kind).detail(phase as u8).text(&handler.name);
             let start = note(about(Kind::HandlerStarted));
             let span = trace::handler(&handler.name, phase);
-            let outcome = run_one(&handler, runner, &left);
+            let outcome = run_one(&handler, turn);
             trace::handler_ended(&outcome);
             drop(span);
             let detail = phase as u8 | outcome.bits() << 3;
@@ -146,54 +136,41 @@ impl Handlers {
     }
 }
 
+/// What a runner's handlers of one phase are run with.
+pub(crate) struct Turn<'a> {
+    /// Slot of the runner, and its generation.
+    pub(crate) of: (usize, u64),
+    pub(crate) runner: &'a str,
+    pub(crate) phase: Phase,
+    pub(crate) core: &'a Core,
+    /// Says what is being run.
+    pub(crate) announce: &'a dyn Fn(Option<&str>),
+    /// How long the phase may still take; asked again when a word of `watched` has moved.
+    pub(crate) left: &'a dyn Fn() -> Duration,
+    pub(crate) watched: &'a dyn Fn() -> Vec<Watched<'a>>,
+    /// For the journal.
+    pub(crate) note: &'a dyn Fn(Note) -> u64,
+}
+
 /// Runs one handler on a thread of its own, so that one that overruns can be left behind.
-fn run_one(handler: &Handler, runner: &str, left: &impl Fn() -> Duration) -> HandlerOutcome {
-    let time = left();
+fn run_one(handler: &Handler, turn: &Turn<'_>) -> HandlerOutcome {
+    let time = (turn.left)();
     if time.is_zero() {
         return HandlerOutcome::Skipped;
     }
     let context = HandlerContext {
         phase: handler.phase,
         deadline: after(time),
-        runner: runner.into(),
+        runner: turn.runner.into(),
     };
     let body = Arc::clone(&handler.body);
-    let (done, outcome) = mpsc::channel();
     let span = trace::Carried::here();
-    let spawned = std::thread::Builder::new()
-        .name(format!("ebbtide-{}", handler.name))
-        .spawn(move || {
-            let run = || span.within(|| lock(&body)(&context));
-            let result = catch_unwind(AssertUnwindSafe(run));
-            let _ = done.send(match result {
-                Ok(()) => HandlerOutcome::Finished,
-                Err(panic) => HandlerOutcome::Panicked(message(&*panic)),
-            });
-        });
-    if let Err(error) = spawned {
-        return HandlerOutcome::Panicked(format!("no thread to run it: {error}"));
-    }
-    // A phase may also be forced before the time that was left a moment ago.
-    let slice = Duration::from_micros(limits::WAIT_BOUND_MICROS);
-    loop {
-        match outcome.recv_timeout(left().min(slice)) {
-            Ok(outcome) => return outcome,
-            Err(RecvTimeoutError::Disconnected) => {
-                return HandlerOutcome::Panicked("it ended without a word".into());
-            }
-            Err(RecvTimeoutError::Timeout) if left().is_zero() => return HandlerOutcome::Abandoned,
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-    }
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        (*text).into()
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a value that is not text".into()
+    let run = move || unpanicked(|| span.within(|| lock(&body)(&context)));
+    match run_within(&handler.name, turn.core, turn.left, turn.watched, run) {
+        Ok(Some(Ok(()))) => HandlerOutcome::Finished,
+        Ok(Some(Err(panic))) => HandlerOutcome::Panicked(panic),
+        Ok(None) => HandlerOutcome::Abandoned,
+        Err(error) => HandlerOutcome::Panicked(error),
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod barrier;
 mod barrier_async;
 pub(crate) mod check;
+mod closure;
 mod completion;
 pub(crate) mod condvar;
 mod condvar_async;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::api::closure::{caught, spawn};
 use crate::api::resource::entries::Shared;
 use crate::api::resource::news::Ended;
 use crate::api::resource::options::Once;
-use crate::api::resource::run_one::{caught, spawn};
 use crate::api::trace;
 use crate::limits::{MAX_WAIT_WORDS, PORTABLE_POLL_MICROS, WAIT_BOUND_MICROS};
 use crate::sync::{Mem, Real, life};

@@ -52,7 +52,8 @@
 //!
 //! A byte lock belongs to the open file description. It is also mapped here (the header,
 //! where the file has one), so that it lasts when other code of this process closes or
-//! replaces the descriptor between two steps. Children do not inherit it: the descriptor
+//! replaces the descriptor between two steps. Not on overlayfs, where a mapping holds the
+//! file below and not the description. Children do not inherit it: the descriptor
 //! is a [`PrivateFile`], the mapping is kept from them. A child that was made without fork
 //! handlers (a raw `clone`) has a copy of the descriptor; if the remover is killed then, the
 //! byte stays held until that child ends, too.
