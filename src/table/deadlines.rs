@@ -20,7 +20,9 @@ pub(crate) struct Deadlines {
 
 impl<M: Mem> Scope<M> {
     /// The deadlines of the shutdown that `control` is a snapshot of. Cumulative shares
-    /// of one budget, so that what one phase leaves the next inherits.
+    /// of one budget, so that what one phase leaves the next inherits. `now` is read from the
+    /// clock after `control` was: it becomes the start, if nobody has noted that yet, and a
+    /// start before the floor of the shutdown would be lost.
     pub(crate) fn deadlines(&self, control: Control, now: u64) -> Deadlines {
         self.deadlines_from(control, self.started(control.epoch(), now))
     }

@@ -76,5 +76,6 @@ mod timeline;
 mod tokens;
 #[cfg(feature = "tracing")]
 mod traces;
+mod two_scopes;
 mod users;
 mod why;
