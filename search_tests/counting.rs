@@ -1,5 +1,5 @@
 //! Marking dead runners and acknowledging, by ones that are stopped while the slot gets
-//! other holders (F5).
+//! other holders.
 //!
 //! A living runner is not marked dead, and a phase does not pass before the present runner
 //! has acknowledged it.
@@ -53,7 +53,7 @@ fn counter(world: &mut World, holders: u64) {
 fn one_that_marks_the_dead_is_stopped() {
     Model::new("mark dead, 3 holders").holds(|world| counter(world, 3));
     let around = Model::new("mark dead, the generation of the slot wraps if it is narrow");
-    match adapters::wraps(width::RUNNER, "F5") {
+    match adapters::wraps(width::RUNNER) {
         true => drop(around.must_be_found(|world| counter(world, WRAP))),
         false => around.holds(|world| counter(world, WRAP)),
     }
@@ -105,7 +105,7 @@ fn an_acknowledger_is_stopped() {
     Model::new("acknowledge, 2 holders").holds(|world| acknowledger(world, 2));
     let around =
         Model::new("acknowledge, epoch and generation wrap if they are narrow").stops(scaled(3, 6));
-    match adapters::wraps(width::RUNNER, "F5") {
+    match adapters::wraps(width::RUNNER) {
         true => drop(around.must_be_found(|world| acknowledger(world, WRAP))),
         false => around.holds(|world| acknowledger(world, WRAP)),
     }

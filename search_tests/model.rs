@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::adapters::OPEN;
 use super::automaton::hushed;
 use super::schedule;
 use super::search::{Figures, Found, Limits, Search};
@@ -34,7 +33,6 @@ pub(crate) struct Model {
     kills: u32,
     is_bounded: bool,
     stops: Option<u32>,
-    guards: &'static str,
 }
 
 impl Model {
@@ -47,7 +45,6 @@ impl Model {
             kills: 0,
             is_bounded: false,
             stops: None,
-            guards: "",
         }
     }
 
@@ -75,16 +72,10 @@ impl Model {
         self
     }
 
-    /// Searches the schedules in which actors are stopped at most so often, all of them. Default: any number. For models of too many states.
+    /// Searches all schedules in which actors are stopped at most so often. Default: any
+    /// number. For models of too many states.
     pub(crate) fn stops(mut self, stops: u32) -> Self {
         self.stops = Some(stops);
-        self
-    }
-
-    /// What the model guards against: a fault by its number. Found while the fault is among
-    /// [`OPEN`](super::adapters::OPEN).
-    pub(crate) fn guards(mut self, fault: &'static str) -> Self {
-        self.guards = fault;
         self
     }
 
@@ -100,10 +91,6 @@ impl Model {
     /// With the schedule, when a check fails or a wake-up is lost; and when the search
     /// was cut short.
     pub(crate) fn holds(self, setup: impl FnOnce(&mut World)) {
-        if OPEN.contains(&self.guards) {
-            drop(self.must_be_found(setup));
-            return;
-        }
         let mut system = self.build(setup);
         let (found, figures) = self.search(&mut system, "holds");
         if let Some(found) = found {

@@ -21,13 +21,9 @@ use crate::table::scope::{Cancelled, Initiated, Scope};
 
 pub(super) use tables::*;
 
-/// Faults that the shipped code still has: their models must be found.
-pub(super) const OPEN: &[&str] = &[];
-
-/// Whether a tag of so many bits wraps within a model; not while the words that a fault is
-/// of do not take their widths from `width.rs`.
-pub(super) fn wraps(bits: u32, fault: &str) -> bool {
-    bits <= 2 && !OPEN.contains(&fault)
+/// Whether a tag of so many bits wraps within a model.
+pub(super) fn wraps(bits: u32) -> bool {
+    bits <= 2
 }
 
 /// An epoch, as the shipped code has it.
