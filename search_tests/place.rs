@@ -9,7 +9,7 @@ use super::memory::{Searched, U64};
 use super::world::{Actor, Byte, Ghost, World};
 use crate::os::process::Existence;
 use crate::sync::{Env, LifeArea, Owner, Pulse, Word};
-use crate::table::liveness::{Verdict, keeper_sign, verdict};
+use crate::table::liveness::{Verdict, go_live, keeper_sign, verdict};
 use crate::table::slots::{self, Dead, Kernel, LOCK_LOST, ProcessWord, Processes};
 use crate::table::sweep::sweep;
 use crate::table::threads::Threads;
@@ -181,15 +181,15 @@ impl Place {
         if self.has_life_words {
             thread.life.hold().unwrap();
         }
-        // The process before its thread: see `Seat::take_as_keeper`.
-        let live = self.processes.go_live(SLOT, word, owner.slot.into());
-        if let Some(word) = live.filter(|_| self.threads.go_live(owner, SLOT)) {
-            return Attached::Inside((word, owner));
+        match go_live(&self.processes, &self.threads, (SLOT, word), owner) {
+            Ok(word) => Attached::Inside((word, owner)),
+            Err(held) => {
+                self.free_thread(owner);
+                self.processes.free(SLOT, held);
+                seen.give_back(slots::Byte::Life(SLOT));
+                Attached::Not
+            }
         }
-        self.free_thread(owner);
-        self.processes.free(SLOT, live.unwrap_or(word));
-        seen.give_back(slots::Byte::Life(SLOT));
-        Attached::Not
     }
 
     fn free_thread(&self, owner: Owner) {

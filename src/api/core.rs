@@ -17,6 +17,7 @@ use crate::segment::{Body, Opened, refused};
 use crate::sync::life;
 use crate::sync::{Env, Mem, Owner, Pulse, Real};
 use crate::table::Corrupt;
+use crate::table::liveness::go_live;
 use crate::table::resources::Key;
 use crate::table::slots::{Dead, Identity, ProcessWord};
 use crate::table::sweep::sweep;
@@ -133,16 +134,16 @@ where
         }
     }
 
-    /// The process is fully attached; `keeper` is the thread slot that stands for it.
+    /// The process is fully attached, and `keeper` the thread that stands for it.
     ///
     /// # Errors
     /// `Detached` when the life byte was lost meanwhile, and the slot swept.
-    pub(crate) fn go_live(&self, keeper: usize) -> Result<(), SegmentError> {
-        let processes = &self.tables().processes;
-        let live = processes.go_live(self.process, self.word(), keeper);
-        let live = live.ok_or(SegmentError::Detached)?;
-        self.word.store(live.raw(), Ordering::Release);
-        Ok(())
+    pub(crate) fn go_live(&self, keeper: Owner) -> Result<(), SegmentError> {
+        let (tables, slot) = (self.tables(), (self.process, self.word()));
+        let live = go_live(&tables.processes, &tables.threads, slot, keeper);
+        let (Ok(held) | Err(held)) = live;
+        self.word.store(held.raw(), Ordering::Release);
+        live.map(drop).map_err(|_| SegmentError::Detached)
     }
 
     #[inline]

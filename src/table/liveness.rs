@@ -22,9 +22,9 @@
 //! was loaded, and the step is bound to that word.
 
 use crate::os::process::Existence;
-use crate::sync::{LifeArea, Mem};
+use crate::sync::{LifeArea, Mem, Owner};
 
-use super::slots::ProcessWord;
+use super::slots::{ProcessWord, Processes};
 use super::threads::{LifeSign, Threads};
 
 /// What the signs say about the holder of a process slot.
@@ -36,6 +36,28 @@ pub(crate) enum Verdict {
     LockLost,
     /// No thread of it runs any more.
     Gone,
+}
+
+/// Makes the holder of a process slot live, and then the thread slot of its keeper. Returns
+/// the word under which the process slot is held from then on; as an error if one of the two
+/// was swept.
+///
+/// The process word is moved before the thread's: until then only the life byte shows that
+/// the process lives, and if that is lost a sweeper may be about to free the thread slot.
+/// Either it does so before the thread's word is moved, and that move fails, or not at all.
+/// Model: `loom_tests/slots/`.
+pub(crate) fn go_live<M: Mem, const PROCESSES: usize, const THREADS: usize>(
+    processes: &Processes<M, PROCESSES>,
+    threads: &Threads<M, THREADS>,
+    (process, word): (usize, ProcessWord),
+    keeper: Owner,
+) -> Result<ProcessWord, ProcessWord> {
+    let live = processes.go_live(process, word, usize::from(keeper.slot));
+    let live = live.ok_or(word)?;
+    match threads.go_live(keeper, process) {
+        true => Ok(live),
+        false => Err(live),
+    }
 }
 
 /// What the keeper of a process slot's holder shows.
