@@ -77,8 +77,8 @@ fn unfenced_look(group: &Table) -> Control {
     group.scope.control()
 }
 
-/// A shutdown whose budget is over at once is forced past whoever joins; then a generation is
-/// begun if nobody of the last one is LIVE.
+/// A shutdown whose budget is over at once is forced past each joiner; then a generation is
+/// begun if no member of the last one is LIVE.
 fn join_against_renewal(join: Join, look: Look) -> impl Fn(&Rc<World>) + Send + Sync + 'static {
     move |world| {
         world.clock_moves(10);

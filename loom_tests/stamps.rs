@@ -96,7 +96,7 @@ fn a_late_helper_sets_no_time_of_a_later_shutdown() {
 
 /// Two initiators of one epoch: the start that one of them sets is kept.
 #[test]
-fn the_start_is_kept_whoever_raises_the_floor() {
+fn the_start_is_kept_by_either_initiator() {
     Model::new("times, two initiators")
         .bound(3)
         .deaf()
@@ -115,10 +115,10 @@ fn the_start_is_kept_whoever_raises_the_floor() {
         });
 }
 
-/// An initiator of long ago raises the floor; the shutdown that is on keeps its start.
+/// A late initiator raises the floor; the shutdown that is on keeps its start.
 #[test]
-fn an_initiator_of_long_ago_takes_no_start_away() {
-    Model::new("times, an initiator of long ago")
+fn a_late_initiator_removes_no_start() {
+    Model::new("times, a late initiator")
         .bound(3)
         .deaf()
         .check(|world| {
@@ -150,9 +150,9 @@ mod small {
         /// A stamp of a tag that is near ahead is newer, and is not replaced.
         OrderedTags,
         NoFloor,
-        /// The floor is raised without another look at the control word.
+        /// The floor is raised without a second read of the control word.
         Unverified,
-        /// The epoch is not asked for after the stamp was loaded.
+        /// The epoch is not read after the stamp was loaded.
         NotAsked,
         /// The start is read from the clock before the swap.
         EarlyStart,

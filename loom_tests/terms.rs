@@ -157,11 +157,11 @@ mod small {
         None,
         /// The word is stored whatever it was.
         Stores,
-        /// The tag is not looked at before each swap.
+        /// The tag is not read before each swap.
         NoTag,
         /// A swap that failed is not tried again.
         NoSecondTry,
-        /// The control word is not asked after the tag was loaded.
+        /// The control word is not read after the tag was loaded.
         NotAsked,
         /// A claim that failed is not tried again.
         OneClaim,

@@ -165,7 +165,7 @@ fn a_body_that_goes_on_by_more_than_it_stated_is_refused() {
     assert!(message.contains("more than it stated"), "{message}");
 }
 
-/// A sleeper on the life word of one that may be killed learns of the death.
+/// A sleeper on the life word of a mortal actor is woken by its death.
 #[test]
 fn a_death_marks_the_life_word_and_wakes_one_sleeper() {
     let setup = |arms: bool| {
@@ -182,7 +182,7 @@ fn a_death_marks_the_life_word_and_wakes_one_sleeper() {
                 .mortal(Mortal::Process);
             world.actor("watcher", move |me| {
                 loop {
-                    me.state_is("looks again");
+                    me.state_is("retries");
                     let Pulse::Alive(Some(life)) = me.process_pulse(0) else {
                         break;
                     };

@@ -23,13 +23,13 @@ const PROCESSES: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     Shipped,
-    /// The byte alone says who is dead.
+    /// The byte alone decides who is dead.
     NoLifeWord,
     /// The sweep byte is the life byte.
     OneByte,
     /// A sweeper does not ask whether it was overtaken.
     Unbound,
-    /// What was found before the sweep byte was taken is believed after.
+    /// What was found before the sweep byte was taken is not checked again after.
     AskedOnce,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Place {
     group: Rc<adapters::Table<1>>,
     processes: Processes<Searched, 1>,
     threads: Threads<Searched, 2>,
-    /// A slot in which nobody ever lives: who asks it is never overtaken.
+    /// A slot in which no process ever lives: a sweeper of it is never overtaken.
     frozen: Processes<Searched, 1>,
     life: Byte,
     sweeping: Byte,
@@ -73,7 +73,7 @@ impl Seen<'_> {
         }
     }
 
-    /// A descriptor that other code has closed answers nothing.
+    /// Whether other code has closed the descriptor: its queries are void.
     fn is_void(&self) -> bool {
         self.place.void[self.me].load(Ordering::Acquire) != 0
     }
@@ -158,7 +158,7 @@ impl Place {
         sweep(&self.group, &self.threads, dead, me, |_| ()).unwrap();
     }
 
-    /// Sweeps the slot if its holder is gone; tells its keeper if it has lost its byte.
+    /// Sweeps the slot if its holder is gone; notifies its keeper if it has lost its byte.
     pub(super) fn reap(&self, me: &Actor) -> usize {
         let seen = self.seen(me);
         let word = self.processes.word(SLOT);

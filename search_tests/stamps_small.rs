@@ -22,7 +22,7 @@ enum Manner {
     NoFloor,
     /// The control word is not read again between the clock and the floor.
     FloorUnverified,
-    /// Who sets a stamp does not ask for the epoch after it has loaded the stamp.
+    /// The epoch is not read after the stamp was loaded.
     EpochReadFirst,
     /// The start is read from the clock before the swap.
     StartReadFirst,
@@ -129,7 +129,7 @@ fn swap(word: &U64, from: u64, to: u64) -> bool {
         .is_ok()
 }
 
-/// An initiator of several shutdowns, one of long ago, and a helper.
+/// An initiator of several shutdowns, a late initiator, and a helper.
 fn small(world: &mut World, manner: Manner) {
     let scope = world.table("scope", &["control", "stamp", "floor"], Small::default);
     for (name, rounds) in [("initiator", 3), ("late initiator", 1)] {

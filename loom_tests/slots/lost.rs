@@ -1,5 +1,5 @@
-//! Processes that lose the descriptor of their lock bytes: one that lives, one that sweeps,
-//! both. Each variant of how it was, or might be, must be caught.
+//! Processes that lose the descriptor of their lock bytes: a living one, a sweeper, both.
+//! Each must-fail variant must be caught.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use super::place::{Attached, Place, SLOT, Variant};
 use crate::table::liveness::Verdict;
 use crate::table::slots::{Kernel, LOCK_LOST};
 
-/// Somebody attaches and dies there.
+/// A process attaches and dies there.
 fn a_dead_holder(world: &Rc<World>, place: &Rc<Place>) {
     place.spawn(world, |place, actor| {
         assert!(matches!(place.attach(actor), Attached::Inside(_)));
@@ -31,7 +31,7 @@ fn check(
     });
 }
 
-/// One that lives loses its descriptor while another reaps; it takes the byte again.
+/// A living process loses its descriptor while another reaps; it takes the byte again.
 fn the_living_lose_theirs(variant: Variant) {
     check(
         "a living process loses its descriptor",
@@ -62,15 +62,15 @@ fn the_living_lose_theirs(variant: Variant) {
 }
 
 #[test]
-fn who_lives_and_has_lost_its_byte_is_swept_by_nobody() {
+fn a_living_process_without_its_byte_is_not_swept() {
     the_living_lose_theirs(Variant::Shipped);
-    must_fail("life word not asked", || {
+    must_fail("life word not read", || {
         the_living_lose_theirs(Variant::NoLifeWord);
     });
 }
 
-/// It loses its descriptor while it attaches, and may be swept, for its byte is all that
-/// speaks for it. It learns of that, and whoever has the slot then is not harmed.
+/// A process loses its descriptor while it attaches, and may be swept, as its byte is its
+/// only sign of life. It detects that, and does no harm to the next holder.
 fn the_starting_lose_theirs(variant: Variant) {
     check(
         "a starting process loses its descriptor",
@@ -97,7 +97,7 @@ fn the_starting_lose_theirs(variant: Variant) {
 }
 
 #[test]
-fn who_is_swept_while_it_attaches_learns_of_it() {
+fn a_process_swept_while_it_attaches_detects_it() {
     the_starting_lose_theirs(Variant::Shipped);
     must_fail("the thread slot live before the process", || {
         the_starting_lose_theirs(Variant::ThreadFirst);
@@ -131,10 +131,10 @@ fn an_overtaken_sweeper_takes_nothing_of_the_next_holder() {
     });
 }
 
-/// Two sweep the same dead one; the quicker one lives there then.
+/// Two processes sweep the same dead one; the faster one then lives there.
 fn two_sweep(variant: Variant) {
     check(
-        "two sweepers, one of whom stays",
+        "two sweepers, one of which stays",
         variant,
         true,
         |world, place| {
@@ -151,9 +151,9 @@ fn two_sweep(variant: Variant) {
 }
 
 #[test]
-fn who_has_the_sweep_byte_asks_again() {
+fn a_sweeper_checks_again_under_the_sweep_byte() {
     two_sweep(Variant::Shipped);
-    must_fail("byte and word not asked again", || {
+    must_fail("byte and word not read again", || {
         two_sweep(Variant::AskedOnce);
     });
 }
@@ -225,12 +225,12 @@ fn the_portable_lose_theirs(variant: Variant) {
 }
 
 #[test]
-fn who_has_its_byte_again_is_in_no_sweepers_hands() {
+fn a_process_that_has_its_byte_again_is_not_swept() {
     the_portable_lose_theirs(Variant::Shipped);
     must_fail("the life byte again, and nothing else", || {
         the_portable_lose_theirs(Variant::LifeByteOnly);
     });
-    must_fail("sweepers not asked for", || {
+    must_fail("no check for sweepers", || {
         the_portable_lose_theirs(Variant::NoSweepByte);
     });
 }

@@ -30,17 +30,17 @@ pub(super) const SLOT: usize = 0;
 pub(super) enum Variant {
     #[default]
     Shipped,
-    /// The byte alone says who is dead.
+    /// The byte alone decides who is dead.
     NoLifeWord,
-    /// Whoever sweeps holds the life byte.
+    /// A sweeper holds the life byte.
     OneByte,
     /// A sweeper does not ask whether it was overtaken.
     Unbound,
-    /// What was found before the sweep byte was taken is believed after.
+    /// What was found before the sweep byte was taken is not checked again after.
     AskedOnce,
     /// A process without life words takes its byte again, and nothing else.
     LifeByteOnly,
-    /// The same, with a new word, but without asking for sweepers.
+    /// The same, with a new word, but without a check for sweepers.
     NoSweepByte,
     /// A keeper's thread slot is live before its process is.
     ThreadFirst,
@@ -51,7 +51,7 @@ pub(super) struct Place {
     pub(super) group: Rc<Group<Loom, 1>>,
     pub(super) processes: Processes<Loom, SLOTS>,
     pub(super) threads: Threads<Loom, 1>,
-    /// Nobody ever lives there: who asks it is overtaken by nobody.
+    /// No process ever lives there: a sweeper of it is never overtaken.
     frozen: Processes<Loom, SLOTS>,
     /// Who holds the life byte and the sweep byte: a thread of the model, plus one.
     bytes: [AtomicU32; 2],
@@ -142,7 +142,7 @@ impl Kernel for Seen<'_> {
     }
 }
 
-/// What came of an attempt to attach.
+/// The result of an attempt to attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attached {
     /// Holds the slot under this word.
@@ -227,7 +227,7 @@ impl Place {
             _ if self.has_life_words => (self.processes.word(SLOT) == word).then_some(word),
             Variant::LifeByteOnly => (self.processes.word(SLOT) == word).then_some(word),
             Variant::NoSweepByte => self.processes.renew(SLOT, word),
-            // Somebody who sweeps it does not ask again.
+            // A sweeper does not check again.
             _ => seen.try_take(Byte::Sweep(SLOT)).then(|| {
                 let mine = self.processes.renew(SLOT, word);
                 seen.give_back(Byte::Sweep(SLOT));
@@ -269,7 +269,7 @@ impl Place {
         self.seen(actor).give_back(Byte::Life(SLOT));
     }
 
-    /// Takes the slot, up to the state in which the byte alone speaks for the holder.
+    /// Takes the slot, up to the state in which the byte is the holder's only sign of life.
     pub(super) fn claim(&self, actor: &Actor) -> Option<ProcessWord> {
         let seen = self.seen(actor);
         let sweep = |dead: &Dead<'_, Loom>| self.sweep(dead, actor.env());

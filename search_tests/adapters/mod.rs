@@ -234,17 +234,17 @@ impl Shutdowns {
             .unwrap()
     }
 
-    /// A helper's look at the shutdown of `epoch`, in Signaling: stamps it where that is due.
+    /// A helper stamps the shutdown of `epoch`, in Signaling, where that is due.
     pub(super) fn settle(&self, epoch: Epoch, me: &Actor) {
         self.scope.settle(Phase::Signaling, epoch, || me.now());
     }
 
-    /// When the shutdown of an epoch began, for one who may stamp it.
+    /// When the shutdown of an epoch began, for an actor that may stamp it.
     pub(super) fn started(&self, epoch: Epoch, me: &Actor) -> u64 {
         self.scope.started(epoch, me.now())
     }
 
-    /// When the shutdown that is on began, for one who only reads.
+    /// When the shutdown that is on began, for an actor that only reads.
     pub(super) fn began(&self) -> Option<u64> {
         let epoch = self.scope.control().epoch();
         self.scope.entered(Phase::Signaling, epoch)

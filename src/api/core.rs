@@ -45,10 +45,10 @@ where
     pid: u32,
     portable: bool,
     forks: u32,
-    /// The same, or no number of forks: what a handle is of use in. So one comparison on the
-    /// way of each call tells of forks and of a lost slot.
+    /// The number of forks in which a handle is valid; none once the slot is lost. So one
+    /// comparison in each call detects both a fork and a lost slot.
     pub(super) usable_in: AtomicU32,
-    /// How it stands with the own life byte.
+    /// The state of the own life byte.
     pub(super) lock: OwnLock,
     pub(super) polls: Polls,
     /// A byte lock excludes other processes, not other threads of this attachment.

@@ -86,8 +86,8 @@ impl Entry {
     }
 }
 
-/// Held (1) by whoever opens or closes a private file or sets a lock through one, and by a
-/// fork: no child is born while a descriptor is open but not registered, and no number
+/// Held (1) by each thread that opens or closes a private file or sets a lock through one,
+/// and by a fork: no child is born while a descriptor is open but not registered, and no number
 /// becomes that of another private file in the middle of such a step.
 static GATE: AtomicU32 = AtomicU32::new(0);
 

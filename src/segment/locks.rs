@@ -21,14 +21,14 @@ use crate::segment::inode::Inode;
 use crate::segment::open::Opened;
 use crate::segment::refused;
 
-/// Nothing can be told: the descriptor is not ours any more.
+/// The result is unknown: the descriptor is not ours any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Void;
 
 /// The descriptor for byte locks of one attachment.
 #[derive(Debug)]
 pub(crate) struct Locks {
-    /// Never waited for but by who replaces it: signal handlers ask through it, too.
+    /// Only the thread that replaces it waits for it: signal handlers ask through it, too.
     file: RwLock<PrivateFile>,
     /// Device and inode of the segment's file; zeros if they are not known.
     of: (u64, u64),
@@ -156,7 +156,7 @@ impl<B: Body> Opened<B> {
     }
 
     /// The segment's file, opened for reading by its name; `None` if the name leads to it no
-    /// more. For one who has lost the descriptor.
+    /// more. For a process that has lost the descriptor.
     ///
     /// # Errors
     /// The system refuses it.

@@ -15,9 +15,9 @@
 //! decides. A process without life words (portable liveness) has its byte, and its identity
 //! where that can be asked.
 //!
-//! Evidence is for good: a marked word of one incarnation never beats again, a byte that
-//! an incarnation has lost comes back only while its word stands, and an identity that is
-//! gone does not return. So a stop of any length between the evidence and the step that
+//! Evidence stays valid: a marked word of one incarnation never beats again, an incarnation
+//! takes a lost byte again only while its word is unchanged, and an identity that is gone
+//! does not return. So a stop of any length between the evidence and the step that
 //! follows from it changes nothing, if the evidence was collected *after* the process word
 //! was loaded, and the step is bound to that word.
 
@@ -78,8 +78,8 @@ pub(crate) fn keeper_sign<M: Mem, const THREADS: usize>(
     }
 }
 
-/// Weighs the signs. `word` must have been loaded before any of them was looked at.
-/// `is_held` asks for the life byte and answers true in doubt; `existence` asks for the
+/// Weighs the signs. `word` must have been loaded before any of them was read.
+/// `is_held` returns whether the life byte is held, true in doubt; `existence` checks the
 /// identity that was registered under `word`.
 pub(crate) fn verdict<M: Mem>(
     word: ProcessWord,

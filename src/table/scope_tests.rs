@@ -129,7 +129,7 @@ fn a_floor_that_is_raised_late_is_below_the_start() {
     let (scope, clock) = (Scope::<Real>::default(), Clock::from(1_000_000));
     let running = scope.control();
     let first = scope.may_begin(running, || clock.now()).unwrap();
-    // Its clock was read later than that of the one who begins.
+    // Its clock was read later than that of the initiator that begins.
     let late = scope.may_begin(running, || clock.now()).unwrap();
     assert!(scope.begin(running, ASK, first, || clock.now()));
     let start = scope.entered(Phase::Signaling, running.epoch());

@@ -28,7 +28,7 @@ fn live(table: &Table, process: usize, life: u32) -> Owner {
     owner
 }
 
-/// Frees a slot, whoever has it.
+/// Frees a slot from its present holder.
 fn free(table: &Table, slot: usize) {
     assert!(table.free(slot, table.word(slot)));
 }

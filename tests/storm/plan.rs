@@ -14,7 +14,7 @@ use super::random::Random;
 pub enum Kind {
     /// Everything: budgets short enough to be forced, cancellations, every mode, SIGTERM.
     Mixed = 1,
-    /// Nothing that may let a phase pass without somebody: budgets of an hour, no
+    /// Nothing that may let a phase pass without a member: budgets of an hour, no
     /// cancellation, no `Immediate`, no SIGTERM. The oracles of phases are exact here.
     Patient = 2,
     /// Few workers, beside members that initiate and cancel, join and are refused, and

@@ -207,7 +207,7 @@ fn a_generation_is_begun_though_the_epochs_have_wrapped() {
     assert_eq!(group.generation.current(), 8);
     assert_eq!(group.generation.begin(&group.scope, complete), Ok(true));
     assert_eq!(group.generation.current(), 9);
-    // One who would do the same late finds another word.
+    // A process that does the same late finds another word.
     assert_eq!(group.generation.begin(&group.scope, complete), Ok(false));
     assert_eq!(
         (group.generation.current(), phase(&group)),

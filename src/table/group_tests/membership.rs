@@ -3,7 +3,7 @@
 use super::*;
 use crate::width;
 
-/// Somebody has found the holder dead, and is stopped. Meanwhile it has left, and the slot
+/// A process has found the holder dead, and is stopped. Meanwhile it has left, and the slot
 /// has had so many other holders.
 #[test]
 fn a_runner_is_not_marked_dead_on_evidence_about_an_earlier_holder() {
@@ -59,7 +59,7 @@ fn refused_joins_use_up_no_generation() {
         assert!(matches!(refused, Claimed::Refused(control) if control.epoch() == epoch));
     }
     assert_eq!((words(), group.used()), before);
-    // One whose identity is taken is refused before it claims.
+    // A joiner whose identity is taken is refused before it claims.
     let (group, env, [a, ..]) = three();
     let taken = group.taken(None, &env, |slot| slot == a.slot).unwrap();
     assert!(matches!(taken, Some(Joined::Duplicate(slot)) if slot == a.slot));

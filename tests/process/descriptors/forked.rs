@@ -1,5 +1,5 @@
 //! A fork of a process whose descriptors were lost: the child closes nothing that is not the
-//! library's, and keeps nobody's lock.
+//! library's, and keeps no lock.
 
 use super::{Own, spawn, victim};
 use crate::support::{HANG, both_with, until_true};

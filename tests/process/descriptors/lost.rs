@@ -76,7 +76,7 @@ fn who_has_lost_its_descriptors_is_swept_by_nobody_and_takes_its_lock_again() {
             let mut victim = spawn(place, &segment, place.liveness);
             let before = notes(place).len();
             assert_eq!(victim.ask(close), "ok");
-            // Each look of ours may be the one that tells its keeper.
+            // Each check of ours may be the one that notifies its keeper.
             assert_eq!(segment.reap().unwrap(), 0);
             lives(place, &segment);
             assert!(segment.repair().is_ok());
@@ -97,7 +97,7 @@ fn who_has_lost_its_descriptors_is_swept_by_nobody_and_takes_its_lock_again() {
     });
 }
 
-/// The finder is the process itself: its own queries are void, and it is told so.
+/// The finder is the process itself: its own queries are void.
 #[test]
 fn who_finds_its_own_descriptor_lost_sweeps_nobody_and_takes_its_lock_again() {
     with_life_words(here!(), |place| {
@@ -177,7 +177,7 @@ fn who_has_lost_its_lock_and_its_life_is_swept() {
     });
 }
 
-/// There is no way to open it again: it lives on by its life word, and says so.
+/// There is no way to open it again: it lives on by its life word, and reports that.
 #[test]
 fn who_cannot_take_its_lock_again_says_so_until_it_can() {
     with_life_words(here!(), |place| {

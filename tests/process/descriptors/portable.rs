@@ -40,7 +40,9 @@ fn who_was_swept_meanwhile_is_told_so_and_harms_nobody() {
         next.tell("lock device 30000");
         assert_eq!(next.event("lock"), "died=true");
         victim.go_on();
-        until_true("it is told", || victim.ask("begin").contains("Detached"));
+        until_true("it is notified", || {
+            victim.ask("begin").contains("Detached")
+        });
         assert!(victim.ask("lock").contains("Detached"));
         assert_eq!(victim.ask("unlock"), "Some(false)");
         let lock = CrossProcessLock::open(&segment, "device").unwrap();

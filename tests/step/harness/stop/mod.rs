@@ -1,10 +1,12 @@
-//! Stopped at every access: a process is stopped in the middle of an operation, others do
-//! whole other things meanwhile, and it goes on much later, or is killed then.
+//! Stopped at every access: a process is stopped in the middle of an operation, others act
+//! meanwhile, and it continues much later, or is killed then.
 //!
 //! - `operation`: in what a process is stopped; `scenario`: what others do; `pair`: both,
-//!   and what guards them. - `route`: where it is stopped. - `victim`, `actor`, `cast`: the
-//!   processes; `deed`: what they are asked to do. - `run`: one stop; `aftermath`: what must
-//!   be so afterwards. - `tally`: what was found.
+//!   and what guards them.
+//! - `route`: where it is stopped.
+//! - `victim`, `actor`, `cast`: the processes; `deed`: what they are asked to do.
+//! - `run`: one stop; `aftermath`: what must hold afterwards.
+//! - `tally`: what was found.
 //!
 //! Each stop has a segment of its own, so that every victim goes the same way.
 
@@ -44,7 +46,7 @@ const NEWS: Duration = Duration::from_secs(30);
 /// Stops of one point before it is taken as not to be reached.
 const TRIES: u32 = 3;
 
-/// How many turns others take of what they repeat: with narrow tags every tag comes round.
+/// How many turns others take of what they repeat: with narrow tags every tag wraps.
 const fn rounds() -> u64 {
     if cfg!(feature = "narrow") { 8 } else { 3 }
 }

@@ -86,7 +86,7 @@ pub const KNOWN: &[Known] = &[
         Where::Atomic,
     ),
     known(
-        "a living runner is marked dead by one who saw its slot's former holder die",
+        "a living runner is marked dead on evidence about its slot's former holder",
         "initiate beside the dead",
         "refused for long",
         Fate::GoesOn,

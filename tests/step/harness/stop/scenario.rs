@@ -1,4 +1,4 @@
-//! What others do while a process is stopped: each a whole other life.
+//! What other processes do while one is stopped.
 
 use super::cast::{Cast, Played, Who};
 use super::operation::{About, Operation};
@@ -168,7 +168,7 @@ pub const ALL: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
-        // What the dead had is handed on, though somebody is stopped who saw to that.
+        // What the dead had is handed on, though the process that began that is stopped.
         name: "inheritance",
         fits: |operation| {
             ["reap", "initiate beside the dead", "wait gone"].contains(&operation.name)

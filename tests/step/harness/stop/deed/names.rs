@@ -79,7 +79,7 @@ fn replace(actor: &mut Actor, times: &str) -> String {
     "replaced".into()
 }
 
-/// Somebody is in the middle of a removal, or the name is taken: legal.
+/// Another process is in the middle of a removal, or the name is taken: legal.
 fn held_up(error: &SegmentError) -> String {
     match error {
         // A remover holds the bytes of all slots.

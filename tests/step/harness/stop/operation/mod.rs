@@ -1,7 +1,7 @@
 //! The operations in whose middle a process is stopped.
 //!
 //! As those of the kill sweep an operation sets its scene and then acts; only the act is
-//! stopped. But whatever others did meanwhile, the act ends, and says how.
+//! stopped. Whatever others did meanwhile, the act ends, and returns its result.
 
 mod hold;
 mod names;
@@ -17,7 +17,7 @@ use crate::harness::stage::{Kept, Stage};
 
 /// The end of an act.
 pub struct Answer {
-    /// What came of it, for the checks.
+    /// The result, for the checks.
     pub text: String,
     /// What the process has now.
     pub props: Props,

@@ -88,7 +88,7 @@ pub const ALL: &[Operation] = &[
                 }
             })
         },
-        // In a shutdown that somebody else began meanwhile it may wait for others.
+        // In a shutdown that another process began meanwhile it may wait for others.
         asleep: |cast| cast.told(Who::Survivor, "calm", ""),
         ..IN_SHUTDOWN
     },
