@@ -31,7 +31,7 @@ enum Manner {
     Exact,
     /// Frees whatever word is there.
     FreesBlindly,
-    /// Clears the wait that is there, if it was the dead thread's when it looked.
+    /// Clears the wait that is there, if it was the dead thread's when it was read.
     ClearsBlindly,
 }
 

@@ -19,7 +19,7 @@ type Table = Group<Loom, 1>;
 
 /// The generation that a joiner is a member of, if it is in.
 type Join = fn(&Table, Claim, &World) -> Option<u32>;
-/// The control word that the beginner of a generation looks at the members after.
+/// The control word after which a process that begins a generation reads the members.
 type Look = fn(&Table) -> Control;
 
 fn shipped(group: &Table, claim: Claim, env: &World) -> Option<u32> {

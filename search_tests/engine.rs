@@ -38,7 +38,7 @@ fn a_lost_update_is_found_and_its_schedule_names_the_words() {
     Model::new("no lost update").holds(|world| counters(world, true));
 }
 
-/// What holds after every step and what holds at the end are both looked at.
+/// What holds after every step and what holds at the end are both checked.
 #[test]
 fn both_kinds_of_checks_are_made() {
     for fails in ["always", "finally"] {

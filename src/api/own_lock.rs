@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn who_loses_its_lock_while_it_attaches_takes_it_again_once_it_is_live() {
+    fn a_process_that_loses_its_lock_while_it_attaches_takes_it_again_once_it_is_live() {
         let place = Place::new();
         let core = place.attach();
         close(core.opened());
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_swept_while_it_attaches_is_told_and_harms_nobody() {
+    fn a_process_swept_while_it_attaches_detects_it_and_does_no_harm() {
         let place = Place::new();
         let core = place.attach();
         close(core.opened());

@@ -1,7 +1,7 @@
 //! The descriptor through which an attachment takes byte locks, and its replacement when
 //! other code of the program has closed it.
 //!
-//! Every answer is void unless the number still has the name that it was given (see
+//! Every query is void unless the number still has the name that it was given (see
 //! `os/descriptor.rs`). Then nothing is concluded from it: a byte that was asked for is
 //! held, one that was to be taken is not taken.
 

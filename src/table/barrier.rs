@@ -25,7 +25,7 @@
 //!   word loaded. If the place was taken over before it was read, `since` says so; if after,
 //!   the generation had ended, or its next holder counts in and moves the control word.
 //! - Counting in, tripping, breaking, withdrawing, resetting: from exactly the control word
-//!   that was looked at, which has the generation, who arrived and who withdrew.
+//!   that was read, which has the generation, who arrived and who withdrew.
 //! - Marking a place BROKEN: from exactly its `since` in the broken generation.
 //! - `since` is stored by its holder; nobody takes the place of one that lives.
 //!

@@ -201,7 +201,7 @@ fn an_extension_is_counted_in_milliseconds_and_asks_whether_the_shutdown_is_on()
 }
 
 #[test]
-fn a_phase_without_a_time_gets_one_from_whoever_looks_and_keeps_it() {
+fn a_phase_without_a_time_gets_one_from_the_first_reader_and_keeps_it() {
     let scope = Scope::<Real>::default();
     let _ = scope.initiate(ASK, || 1000).unwrap();
     let running = scope.control();
@@ -242,7 +242,7 @@ fn a_phase_is_published_in_its_own_epoch_only() {
 }
 
 #[test]
-fn who_hardens_or_cancels_means_the_shutdown_that_it_has_seen() {
+fn escalation_and_cancellation_apply_to_the_shutdown_that_was_seen() {
     let (scope, clock) = (Scope::<Real>::default(), Clock::from(1_000_000));
     let epoch = initiate(&scope, &clock);
     let next = again(&scope, 1, &clock);

@@ -389,7 +389,7 @@ impl<M: Mem, const N: usize> Default for Threads<M, N> {
 
 #[cfg(all(test, feature = "loom"))]
 impl<M: Mem, const N: usize> Threads<M, N> {
-    /// [`free`](Self::free) of whatever word is there: broken on purpose.
+    /// [`free`](Self::free) of any word: a must-fail variant.
     pub(crate) fn free_blindly(&self, slot: usize) {
         let freed = self.word(slot).freed();
         self.slots[slot].word.store(freed.0, Ordering::Release);

@@ -39,10 +39,10 @@
 //! # One victim
 //! A thread waits for one lock, and a lock has one owner: a thread is on one cycle at
 //! most, and all members agree on the highest (slot, generation), from whole names. Only
-//! that one gives up, and only when its own look finds the cycle. Who finds a cycle and is
-//! not its victim sets VICTIM in exactly the wait seen and wakes that word: the victim
-//! sleeps on it beside the lock, the flag is in the half that the kernel compares, and what
-//! the marker saw happens before what the victim reads, so it sees the cycle unless that
+//! that one gives up, and only when its own search finds the cycle. A thread that finds a
+//! cycle and is not its victim sets VICTIM in exactly the wait seen and wakes that word: the
+//! victim sleeps on it beside the lock, the flag is in the half that the kernel compares, and
+//! what the marker saw happens before what the victim reads, so it sees the cycle unless that
 //! has been resolved. A marker killed between mark and wake was a member: its death resolves
 //! the cycle. A mark alone makes nobody give up, so no stray one can.
 

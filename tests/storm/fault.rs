@@ -1,4 +1,4 @@
-//! Must-fail variants: what is broken on purpose, so that the oracles can be seen to catch it.
+//! Must-fail variants: faults that the oracles must catch.
 
 /// What is broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

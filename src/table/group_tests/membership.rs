@@ -131,7 +131,7 @@ fn an_acknowledgement_that_comes_late_is_of_no_other_shutdown() {
     assert_eq!(ack(&group, &env, a, Phase::Signaling), Acked::InTime);
 }
 
-/// A claimant that looked before the shutdown began claims during it: the word of the
+/// A claimant that read the phase before the shutdown began claims during it: the word of the
 /// holder before is gone for an acknowledger of that one.
 #[test]
 fn a_claim_during_a_shutdown_takes_the_word_from_a_stopped_acknowledger() {

@@ -110,7 +110,7 @@ impl<M: Mem, const N: usize> Processes<M, N> {
         }
     }
 
-    /// Empties the own inbox; the keeper then looks at everything, and sleeps while it is
+    /// Empties the own inbox; the keeper then checks everything, and sleeps while it is
     /// empty.
     pub(crate) fn take_inbox(&self, slot: usize) -> u32 {
         // SYNC POINT inbox: pairs with `send`.

@@ -126,7 +126,7 @@ fn a_sweep_takes_no_life_byte_and_gives_its_own_back() {
 }
 
 #[test]
-fn what_another_sweeps_is_left_to_it_and_a_busy_slot_to_whoever_has_it() {
+fn a_slot_under_a_sweep_and_a_busy_slot_are_left_alone() {
     let (table, machine) = (Table::default(), Machine::default());
     live(&table, 0);
     machine.dead[0].set(true);
@@ -291,7 +291,7 @@ fn there_is_nothing_beyond_the_table() {
 }
 
 #[test]
-fn words_that_no_release_writes_are_told() {
+fn words_that_no_release_writes_are_reported() {
     let last = width::mask(width::PROCESS);
     for good in [
         ProcessWord::free(last),

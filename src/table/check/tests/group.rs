@@ -323,7 +323,7 @@ fn process_and_thread() {
 
 /// As after other code has closed the descriptor.
 #[test]
-fn who_lives_holds_its_lock() {
+fn a_living_process_holds_its_lock() {
     let lived = Lived::new();
     let core = lived.segment.session().core();
     let byte = PROCESS_LOCKS + core.process() as u64;
