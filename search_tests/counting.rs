@@ -15,7 +15,7 @@ use crate::width;
 /// Holders after which the generation of a narrow slot is the same again.
 const WRAP: u64 = 4;
 
-/// The runner of slot 0 dies; one that saw it is stopped, and so many other runners take
+/// The runner of slot 0 dies; a finder of that is stopped, and `holders` other runners take
 /// the slot in turn, in the same process slot. The last of them stays.
 fn counter(world: &mut World, holders: u64) {
     let registry = Registry::new(world);
@@ -59,7 +59,7 @@ fn one_that_marks_the_dead_is_stopped() {
     }
 }
 
-/// A runner acknowledges Signaling and is stopped; so many others take its slot in turn,
+/// A runner acknowledges Signaling and is stopped; `holders` others take its slot in turn,
 /// each in a shutdown of its own, and the last one's is on.
 fn acknowledger(world: &mut World, holders: u64) {
     let registry = Registry::new(world);

@@ -231,7 +231,7 @@ fn time_passes_in_steps_and_each_reading_may_be_a_later_one() {
             world.finally(move |_| assert!(latest.get() <= most, "{}", latest.get()));
         }
     };
-    Model::new("the clock stands").holds(reads(0));
+    Model::new("the clock does not run").holds(reads(0));
     Model::new("two steps of time").ticks(2).holds(reads(2000));
     Model::new("two steps of time, found")
         .ticks(2)

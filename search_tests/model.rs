@@ -48,31 +48,31 @@ impl Model {
         }
     }
 
-    /// Each reading of the clock is later than the one before. Default: the clock stands.
+    /// Each reading of the clock is later than the one before. Default: the clock does not run.
     pub(crate) fn clock_runs(mut self) -> Self {
         self.clock_runs = true;
         self
     }
 
-    /// Time passes at most so often. Default: never.
+    /// Limits how often time passes. Default: never.
     pub(crate) fn ticks(mut self, ticks: u32) -> Self {
         self.ticks = ticks;
         self
     }
 
-    /// At most so many states. Default: twelve million, and more in the long form.
+    /// Limits the number of states. Default: twelve million, and more in the long form.
     pub(crate) fn states(mut self, states: u64) -> Self {
         self.states = states;
         self
     }
 
-    /// At most so many of the mortal actors are killed. Default: none.
+    /// Limits how many of the mortal actors are killed. Default: none.
     pub(crate) fn kills(mut self, kills: u32) -> Self {
         self.kills = kills;
         self
     }
 
-    /// Searches all schedules in which actors are stopped at most so often. Default: any
+    /// Searches all schedules in which actors are stopped at most `stops` times. Default: any
     /// number. For models of too many states.
     pub(crate) fn stops(mut self, stops: u32) -> Self {
         self.stops = Some(stops);

@@ -161,8 +161,8 @@ fn small(world: &mut World, manner: Manner) {
     world.actor("helper", move |me| scope.help(manner, me));
 }
 
-/// One shutdown that begins and is cancelled, and a helper. With a clock that stands, its
-/// start lies at the floor of the next epoch, where only the tag excludes it.
+/// One shutdown that begins and is cancelled, and a helper. With a clock that does not run,
+/// its start lies at the floor of the next epoch, where only the tag excludes it.
 fn same_instant(world: &mut World, manner: Manner) {
     let scope = world.table("scope", &["control", "stamp", "floor"], Small::default);
     let (helped, checked) = (Rc::clone(&scope), Rc::clone(&scope));

@@ -187,8 +187,8 @@ fn a_sweeper_hides_no_death() {
     });
 }
 
-/// Without life words: one loses its descriptor, a sweeper finds its byte free, and it takes
-/// the byte again. It learns that it was swept, or is not swept after that.
+/// Without life words: a process loses its descriptor, a sweeper finds its byte free, and
+/// the process takes the byte again. It detects that it was swept, or is not swept after that.
 fn the_portable_lose_theirs(variant: Variant) {
     check(
         "a living process loses its descriptor, portable",

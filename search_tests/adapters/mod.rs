@@ -21,7 +21,7 @@ use crate::table::scope::{Cancelled, Initiated, Scope};
 
 pub(super) use tables::*;
 
-/// Whether a tag of so many bits wraps within a model.
+/// Whether a tag of `bits` bits wraps within a model.
 pub(super) fn wraps(bits: u32) -> bool {
     bits <= 2
 }
@@ -48,7 +48,7 @@ const SCOPE: [&str; 12] = [
     "mark",
 ];
 
-/// A graceful shutdown within so many milliseconds.
+/// A graceful shutdown within `budget_millis`.
 pub(super) fn ask(budget_millis: u32) -> Ask {
     Ask {
         mode: Mode::Graceful,

@@ -134,7 +134,7 @@ where
         }
     }
 
-    /// The process is fully attached, and `keeper` the thread that stands for it.
+    /// The process is fully attached, and `keeper` is the thread of its keeper.
     ///
     /// # Errors
     /// `Detached` when the life byte was lost meanwhile, and the slot swept.

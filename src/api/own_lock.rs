@@ -184,7 +184,7 @@ where
 
     /// The slot is another's: no handle is of use any more.
     fn lose_slot(&self) {
-        // No process has seen so many forks.
+        // No process reaches this number of forks.
         self.usable_in.store(u32::MAX, Ordering::Relaxed);
     }
 

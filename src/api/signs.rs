@@ -15,7 +15,7 @@ use crate::table::liveness::{self, Verdict};
 use crate::table::slots::{Identity, ProcessWord};
 use crate::table::threads::LifeSign;
 
-/// Of so many polls of one process one asks for the start time, too.
+/// One of this many polls of one process also reads the start time.
 const POLLS: u8 = 10;
 
 /// How often each process was polled.

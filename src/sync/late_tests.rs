@@ -52,7 +52,7 @@ const ME: Owner = Owner {
     generation: 1,
 };
 
-/// After so many threads a name agrees in what sleepers compare, or, narrow, in all of it.
+/// After this number of threads a name agrees in what sleepers compare, or, narrow, in all of it.
 const ROUND: u64 = if cfg!(feature = "narrow") {
     1 << width::THREAD
 } else {

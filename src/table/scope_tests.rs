@@ -34,7 +34,7 @@ fn initiate(scope: &Scope<Real>, clock: &Clock) -> u64 {
     }
 }
 
-/// So many shutdowns that are cancelled, and one that is on.
+/// `times` shutdowns that are cancelled, and one that is on.
 fn again(scope: &Scope<Real>, times: u64, clock: &Clock) -> u64 {
     for _ in 0..times {
         assert_eq!(scope.cancel(), Ok(Cancelled::Done));

@@ -109,7 +109,7 @@ mod tests {
         true
     }
 
-    /// So many tags later the same tag is back.
+    /// The number of epochs after which a tag wraps.
     const AROUND: u64 = TAG + 1;
 
     #[test]

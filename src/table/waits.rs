@@ -5,7 +5,7 @@
 //! word: [ thread generation:16 | sequence:38 | VICTIM:1 | lock index + 1 :9 ]
 //! ```
 //! No lock: not waiting. The sequence moves with every wait, also from one holder of the
-//! slot to the next, so a word that was read twice stands for *one* wait in between: it
+//! slot to the next, so a word that was read twice was *one* wait in between: it
 //! comes back after 2^38 waits, 6 days (`width::WAIT`).
 //!
 //! The generation is the low bits of the waiter's (`width::WAIT_THREAD`), a sign for readers

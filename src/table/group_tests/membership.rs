@@ -4,7 +4,7 @@ use super::*;
 use crate::width;
 
 /// A process has found the holder dead, and is stopped. Meanwhile it has left, and the slot
-/// has had so many other holders.
+/// has had other holders, up to a wrap.
 #[test]
 fn a_runner_is_not_marked_dead_on_evidence_about_an_earlier_holder() {
     let wrap = 1 << width::RUNNER;

@@ -63,7 +63,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         self.move_edge(key, on.packed() | TRIED, edge);
     }
 
-    /// Whether the first edge of a record stands.
+    /// Whether the first edge of a record remains after its try.
     #[cfg(all(test, feature = "loom"))]
     pub(crate) fn has_standing(&self, index: usize) -> bool {
         let edge = self.records[index].depends_on[0].load(Ordering::Acquire);

@@ -172,7 +172,7 @@ impl<M: Mem, const N: usize> Processes<M, N> {
     }
 
     /// The process that has claimed or holds a slot under `word` is fully attached; `keeper`
-    /// is the thread slot that stands for it. `None` if it was swept meanwhile, for it has
+    /// is the thread slot of its keeper. `None` if it was swept meanwhile, for it has
     /// lost its life byte.
     #[must_use]
     pub(crate) fn go_live(

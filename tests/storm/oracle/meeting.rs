@@ -139,7 +139,7 @@ impl Log {
 }
 
 /// The first of `many` that is left over when each is given to one of `few` that it
-/// overlaps with, each of which has room for so many.
+/// overlaps with, each of which has room for its number.
 fn left_over(many: &[Passed], few: &[(Passed, usize)]) -> Option<Passed> {
     let mut given: Vec<Vec<usize>> = vec![Vec::new(); few.len()];
     for start in 0..many.len() {

@@ -1,5 +1,5 @@
 //! Events: every set has a number of its own, numbers are dense, and every reader gets
-//! every set once or learns how many it missed.
+//! every set once or the number that it missed.
 //!
 //! The payload of a set is the stamp of the setter's act. For each number the ledger has a
 //! cell into which the first thread that reads it (the setter, when the call returns, or a

@@ -39,7 +39,7 @@ use crate::harness::settings::{Form, Settings};
 const SHORT: u64 = 30;
 /// Violations of a pair after which it is given up.
 const ENOUGH: u64 = 3;
-/// Turns of a loop at each of which the long form stops; then at each so-manieth.
+/// Turns of a loop at each of which the long form stops; then at each n-th.
 const TURNS: u64 = 32;
 /// How often a long run says where it is.
 const NEWS: Duration = Duration::from_secs(30);
@@ -162,7 +162,7 @@ impl Sweep {
         }
     }
 
-    /// Stops at every point, or at every so-manieth.
+    /// Stops at every point, or at each `every`-th one.
     fn all(&mut self, pair: Pair, fates: &[Fate], every: usize) {
         let points = self.points(pair);
         let mut said = Instant::now();
@@ -298,7 +298,7 @@ impl Sweep {
     }
 }
 
-/// So many that also tags which do not move in step with the turns come round exactly.
+/// Enough turns that tags which do not move in step with the turns wrap exactly, too.
 fn all_turns() -> impl Iterator<Item = u64> {
     let more = if cfg!(feature = "narrow") { 4 } else { 1 };
     rounds()..rounds() + more

@@ -29,7 +29,7 @@ const WIDTHS: &[(&str, &str)] = &[
 /// Which points of a route are tried.
 #[derive(Clone, Copy)]
 pub enum Where {
-    /// Every so-manieth.
+    /// Every n-th.
     Each(usize),
     /// Before each atomic step.
     Atomic,

@@ -233,7 +233,7 @@ fn grasp(actor: &mut Actor, _: &str) -> String {
     got
 }
 
-/// So many threads attach, one after the other, take what they can get and end; the last
+/// `times` threads attach, one after the other, take what they can get and end; the last
 /// one keeps what it has until it is asked to end.
 fn churn(actor: &mut Actor, times: &str) -> String {
     let (tools, board) = (actor.tools(), actor.stage.board);

@@ -58,7 +58,7 @@ pub const ALL: &[(&str, Deed)] = &[
     }),
 ];
 
-/// Removes the segment by force and makes a new one of the same name, so many times.
+/// Removes the segment by force and makes a new one of the same name, `times` times.
 fn replace(actor: &mut Actor, times: &str) -> String {
     let options = actor.stage.options.clone();
     for nth in 0..number(times) {

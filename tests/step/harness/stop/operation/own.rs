@@ -125,7 +125,7 @@ fn writing(stage: &Stage, write: fn(&Runner)) -> Scene {
     })
 }
 
-/// A resource that stands for a file.
+/// The options of a resource that is a file.
 pub fn file(stage: &Stage) -> ResourceOptions {
     fs::write(&stage.file, "the victim's").expect("a file");
     ResourceOptions::new().system(SystemResource::file(&stage.file).expect("it exists"))
