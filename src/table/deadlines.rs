@@ -12,7 +12,7 @@ use super::scope::Scope;
 pub(crate) struct Deadlines {
     /// When the present phase is forced.
     pub(crate) phase: u64,
-    /// When everything is over, as things stand.
+    /// When everything is over, by the present deadlines.
     pub(crate) overall: u64,
     /// Beyond this no extension goes.
     pub(crate) cap: u64,
