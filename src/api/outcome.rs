@@ -91,14 +91,17 @@ impl<E: Env<Real>> View<'_, E> {
     }
 }
 
-/// The whole in one word: the worst that happened to anybody, dying before lagging only
-/// if nobody lagged.
+/// The whole in one word: the worst that happened to anybody.
 pub(super) fn whole(outcomes: &[Option<Outcome>]) -> ShutdownOutcome {
     let has = |wanted: fn(&Outcome) -> bool| outcomes.iter().flatten().any(wanted);
     if has(|o| matches!(o, Outcome::TimedOut | Outcome::Forced)) {
         ShutdownOutcome::TimedOut
     } else if has(|o| matches!(o, Outcome::Died | Outcome::Failed { .. })) {
         ShutdownOutcome::Died
+    } else if has(|o| matches!(o, Outcome::Abandoned)) {
+        ShutdownOutcome::Abandoned
+    } else if has(|o| matches!(o, Outcome::CompletedWithFailures)) {
+        ShutdownOutcome::CompletedWithFailures
     } else {
         ShutdownOutcome::Completed
     }

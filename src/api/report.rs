@@ -9,9 +9,15 @@ use crate::phase::{Mode, Phase, ReasonCode};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It did every phase in time, or left in order.
+    /// It did every phase within the budget, or left with nothing left to do.
     Completed,
-    /// A phase was forced, or went on, without it: it was late, stopped or hung.
+    /// The same, but a handler, drain or cleanup failed, panicked, was skipped or was left
+    /// behind: see [`ShutdownReport::failures`].
+    CompletedWithFailures,
+    /// It went away in order in the middle: it left, was dropped or its process exited,
+    /// without running what it had registered, or with items in flight.
+    Abandoned,
+    /// The overall deadline passed before it had done every phase.
     TimedOut,
     /// It died before it had done every phase.
     Died,
@@ -30,6 +36,8 @@ impl Outcome {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Completed => "Completed",
+            Self::CompletedWithFailures => "CompletedWithFailures",
+            Self::Abandoned => "Abandoned",
             Self::TimedOut => "TimedOut",
             Self::Died => "Died",
             Self::Forced => "Forced",
@@ -44,7 +52,12 @@ impl Outcome {
 pub enum ShutdownOutcome {
     /// Everybody completed.
     Completed,
-    /// Somebody died or failed; all the others completed.
+    /// Everybody did every phase, somebody with failures.
+    CompletedWithFailures,
+    /// Somebody went away midway without doing what it had registered; nobody died or was
+    /// late.
+    Abandoned,
+    /// Somebody died or failed; nobody missed the deadline.
     Died,
     /// The deadline passed while somebody had not finished.
     TimedOut,
@@ -60,6 +73,8 @@ impl ShutdownOutcome {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Completed => "Completed",
+            Self::CompletedWithFailures => "CompletedWithFailures",
+            Self::Abandoned => "Abandoned",
             Self::Died => "Died",
             Self::TimedOut => "TimedOut",
             Self::Cancelled => "Cancelled",

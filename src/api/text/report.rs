@@ -167,6 +167,14 @@ fn summary(report: &ShutdownReport) -> String {
                 false => format!("Died: {names}; nobody completed. It took {total}."),
             }
         }
+        ShutdownOutcome::Abandoned => format!(
+            "Abandoned by {}; ended in {total}.",
+            names(|o| matches!(o, Outcome::Abandoned))
+        ),
+        ShutdownOutcome::CompletedWithFailures => format!(
+            "Completed with failures of {}: {all} in {total}.",
+            names(|o| matches!(o, Outcome::CompletedWithFailures))
+        ),
         ShutdownOutcome::TimedOut => format!(
             "Timed out after {total}, without {}.",
             names(|o| matches!(o, Outcome::TimedOut | Outcome::Forced))

@@ -149,6 +149,8 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
                     "somebody died or failed, nobody completed"
                 }
                 ShutdownOutcome::Died => "somebody died or failed, all others completed",
+                ShutdownOutcome::Abandoned => "somebody went away midway, nobody died or was late",
+                ShutdownOutcome::CompletedWithFailures => "everybody completed, with failures",
                 _ => "somebody was late",
             };
             self.say(format!(
@@ -186,7 +188,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
     /// Who was late, died or failed, each with the first phase that it had not done.
     fn casualties(&self, timeline: &Timeline) -> String {
         let mut told = String::new();
-        for how in ["late", "died", "failed"] {
+        for how in ["late", "died", "failed", "abandoned", "with failures"] {
             let runners = timeline.runners.iter();
             let those: Vec<_> = runners
                 .filter(|runner| runner.outcome.as_ref().and_then(casualty) == Some(how))
@@ -355,6 +357,8 @@ fn casualty(outcome: &Outcome) -> Option<&'static str> {
         Outcome::TimedOut | Outcome::Forced => Some("late"),
         Outcome::Died => Some("died"),
         Outcome::Failed { .. } => Some("failed"),
+        Outcome::Abandoned => Some("abandoned"),
+        Outcome::CompletedWithFailures => Some("with failures"),
         _ => None,
     }
 }

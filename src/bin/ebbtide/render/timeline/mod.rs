@@ -97,6 +97,8 @@ pub(super) fn headline(timeline: &Timeline) -> String {
     let how = match timeline.outcome {
         ShutdownOutcome::Running => "shutting down for",
         ShutdownOutcome::Completed => "completed in",
+        ShutdownOutcome::CompletedWithFailures => "completed with failures in",
+        ShutdownOutcome::Abandoned => "abandoned by somebody, ended in",
         ShutdownOutcome::Died => "completed by the survivors in",
         ShutdownOutcome::TimedOut => "timed out after",
         ShutdownOutcome::Cancelled => "called off after",
