@@ -11,7 +11,7 @@ use crate::api::trace;
 use crate::api::view::{Target, corrupt};
 use crate::error::CoordinationError;
 use crate::limits;
-use crate::note::Note;
+use crate::note::{Kind, Note};
 use crate::phase::{Mode, Phase};
 use crate::sync::{Env, Mem, Real};
 use crate::table::control::Control;
@@ -45,6 +45,7 @@ impl<'a> Driver<'a> {
 
     pub(crate) fn run(mut self) -> Result<ShutdownReport, CoordinationError> {
         let mut began = false;
+        self.runner.standing().has_done(Phase::Running);
         // Each turn acts on a phase, or follows a move of a control word or a sleep.
         loop {
             self.runner.check()?;
@@ -73,6 +74,7 @@ impl<'a> Driver<'a> {
                 let next = self.done.next();
                 if self.act(next)? {
                     self.done = next;
+                    self.runner.standing().has_done(next);
                     self.settle()?;
                     trace::phase_done(next, self.tardy);
                 }
@@ -99,6 +101,7 @@ impl<'a> Driver<'a> {
         };
         let held = kept(group, self.epochs.0)?.max(kept(own, self.epochs.1)?);
         self.done = self.done.min(held);
+        self.runner.undone_after(self.done);
         if self.done < Phase::Draining {
             self.runner.reopen_gate();
             if let Some(resources) = self.runner.resources() {
@@ -119,7 +122,7 @@ impl<'a> Driver<'a> {
         }
         for phase in Phase::ACKNOWLEDGED {
             if phase <= self.done {
-                self.runner.settle(self.epochs, phase, self.tardy)?;
+                self.runner.settle(self.epochs, phase)?;
             }
         }
         Ok(())
@@ -136,6 +139,9 @@ impl<'a> Driver<'a> {
             return Ok(false);
         }
         self.close_resources(phase);
+        if phase == Phase::Closing {
+            self.runner.tell_items(self.epochs);
+        }
         let (group, own) = self.runner.controls();
         Ok((group.epoch(), own.epoch()) == self.epochs)
     }
@@ -148,6 +154,9 @@ impl<'a> Driver<'a> {
         };
         let (slot, generation) = runner.key();
         let note = |note: Note| {
+            if note.kind == Kind::HandlerEnded {
+                runner.standing().handler_ended();
+            }
             let note = note.runner(slot, generation).epoch(self.epochs.0);
             runner.core().note_now(note)
         };
@@ -165,6 +174,7 @@ impl<'a> Driver<'a> {
             watched: &watched,
             note: &note,
         });
+        runner.tell_handlers(self.epochs, &reports);
         self.tardy |= reports.iter().any(|report| {
             matches!(
                 report.outcome,

@@ -80,7 +80,10 @@ fn how(runner: &TimelineRunner) -> String {
         (Some(Outcome::Failed { cause }), _) => format!("Failed: {cause}"),
         (Some(Outcome::TimedOut), Some(phase)) => format!("TimedOut in {phase}"),
         (Some(Outcome::Died), Some(phase)) => format!("Died in {phase}"),
-        (Some(outcome), _) => outcome.name().into(),
+        (Some(outcome), _) => match runner.late {
+            Some(phase) => format!("{}, late in {phase}", outcome.name()),
+            None => outcome.name().into(),
+        },
         (None, Some(phase)) if runner.died => format!("dead in {phase}"),
         (None, None) if runner.died => "dead".into(),
         (None, Some(phase)) => format!("in {phase}"),
