@@ -123,15 +123,15 @@ impl<E: Env<Real>> View<'_, E> {
     ) -> Option<Phase> {
         let epoch = control.epoch();
         let ack = self.ack(target, slot);
-        let acked_late = ack.is_over(member.generation(), epoch);
-        let missed = ack
-            .missed(member.generation(), epoch)
-            .filter(|_| acked_late);
-        if missed.is_some() {
-            return missed;
-        }
         let acked = self.acked(target, slot, member, epoch);
         let phase = control.phase().unwrap_or(Phase::Complete);
+        // One that has caught up is late, and blocks nothing any more.
+        let has_timed_out = ack.is_over(member.generation(), epoch)
+            || acked < Phase::Closing && phase == Phase::Complete;
+        let missed = ack.missed(member.generation(), epoch);
+        if missed.is_some() && has_timed_out {
+            return missed;
+        }
         let left = matches!(member.state(), Ok(State::Left));
         (acked < phase.min(Phase::Closing) && !left).then(|| acked.next())
     }
