@@ -187,8 +187,7 @@ impl<E: Env<Real>> View<'_, E> {
 
 impl RunnerReport {
     /// The phase that it was late in, if it did every phase within the budget all the same.
-    #[must_use]
-    pub fn late_but_done(&self) -> Option<Phase> {
+    pub(crate) fn late_but_done(&self) -> Option<Phase> {
         let done = [Outcome::Completed, Outcome::CompletedWithFailures];
         let is_done = self.outcome.as_ref().is_some_and(|it| done.contains(it));
         self.late.filter(|_| is_done)

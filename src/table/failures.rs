@@ -24,7 +24,7 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::limits::{FAILURES_PER_RUNNER, MAX_FAILURES, MAX_RUNNERS};
+use crate::limits::{FAILURES_PER_RUNNER, MAX_RUNNERS};
 use crate::phase::Phase;
 use crate::segment::shared;
 use crate::sync::latch::Text;
@@ -394,8 +394,6 @@ impl<M: Mem, const N: usize> Default for Failures<M, N> {
         }
     }
 }
-
-const _: () = assert!(MAX_FAILURES >= FAILURES_PER_RUNNER);
 
 shared!(Failure<M> { word, group_epoch, own_epoch, about, resource, name, cause });
 shared!(Failures<M, const N> { high_water, _pad, records });
