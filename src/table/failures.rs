@@ -181,10 +181,6 @@ const fn state(word: u64) -> u64 {
     word & mask(STATE_BITS)
 }
 
-fn is_of(word: u64, wanted: (usize, u64)) -> bool {
-    holder(word) == Some((wanted.0, wanted.1 & mask(RUNNER)))
-}
-
 impl<M: Mem, const N: usize> Failures<M, N> {
     /// The entries that were ever used.
     fn used(&self) -> usize {
@@ -203,7 +199,7 @@ impl<M: Mem, const N: usize> Failures<M, N> {
         is_gone: impl Fn((usize, u64)) -> bool,
     ) -> bool {
         let words = || self.records.iter().take(self.used());
-        let own = words().filter(|one| is_of(one.word.load(Ordering::Acquire), by));
+        let own = words().filter(|one| holder(one.word.load(Ordering::Acquire)) == Some(by));
         if own.count() >= FAILURES_PER_RUNNER {
             return false;
         }
@@ -397,3 +393,7 @@ impl<M: Mem, const N: usize> Default for Failures<M, N> {
 
 shared!(Failure<M> { word, group_epoch, own_epoch, about, resource, name, cause });
 shared!(Failures<M, const N> { high_water, _pad, records });
+
+#[cfg(test)]
+#[path = "failures_tests.rs"]
+mod tests;
