@@ -3,9 +3,9 @@
 use core::mem::{offset_of, size_of};
 
 use crate::limits::{
-    EVENT_RING, JOURNAL_RECORDS, KEY_BYTES, MAX_BARRIERS, MAX_CONDVARS, MAX_EVENTS, MAX_KEYS,
-    MAX_LOCKS, MAX_PERMITS, MAX_PLACES, MAX_PROCESSES, MAX_RESOURCES, MAX_RUNNERS, MAX_SEMAPHORES,
-    MAX_THREADS, TALLY_BOUNDS_MICROS, VALUE_BYTES,
+    EVENT_RING, JOURNAL_RECORDS, KEY_BYTES, MAX_BARRIERS, MAX_CONDVARS, MAX_EVENTS, MAX_FAILURES,
+    MAX_KEYS, MAX_LOCKS, MAX_PERMITS, MAX_PLACES, MAX_PROCESSES, MAX_RESOURCES, MAX_RUNNERS,
+    MAX_SEMAPHORES, MAX_THREADS, TALLY_BOUNDS_MICROS, VALUE_BYTES,
 };
 use crate::segment::{Body, Shared, fingerprint, shared};
 use crate::sync::Mem;
@@ -13,6 +13,7 @@ use crate::sync::condvar::Condvar;
 use crate::sync::mutex::Mutex;
 use crate::table::barrier::Barrier;
 use crate::table::event_log::EventLog;
+use crate::table::failures::Failures;
 use crate::table::group::Group;
 use crate::table::journal::{Journal, Record};
 use crate::table::names::Names;
@@ -57,19 +58,21 @@ pub(crate) struct Layout<M: Mem> {
     /// What happened lately, and how often; advice.
     pub(crate) tallies: Tallies<M>,
     pub(crate) journal: Journal<M, JOURNAL_RECORDS>,
+    /// What went wrong while runners shut down.
+    pub(crate) failures: Failures<M, MAX_FAILURES>,
 }
 
 shared!(Layout<M> {
     group, texts, reason, processes, threads, lock_names, locks, condvar_names, condvars,
     event_names, events, store, waits, order, semaphore_names, semaphores, barrier_names,
-    barriers, resources, resource_texts, tallies, journal
+    barriers, resources, resource_texts, tallies, journal, failures
 });
 
 /// Words of a key and its value.
 pub(crate) const ENTRY_WORDS: usize = (KEY_BYTES + VALUE_BYTES) / size_of::<u64>();
 
 /// Meaning of the bytes; raised by hand with every change that the sizes do not show.
-const LAYOUT_VERSION: u32 = 4;
+const LAYOUT_VERSION: u32 = 5;
 
 impl<M: Mem> Body for Layout<M>
 where
@@ -99,6 +102,7 @@ where
         offset_of!(Self, resource_texts),
         offset_of!(Self, tallies),
         offset_of!(Self, journal),
+        offset_of!(Self, failures),
         size_of::<Runner<M>>(),
         size_of::<Texts<M>>(),
         size_of::<Process<M>>(),
@@ -121,6 +125,7 @@ where
         MAX_PLACES,
         MAX_RESOURCES,
         JOURNAL_RECORDS,
+        MAX_FAILURES,
         TALLY_BOUNDS_MICROS.len(),
         // Builds of different widths do not share a segment.
         width::EPOCH as usize,

@@ -86,6 +86,18 @@ pub const MAX_DEPENDENCIES: usize = 8;
 /// and as long as the longest file name.
 pub const RESOURCE_PATH_BYTES: usize = 256;
 
+/// Failures of handlers, drains, cleanups and force closures that a segment keeps with name
+/// and cause, 456 bytes each: those of the runners whose records it has. Further ones are
+/// counted.
+pub const MAX_FAILURES: usize = 256;
+
+/// Failures of one runner that are kept with name and cause, so that one runner with many
+/// does not take the places of the others. Further ones are counted.
+pub const FAILURES_PER_RUNNER: usize = 16;
+
+/// Longest cause of a failure, in bytes; longer ones are cut at a character.
+pub const CAUSE_BYTES: usize = 120;
+
 /// Longest segment name in bytes: together with the longest usual directory it
 /// stays far below `PATH_MAX`, and it fits a status line.
 pub const SEGMENT_NAME_BYTES: usize = 64;

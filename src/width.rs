@@ -34,7 +34,7 @@ pub(crate) const RENEWAL_EPOCH: u32 = bits(32, 2);
 /// Generation of a runner slot: an admitted join and a leave, 3 µs. 107 years.
 pub(crate) const RUNNER: u32 = bits(50, 2);
 /// Low bits of it in an acknowledgement, beside the epoch; see `table/ack.rs`.
-pub(crate) const ACK_RUNNER: u32 = bits(20, 2);
+pub(crate) const ACK_RUNNER: u32 = bits(19, 2);
 /// Low bits of it in a gate: 3 µs. 19 days.
 pub(crate) const GATE: u32 = bits(39, 2);
 /// Low bits of it in a runner's count of progress: 3 µs. 50 seconds, and the count must

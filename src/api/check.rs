@@ -211,6 +211,7 @@ fn look<M: Mem, W: Witness<M>>(tables: &Layout<M>, witness: &W) -> Vec<Suspicion
     check::processes(&mut look, processes);
     check::threads(&mut look, threads, processes);
     check::group(&mut look, &roll);
+    check::failures(&mut look, &tables.failures);
     for (index, lock) in tables.locks.iter().enumerate() {
         check::lock(&mut look, At("lock", index), lock, threads);
     }

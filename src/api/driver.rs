@@ -19,7 +19,7 @@ use crate::api::trace;
 use crate::api::view::{Target, corrupt};
 use crate::error::CoordinationError;
 use crate::limits;
-use crate::note::Note;
+use crate::note::{Kind, Note};
 use crate::phase::{Mode, Phase};
 use crate::sync::{Env, Mem, Real};
 use crate::table::control::Control;
@@ -53,6 +53,7 @@ impl<'a> Driver<'a> {
 
     pub(crate) fn run(mut self) -> Result<ShutdownReport, CoordinationError> {
         let mut began = false;
+        self.runner.standing().has_done(Phase::Running);
         // Each turn acts on a phase, or follows a move of a control word or a sleep.
         loop {
             self.runner.check()?;
@@ -81,6 +82,7 @@ impl<'a> Driver<'a> {
                 let next = self.done.next();
                 if self.act(next)? {
                     self.done = next;
+                    self.runner.standing().has_done(next);
                     self.settle()?;
                     trace::phase_done(next, self.tardy);
                 }
@@ -125,6 +127,7 @@ impl<'a> Driver<'a> {
     /// for the group is not closed again because our own shutdown was cancelled.
     fn call_off(&mut self, group: Control, own: Control) {
         self.done = self.done.min(self.held(group, own));
+        self.runner.undone_after(self.done);
         if self.done < Phase::Draining {
             self.runner.reopen_gate();
             if let Some(resources) = self.runner.resources() {
@@ -145,7 +148,7 @@ impl<'a> Driver<'a> {
         }
         for phase in Phase::ACKNOWLEDGED {
             if phase <= self.done {
-                self.runner.settle(epochs, phase, self.tardy)?;
+                self.runner.settle(epochs, phase)?;
             }
         }
         Ok(())
@@ -162,6 +165,9 @@ impl<'a> Driver<'a> {
             return Ok(false);
         }
         self.close_resources(phase);
+        if phase == Phase::Closing {
+            self.runner.tell_items(self.epochs.get());
+        }
         Ok(self.is_held_to(phase))
     }
 
@@ -173,6 +179,9 @@ impl<'a> Driver<'a> {
         };
         let (slot, generation) = runner.key();
         let note = |note: Note| {
+            if note.kind == Kind::HandlerEnded {
+                runner.standing().handler_ended();
+            }
             let note = note.runner(slot, generation).epoch(self.epochs.get().0);
             runner.core().note_now(note)
         };
@@ -190,6 +199,7 @@ impl<'a> Driver<'a> {
             watched: &watched,
             note: &note,
         });
+        runner.tell_handlers(self.epochs.get(), &reports);
         self.tardy |= reports.iter().any(|report| {
             matches!(
                 report.outcome,

@@ -1,6 +1,6 @@
 //! The exit of a process whose attachments stand, as those do that a signal policy or a
 //! static holds: nobody drops them, and a thread that is in the middle of a step there would be
-//! cut off between the step and its telling.
+//! cut off between the step and its telling. Their runners leave, as dropped ones do.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
@@ -45,6 +45,7 @@ extern "C" fn rest() {
         return;
     };
     for session in standing.iter().filter_map(Weak::upgrade) {
+        session.leave_in_exit();
         let _ = session.rest();
         // Its end is the process's, not ours: other threads may still be at it.
         std::mem::forget(session);

@@ -9,6 +9,7 @@ use crate::api::core::Core;
 use crate::api::names::check_name;
 use crate::api::report::{HandlerOutcome, HandlerReport};
 use crate::api::session::Session;
+use crate::api::standing::{Patience, take};
 use crate::api::trace;
 use crate::error::CoordinationError;
 use crate::note::{Kind, Note};
@@ -99,6 +100,24 @@ impl Handlers {
         let gone: Vec<_> = lock(&self.0).extract_if(.., is_its).collect();
         // Unlocked: a closure may own another runner, which forgets its own.
         drop(gone);
+    }
+
+    /// Phases and names of the handlers of a runner that are due after a phase, by phases and
+    /// then in the order in which they run; nothing if the patience ends.
+    pub(crate) fn pending(
+        &self,
+        of: (usize, u64),
+        done: Phase,
+        patience: Patience,
+    ) -> Vec<(Phase, String)> {
+        let Some(all) = take(&self.0, patience) else {
+            return Vec::new();
+        };
+        let is_due = |h: &&Handler| h.phase > done && h.of.is_none_or(|only| only == of);
+        let due = all.iter().filter(is_due);
+        let mut due: Vec<_> = due.map(|h| (h.phase, h.name.clone())).collect();
+        due.sort_by_key(|(phase, _)| *phase);
+        due
     }
 
     /// Runs the handlers of a phase for one runner, one after another.

@@ -1,14 +1,22 @@
 //! A runner's way out: acknowledging, the whole shutdown, failing, leaving.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::coordinator::ShutdownCoordinator;
 use crate::api::driver::Driver;
+use crate::api::failure::{of_handler, tell};
 use crate::api::handlers::{HandlerContext, register};
-use crate::api::report::{ShutdownOutcome, ShutdownReport};
+use crate::api::report::{HandlerReport, ShutdownOutcome, ShutdownReport};
+use crate::api::request::{Scope, ShutdownRequest};
 use crate::api::runner::Runner;
+use crate::api::standing::{Patience, items};
 use crate::api::trace;
 use crate::error::CoordinationError;
-use crate::phase::Phase;
+use crate::phase::{Phase, ReasonCode};
 use crate::table::acknowledge::Acked;
 use crate::table::control::Control;
+use crate::table::failures::{Failing, FailureKind, FailureSource};
 use crate::table::runner::Verdict;
 
 /// The answer to an acknowledgement.
@@ -41,7 +49,7 @@ impl Runner {
             });
         }
         let epochs = (group.epoch(), own.epoch());
-        let acknowledged = self.settle(epochs, phase, false)?;
+        let acknowledged = self.settle(epochs, phase)?;
         // Whoever resolves a laggard goes on looking; the keeper does it for us.
         self.session().watch(self.key().0);
         acknowledged.ok_or(CoordinationError::OutOfOrder {
@@ -55,16 +63,15 @@ impl Runner {
         &self,
         epochs: (u64, u64),
         phase: Phase,
-        tardy: bool,
     ) -> Result<Option<Acknowledged>, CoordinationError> {
         let core = self.core().as_ref();
         let (slot, generation) = self.key();
         let group = &core.tables().group;
-        let in_group = group.acknowledge(slot, generation, epochs.0, phase, tardy, core);
+        let in_group = group.acknowledge(slot, generation, epochs.0, phase, false, core);
         // One that begins after this look finds us when it wakes us.
         let own_is_on = self.record().own.control().is_shutting_down();
         let in_own = own_is_on
-            .then(|| group.acknowledge_own(slot, generation, epochs.1, phase, tardy, core));
+            .then(|| group.acknowledge_own(slot, generation, epochs.1, phase, false, core));
         let mut result = None;
         for answer in [Some(in_group), in_own].into_iter().flatten() {
             match answer.map_err(|c| core.corrupt(c))? {
@@ -173,12 +180,98 @@ impl Runner {
         self.leave();
     }
 
+    /// Tells what became of handlers that did not come to a good end.
+    pub(super) fn tell_handlers(&self, epochs: (u64, u64), reports: &[HandlerReport]) {
+        for failing in reports.iter().filter_map(of_handler) {
+            if let Ok(_writing) = self.writing() {
+                tell(self.core(), self.key(), Some(epochs), &failing);
+            }
+        }
+    }
+
+    /// Tells of items that are in flight though all is closed.
+    pub(super) fn tell_items(&self, epochs: (u64, u64)) {
+        let count = self.record().gate.count(self.slot_generation());
+        if count > 0
+            && let Ok(_writing) = self.writing()
+        {
+            let failing = Failing {
+                source: FailureSource::Items,
+                kind: FailureKind::Abandoned,
+                phase: Phase::Draining,
+                name: &items(count),
+                cause: "closed without waiting for them any longer",
+                resource: None,
+            };
+            tell(self.core(), self.key(), Some(epochs), &failing);
+        }
+    }
+
+    /// A shutdown was cancelled: what was done and told of phases after this one counts no
+    /// more.
+    pub(super) fn undone_after(&self, kept: Phase) {
+        self.standing().has_done(kept);
+        if let Ok(_writing) = self.writing() {
+            self.tables().failures.withdraw(self.key(), kept);
+            if kept == Phase::Running {
+                self.record().forget_untold(self.slot_generation());
+            }
+        }
+    }
+
     fn judge(&self, verdict: Verdict) {
         self.record().judge(self.slot_generation(), verdict);
     }
 
+    /// Goes in order by itself: shuts this runner down alone within `timeout`, as
+    /// [`initiate_shutdown`](crate::ShutdownCoordinator::initiate_shutdown) of its scope
+    /// followed by [`run_shutdown`](Self::run_shutdown) would. It drains, runs its handlers,
+    /// closes what it registered, and leaves; nobody else is shut down. If a shutdown of the
+    /// group or of it is on, that is done, too, with the earlier deadline. Blocks until it is
+    /// over.
+    ///
+    /// # Errors
+    /// As [`run_shutdown`](Self::run_shutdown).
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use ebbtide::{Phase, Runner, SegmentOptions, ShutdownOutcome};
+    ///
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let options = SegmentOptions::new().directory(scratch.path().join("d"));
+    /// let segment = options.create("job")?;
+    /// let runner = Runner::join(&segment, "worker")?;
+    /// runner.register_shutdown_handler(Phase::Closing, 0, "flush", |_| { /* … */ })?;
+    /// let report = runner.shut_down(Duration::from_secs(10))?;
+    /// assert_eq!(report.outcome, ShutdownOutcome::Completed);
+    /// assert_eq!(report.handlers[0].name, "flush");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shut_down(&self, timeout: Duration) -> Result<ShutdownReport, CoordinationError> {
+        self.core().check()?;
+        // Of one that has gone through it the report is kept.
+        if self.check().is_ok() {
+            let coordinator = ShutdownCoordinator {
+                session: Arc::clone(self.session()),
+            };
+            let request = ShutdownRequest::new().timeout(timeout);
+            let request = request.reason(ReasonCode::Requested, "the runner goes by itself");
+            coordinator.initiate_shutdown(&Scope::runner(self.id()), &request)?;
+        }
+        self.run_shutdown()
+    }
+
     /// Leaves in order: phases no longer wait for this runner. May be repeated; does
     /// nothing in a forked child.
+    ///
+    /// In the middle of a shutdown, a runner that leaves handlers that have not run, open
+    /// resources or items in flight is [`Abandoned`](crate::Outcome::Abandoned), and the
+    /// report names them; so is one that is dropped then, or whose process exits. While no
+    /// shutdown is on, open resources are leaks. To run and close what it registered, call
+    /// [`shut_down`](Self::shut_down).
     pub fn leave(&self) {
         let core = self.core();
         // From now on no thread of this process writes into the record, which may be another's
@@ -186,9 +279,7 @@ impl Runner {
         if core.is_forked() || !self.writing.end(&self.left) {
             return;
         }
-        let (slot, generation) = self.key();
-        // A corrupt table cannot be left; our slot is reaped when we are gone.
-        let _ = core.tables().group.leave(slot, generation, core.as_ref());
+        self.standing().part(self.session(), Patience::Any);
         self.session().handlers.forget(self.key());
         // A future of this process that waits for the runner sees no word move.
         self.session().reactor().poke();

@@ -11,6 +11,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::api::standing::{Patience, take};
 use crate::table::control::Control;
 
 /// Zero, a scope that is running, until it is set; then one that is complete.
@@ -69,6 +70,13 @@ impl Writing {
         *has_left = true;
         left.set();
         true
+    }
+
+    /// Ends the right in `exit`, where a thread that was ended may have the lock for ever: false
+    /// then, and if it has ended before.
+    pub(super) fn end_in_exit(&self) -> bool {
+        let has_left = take(&self.0, Patience::Exit);
+        has_left.is_some_and(|mut has_left| !std::mem::replace(&mut *has_left, true))
     }
 
     fn lock(&self) -> MutexGuard<'_, bool> {

@@ -305,6 +305,25 @@ impl Page<'_, '_> {
             let of_it = status.runners.iter().filter(|runner| is_it(runner));
             self.sample("runners", &[("state", state)], of_it.count())?;
         }
+        let help = "Runners of the present generation by outcome: of those that have one.";
+        self.family("runner_outcomes", "gauge", help)?;
+        for name in OUTCOMES {
+            let outcome = |runner: &&RunnerReport| {
+                runner.outcome.as_ref().is_some_and(|it| it.name() == name)
+            };
+            let of_it = status.runners.iter().filter(outcome).count();
+            self.sample("runner_outcomes", &[("outcome", name)], of_it)?;
+        }
+        let help = "Handlers, drains, cleanups and force closures that failed, were skipped or \
+                    were left behind, of the runners of the present generation.";
+        let told = |runner: &RunnerReport| {
+            runner.failures.len() + usize::try_from(runner.untold_failures).unwrap_or(usize::MAX)
+        };
+        self.gauge(
+            "failures",
+            help,
+            status.runners.iter().map(told).sum::<usize>(),
+        )?;
         let living = || unique(&status.runners, |runner| &runner.id).filter(|runner| runner.alive);
         self.family("in_flight", "gauge", "Items that a runner is working on.")?;
         for runner in living() {
@@ -338,6 +357,17 @@ const STATES: [State; 3] = [
     ("alive", |runner| runner.alive),
     ("dead", |runner| runner.dead),
     ("ended", |runner| !runner.alive && !runner.dead),
+];
+
+/// Names of outcomes.
+const OUTCOMES: [&str; 7] = [
+    "Completed",
+    "CompletedWithFailures",
+    "Abandoned",
+    "TimedOut",
+    "Died",
+    "Forced",
+    "Failed",
 ];
 
 /// One of each name: two samples of one name and labels are no page. A name is there twice

@@ -1,6 +1,6 @@
 //! What became of a runner, and of all: judged from the words, by whoever asks.
 
-use crate::api::report::{Outcome, RunnerReport, ShutdownOutcome};
+use crate::api::report::{Outcome, Reason, RunnerReport, ShutdownOutcome};
 use crate::api::view::{Target, View};
 use crate::limits::READ_TRIES;
 use crate::phase::Phase;
@@ -37,11 +37,16 @@ impl<E: Env<Real>> View<'_, E> {
         let generation = member.generation();
         let epoch = control.epoch();
         let acked = self.acked(target, slot, member, epoch);
-        let late = self.ack(target, slot).missed(generation, epoch).is_some();
-        let done = if late || acked < Phase::Closing {
-            Outcome::TimedOut
-        } else {
-            Outcome::Completed
+        let is_over = self.ack(target, slot).is_over(generation, epoch);
+        let verdict = runner.verdict(generation);
+        let done = match self.has_failures(target, slot, member, epoch) {
+            // Of one that was late, it is known whether it was ended by force then.
+            _ if (is_over || acked < Phase::Closing) && verdict == Verdict::Forced => {
+                Outcome::Forced
+            }
+            _ if is_over || acked < Phase::Closing => Outcome::TimedOut,
+            true => Outcome::CompletedWithFailures,
+            false => Outcome::Completed,
         };
         let ended = runner.ended(generation);
         let is_running = matches!(member.state(), Ok(State::Joining | State::Live));
@@ -53,22 +58,59 @@ impl<E: Env<Real>> View<'_, E> {
                 return Some(done);
             }
         }
-        match runner.verdict(generation) {
+        match verdict {
             Verdict::Failed => {
                 let cause = self.tables.texts[slot].cause.read().0;
                 return Some(Outcome::Failed { cause });
             }
             Verdict::Forced => return Some(Outcome::Forced),
+            Verdict::Abandoned => return Some(Outcome::Abandoned),
             Verdict::None => {}
         }
         match member.state() {
             // It left in order, perhaps before it had anything to do.
-            Ok(State::Left) if !late => Some(Outcome::Completed),
+            Ok(State::Left) if acked < Phase::Closing => {
+                let is_flawed = self.has_failures(target, slot, member, epoch);
+                Some(match is_flawed {
+                    true => Outcome::CompletedWithFailures,
+                    false => Outcome::Completed,
+                })
+            }
             Ok(State::Dead) if acked < Phase::Closing => Some(Outcome::Died),
             Ok(State::Left | State::Dead) => Some(done),
             Ok(State::Live) if acked >= Phase::Closing => Some(done),
             _ => None,
         }
+    }
+
+    pub(crate) fn reason(&self, target: Target, control: Control) -> Reason {
+        let epoch = control.epoch();
+        let (request, text) = match target {
+            Target::All => (&self.tables.group.scope.request, &self.tables.reason),
+            Target::Slot(slot) => (
+                &self.tables.group.runners[slot].own.request,
+                &self.tables.texts[slot].reason,
+            ),
+        };
+        Reason {
+            code: control.code(),
+            text: request.text(epoch, text).unwrap_or_default(),
+            pid: request.terms(epoch).pid,
+        }
+    }
+
+    /// The first phase that went on without a runner which has not missed the overall deadline.
+    pub(super) fn late(
+        &self,
+        target: Target,
+        slot: usize,
+        member: Member,
+        control: Control,
+    ) -> Option<Phase> {
+        let (ack, epoch) = (self.ack(target, slot), control.epoch());
+        let generation = member.generation();
+        let missed = ack.missed(generation, epoch);
+        missed.filter(|_| !ack.is_over(generation, epoch))
     }
 
     /// The first phase that waits, or went on, without the runner.
@@ -80,25 +122,32 @@ impl<E: Env<Real>> View<'_, E> {
         control: Control,
     ) -> Option<Phase> {
         let epoch = control.epoch();
-        let missed = self.ack(target, slot).missed(member.generation(), epoch);
-        if missed.is_some() {
-            return missed;
-        }
+        let ack = self.ack(target, slot);
         let acked = self.acked(target, slot, member, epoch);
         let phase = control.phase().unwrap_or(Phase::Complete);
+        // One that has caught up is late, and blocks nothing any more.
+        let has_timed_out = ack.is_over(member.generation(), epoch)
+            || acked < Phase::Closing && phase == Phase::Complete;
+        let missed = ack.missed(member.generation(), epoch);
+        if missed.is_some() && has_timed_out {
+            return missed;
+        }
         let left = matches!(member.state(), Ok(State::Left));
         (acked < phase.min(Phase::Closing) && !left).then(|| acked.next())
     }
 }
 
-/// The whole in one word: the worst that happened to anybody, dying before lagging only
-/// if nobody lagged.
+/// The whole in one word: the worst that happened to anybody.
 pub(super) fn whole(outcomes: &[Option<Outcome>]) -> ShutdownOutcome {
     let has = |wanted: fn(&Outcome) -> bool| outcomes.iter().flatten().any(wanted);
     if has(|o| matches!(o, Outcome::TimedOut | Outcome::Forced)) {
         ShutdownOutcome::TimedOut
     } else if has(|o| matches!(o, Outcome::Died | Outcome::Failed { .. })) {
         ShutdownOutcome::Died
+    } else if has(|o| matches!(o, Outcome::Abandoned)) {
+        ShutdownOutcome::Abandoned
+    } else if has(|o| matches!(o, Outcome::CompletedWithFailures)) {
+        ShutdownOutcome::CompletedWithFailures
     } else {
         ShutdownOutcome::Completed
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::api::failure::FailureReport;
 use crate::api::resource::{Leak, ResourceReport};
 use crate::phase::{Mode, Phase, ReasonCode};
 
@@ -9,9 +10,15 @@ use crate::phase::{Mode, Phase, ReasonCode};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It did every phase in time, or left in order.
+    /// It did every phase within the budget, or left with nothing left to do.
     Completed,
-    /// A phase was forced, or went on, without it: it was late, stopped or hung.
+    /// The same, but a handler, drain or cleanup failed, panicked, was skipped or was left
+    /// behind: see [`ShutdownReport::failures`].
+    CompletedWithFailures,
+    /// It went away in order in the middle: it left, was dropped or its process exited,
+    /// without running what it had registered, or with items in flight.
+    Abandoned,
+    /// The overall deadline passed before it had done every phase.
     TimedOut,
     /// It died before it had done every phase.
     Died,
@@ -30,6 +37,8 @@ impl Outcome {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Completed => "Completed",
+            Self::CompletedWithFailures => "CompletedWithFailures",
+            Self::Abandoned => "Abandoned",
             Self::TimedOut => "TimedOut",
             Self::Died => "Died",
             Self::Forced => "Forced",
@@ -44,7 +53,12 @@ impl Outcome {
 pub enum ShutdownOutcome {
     /// Everybody completed.
     Completed,
-    /// Somebody died or failed; all the others completed.
+    /// Everybody did every phase, somebody with failures.
+    CompletedWithFailures,
+    /// Somebody went away midway without doing what it had registered; nobody died or was
+    /// late.
+    Abandoned,
+    /// Somebody died or failed; nobody missed the deadline.
     Died,
     /// The deadline passed while somebody had not finished.
     TimedOut,
@@ -60,6 +74,8 @@ impl ShutdownOutcome {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Completed => "Completed",
+            Self::CompletedWithFailures => "CompletedWithFailures",
+            Self::Abandoned => "Abandoned",
             Self::Died => "Died",
             Self::TimedOut => "TimedOut",
             Self::Cancelled => "Cancelled",
@@ -136,6 +152,13 @@ pub struct RunnerReport {
     pub locks_held: Vec<String>,
     /// Name of a lock that one of its threads waits for.
     pub lock_wanted: Option<String>,
+    /// The first phase that went on without it, if it did the phase after all, or may.
+    pub late: Option<Phase>,
+    /// Handlers, drains, cleanups and force closures of it that failed, panicked, were
+    /// skipped or were left behind, in the order it happened.
+    pub failures: Vec<FailureReport>,
+    /// How many more there were than are kept.
+    pub untold_failures: u32,
     /// What it published as its last words; empty if nothing.
     pub last_words: String,
     /// The phase of its own shutdown, when it is shut down alone.
@@ -225,6 +248,42 @@ impl ShutdownReport {
         self.resources
             .iter()
             .filter_map(|resource| Some((resource, resource.leak?)))
+    }
+
+    /// What failed, panicked, was skipped or was left behind, of the runners in
+    /// [`runners`](Self::runners); at most 16 of one runner and 256 of all, with
+    /// [`untold_failures`](Self::untold_failures) more.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use ebbtide::{FailureKind, Phase, Runner, SegmentOptions, ShutdownOutcome};
+    ///
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let options = SegmentOptions::new().directory(scratch.path().join("d"));
+    /// let segment = options.create("job")?;
+    /// let runner = Runner::join(&segment, "worker")?;
+    /// runner.register_shutdown_handler(Phase::Closing, 0, "flush", |_| panic!("disk full"))?;
+    /// let report = runner.shut_down(Duration::from_secs(10))?;
+    /// assert_eq!(report.outcome, ShutdownOutcome::CompletedWithFailures);
+    /// let failure = report.failures().next().unwrap();
+    /// assert_eq!((failure.name.as_str(), failure.kind), ("flush", FailureKind::Panicked));
+    /// assert_eq!(failure.cause, "disk full");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn failures(&self) -> impl Iterator<Item = &FailureReport> {
+        self.runners.iter().flat_map(|runner| &runner.failures)
+    }
+
+    /// How many failures found no place in the segment.
+    #[must_use]
+    pub fn untold_failures(&self) -> u32 {
+        self.runners
+            .iter()
+            .map(|runner| runner.untold_failures)
+            .sum()
     }
 
     /// Those who were not finished when their time was up.

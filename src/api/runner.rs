@@ -1,7 +1,7 @@
 //! A registered process.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::api::core::{Core, Tables};
@@ -10,6 +10,7 @@ use crate::api::left::{Left, Writing, Written};
 use crate::api::report::ShutdownReport;
 use crate::api::resource::Shared as Resources;
 use crate::api::session::Session;
+use crate::api::standing::Standing;
 use crate::api::view::{Target, View};
 use crate::error::CoordinationError;
 use crate::note::{Kind, Note, OWN};
@@ -57,8 +58,8 @@ pub struct Runner {
     /// Keeps this process's threads apart where the segment has one writer, and ends with the
     /// runner.
     pub(super) writing: Arc<Writing>,
-    /// Made with the first resource manager.
-    resources: OnceLock<Arc<Resources>>,
+    /// What it has done, and what it has registered.
+    standing: Arc<Standing>,
     pub(super) left: Left,
     /// The report of the shutdown it went through; locked while it does.
     finished: Mutex<Option<ShutdownReport>>,
@@ -72,6 +73,8 @@ impl Runner {
         id: &str,
     ) -> Self {
         let core = session.core();
+        let standing = Arc::new(Standing::new((claim.slot, claim.generation)));
+        session.stands(&standing);
         Self {
             session: Arc::clone(session),
             group: Within::new(core, |core| &core.tables().group.scope),
@@ -80,8 +83,8 @@ impl Runner {
             generation: claim.generation,
             group_generation,
             id: id.into(),
-            writing: Arc::default(),
-            resources: OnceLock::new(),
+            writing: Arc::clone(&standing.writing),
+            standing,
             left: Left::default(),
             finished: Mutex::new(None),
         }
@@ -308,13 +311,17 @@ impl Runner {
         written.filter(|_| is_live()).ok_or_else(|| self.spent())
     }
 
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
     /// What it has registered, if anything.
     pub(crate) fn resources(&self) -> Option<&Arc<Resources>> {
-        self.resources.get()
+        self.standing.resources.get()
     }
 
     pub(crate) fn resources_or_new(&self) -> &Arc<Resources> {
-        self.resources.get_or_init(|| {
+        self.standing.resources.get_or_init(|| {
             let (session, writing) = (Arc::clone(&self.session), Arc::clone(&self.writing));
             Arc::new(Resources::new(session, self.key(), &self.id, writing))
         })

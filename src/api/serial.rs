@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::api::failure::FailureReport;
 use crate::api::report::{
     Activity, HandlerOutcome, HandlerReport, Outcome, PhaseReport, Reason, RunnerReport,
     ShutdownOutcome, ShutdownReport,
@@ -58,6 +59,7 @@ documented! {
     ResourceReport => ResourceDocument,
     PhaseReport => PhaseDocument,
     HandlerReport => HandlerDocument,
+    FailureReport => FailureDocument,
     Reason => ReasonDocument,
     Activity => ActivityDocument,
 }
@@ -72,6 +74,8 @@ struct ReportDocument<'a> {
     total_us: u64,
     phases: &'a [PhaseReport],
     runners: &'a [RunnerReport],
+    failures: Vec<&'a FailureReport>,
+    untold_failures: u32,
     handlers: &'a [HandlerReport],
     resources: &'a [ResourceReport],
 }
@@ -87,6 +91,8 @@ impl<'a> ReportDocument<'a> {
             total_us: micros(report.total),
             phases: &report.phases,
             runners: &report.runners,
+            failures: report.failures().collect(),
+            untold_failures: report.untold_failures(),
             handlers: &report.handlers,
             resources: &report.resources,
         }
@@ -110,6 +116,9 @@ struct RunnerDocument<'a> {
     ended_us: Option<u64>,
     outcome: Option<&'static str>,
     cause: Option<&'a str>,
+    late: Option<Phase>,
+    failures: &'a [FailureReport],
+    untold_failures: u32,
     blocked_in: Option<Phase>,
     observed_us: Option<u64>,
     ack_us: Acknowledged,
@@ -137,6 +146,9 @@ impl<'a> RunnerDocument<'a> {
                 Some(Outcome::Failed { cause }) => Some(cause),
                 _ => None,
             },
+            late: runner.late,
+            failures: &runner.failures,
+            untold_failures: runner.untold_failures,
             blocked_in: runner.blocked_in,
             observed_us: runner.observed.map(micros),
             ack_us: Acknowledged {
@@ -231,6 +243,29 @@ impl<'a> HandlerDocument<'a> {
             outcome,
             panic,
             us: micros(handler.duration),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct FailureDocument<'a> {
+    runner: &'a str,
+    source: &'static str,
+    name: &'a str,
+    phase: Phase,
+    kind: &'static str,
+    cause: &'a str,
+}
+
+impl<'a> FailureDocument<'a> {
+    fn of(failure: &'a FailureReport) -> Self {
+        Self {
+            runner: &failure.runner,
+            source: failure.source.name(),
+            name: &failure.name,
+            phase: failure.phase,
+            kind: failure.kind.name(),
+            cause: &failure.cause,
         }
     }
 }

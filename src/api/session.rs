@@ -15,7 +15,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use crate::api::exiting;
 use crate::api::handlers::Handlers;
 use crate::api::reactor::{Interest, Reactor};
 use crate::api::seat::Seat;
+use crate::api::standing::{Patience, Standing, take};
 use crate::api::threads;
 use crate::error::{CoordinationError, SegmentError};
 use crate::limits::WAIT_BOUND_MICROS;
@@ -40,6 +41,8 @@ pub(crate) struct Session {
     /// The runner slot whose own scope the keeper may be asleep on.
     watched: AtomicUsize,
     pub(crate) handlers: Handlers,
+    /// Runners of this attachment whose handles stand.
+    runners: Mutex<Vec<Weak<Standing>>>,
     /// Waits for futures and descriptors.
     reactor: Reactor,
 }
@@ -127,6 +130,7 @@ impl Session {
                 thread,
             })),
             handlers: Handlers::default(),
+            runners: Mutex::default(),
             reactor: Reactor::default(),
         });
         exiting::stands(&session);
@@ -158,6 +162,32 @@ impl Session {
         }
         std::mem::forget((keeper.done, keeper.thread));
         is_at_rest
+    }
+
+    /// A runner of this attachment, which leaves when the process exits.
+    pub(super) fn stands(&self, runner: &Arc<Standing>) {
+        if let Some(mut runners) = take(&self.runners, Patience::Any) {
+            runners.retain(|runner| runner.strong_count() > 0);
+            runners.push(Arc::downgrade(runner));
+        }
+    }
+
+    /// The process exits: every runner whose handle nobody drops leaves, as a dropped one
+    /// does. One whose locks cannot be had dies with the process.
+    pub(super) fn leave_in_exit(&self) {
+        if self.core.is_forked() || self.core.is_spent() {
+            return;
+        }
+        let Some(runners) = take(&self.runners, Patience::Exit) else {
+            return;
+        };
+        for runner in runners.iter().filter_map(Weak::upgrade) {
+            if runner.writing.end_in_exit() {
+                runner.part(self, Patience::Exit);
+            }
+            // What it registered ends with the process: other threads may be using it.
+            std::mem::forget(runner);
+        }
     }
 
     /// Wakes the keeper: there is something for it.

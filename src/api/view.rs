@@ -6,9 +6,7 @@ use std::time::Duration;
 use crate::api::core::{Tables, pid_of};
 use crate::api::detector;
 use crate::api::outcome::whole;
-use crate::api::report::{
-    Activity, PhaseReport, Reason, RunnerReport, ShutdownOutcome, ShutdownReport,
-};
+use crate::api::report::{Activity, PhaseReport, RunnerReport, ShutdownOutcome, ShutdownReport};
 use crate::api::status::{Laggard, Status};
 use crate::error::SegmentError;
 use crate::os::process;
@@ -342,8 +340,12 @@ impl<E: Env<Real>> View<'_, E> {
         let process = member.process().filter(|_| alive);
         let (locks_held, lock_wanted) = self.locks_of(process);
         let outcome = self.outcome(target, slot, member, control);
+        let id = texts.id.read().0;
         RunnerReport {
-            id: texts.id.read().0,
+            failures: self.failures_of(target, slot, member, epoch, &id),
+            untold_failures: runner.untold(generation),
+            late: self.late(target, slot, member, control),
+            id,
             pid: process.map_or(runner.pid.load(Ordering::Acquire) as u32, |p| {
                 pid_of(self.tables, p)
             }),
@@ -368,22 +370,6 @@ impl<E: Env<Real>> View<'_, E> {
             lock_wanted,
             last_words: texts.last_words.read().0,
             own_phase: runner.own.control().phase().unwrap_or(Phase::Running),
-        }
-    }
-
-    pub(crate) fn reason(&self, target: Target, control: Control) -> Reason {
-        let epoch = control.epoch();
-        let (request, text) = match target {
-            Target::All => (&self.tables.group.scope.request, &self.tables.reason),
-            Target::Slot(slot) => (
-                &self.tables.group.runners[slot].own.request,
-                &self.tables.texts[slot].reason,
-            ),
-        };
-        Reason {
-            code: control.code(),
-            text: request.text(epoch, text).unwrap_or_default(),
-            pid: request.terms(epoch).pid,
         }
     }
 }

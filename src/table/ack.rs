@@ -1,13 +1,14 @@
 //! The acknowledgement of a runner in one scope: how far it has come.
 //!
 //! ```text
-//! 63     24 23        4 3    2 1   0
-//! [ epoch | generation |missed|acked]
+//! 63     24 23        5  4   3    2 1   0
+//! [ epoch | generation |over|missed|acked]
 //! ```
 //!
 //! `acked` is the last phase done in the shutdown of `epoch`, by the holder of the slot
 //! whose generation has these low bits; `missed` is the first phase that went on without
-//! it, 0 for none. It counts for nobody else and in no other shutdown.
+//! it, 0 for none; `over` says that it did Closing after the deadline of all had passed, which
+//! is what timing out means. It counts for nobody else and in no other shutdown.
 //!
 //! # Why a stopped acknowledger does no harm
 //! It loads this word, then asks who holds the slot and which phase is on, then
@@ -22,7 +23,7 @@
 //!   could come back only under the same epoch and with the same low bits of the
 //!   generation. The acknowledger has seen that epoch's shutdown on. A process that claims
 //!   a slot under that epoch from then on has read Running before that shutdown began, and
-//!   claims once for that read: 2^20 claims take as many threads, all stopped in a join.
+//!   claims once for that read: 2^19 claims take as many threads, all stopped in a join.
 //!   Epochs that are over come back when all values of [`width::EPOCH`] bits were used.
 //!
 //! The word of the group's scope is stored beside the membership word, so that a search for
@@ -35,7 +36,8 @@ use crate::width;
 const ACKED: u64 = 0b11;
 const MISSED_SHIFT: u32 = 2;
 const MISSED: u64 = 0b11 << MISSED_SHIFT;
-const GENERATION_SHIFT: u32 = 4;
+const OVER: u64 = 1 << 4;
+const GENERATION_SHIFT: u32 = 5;
 const GENERATION: u64 = width::mask(width::ACK_RUNNER) << GENERATION_SHIFT;
 const EPOCH_SHIFT: u32 = GENERATION_SHIFT + width::ACK_RUNNER;
 const EPOCH: u64 = width::mask(width::EPOCH) << EPOCH_SHIFT;
@@ -81,6 +83,14 @@ impl Ack {
         self.first_missed()
             .filter(|_| self.counts(generation, epoch))
     }
+    /// Whether it did Closing after the overall deadline of that shutdown had passed.
+    pub(crate) fn is_over(self, generation: u64, epoch: u64) -> bool {
+        self.0 & OVER != 0 && self.counts(generation, epoch)
+    }
+    /// The same, done after the overall deadline.
+    pub(super) const fn over(self) -> Self {
+        Self(self.0 | OVER)
+    }
     /// The last phase done, of whatever shutdown.
     pub(super) fn last(self) -> Phase {
         // Two bits: none of the four is unknown.
@@ -99,6 +109,11 @@ impl Ack {
             .unwrap_or(Phase::Running);
         Self(
             Self::fresh(generation, epoch).0
+                | if self.is_over(generation, epoch) {
+                    OVER
+                } else {
+                    0
+                }
                 | done as u64 & ACKED
                 | (missed as u64) << MISSED_SHIFT & MISSED,
         )
@@ -107,8 +122,11 @@ impl Ack {
     // At the shipped widths the fields fill the word.
     #[allow(clippy::bad_bit_mask)]
     pub(super) fn fault(self) -> Option<&'static str> {
-        if self.0 & (ACKED | MISSED | GENERATION | EPOCH) != self.0 {
+        if self.0 & (ACKED | MISSED | OVER | GENERATION | EPOCH) != self.0 {
             return Some("has bits that are never set");
+        }
+        if self.0 & OVER != 0 && (self.last() != Phase::Closing || self.first_missed().is_none()) {
+            return Some("was over its time before it had closed");
         }
         self.first_missed()
             .is_some_and(|missed| missed > self.last())
@@ -153,6 +171,22 @@ mod tests {
         assert_eq!(done.with(2, 9, Phase::Signaling, false).missed(2, 9), None);
     }
 
+    /// Late in Signaling, then over the deadline of all: both are kept apart.
+    #[test]
+    fn what_was_over_the_deadline_is_not_what_was_late() {
+        let late = Ack::fresh(1, 9).with(1, 9, Phase::Signaling, true);
+        let done = late.with(1, 9, Phase::Draining, false);
+        let caught_up = done.with(1, 9, Phase::Closing, false);
+        let over = done.with(1, 9, Phase::Closing, true).over();
+        for (ack, is_over) in [(late, false), (caught_up, false), (over, true)] {
+            assert_eq!(ack.missed(1, 9), Some(Phase::Signaling));
+            assert_eq!(ack.is_over(1, 9), is_over);
+            assert_eq!(ack.fault(), None);
+            assert!(!ack.is_over(1, 8) && !ack.is_over(2, 9));
+        }
+        assert_eq!(over.with(1, 9, Phase::Closing, true), over);
+    }
+
     #[test]
     fn fields_do_not_overlap_and_wrap() {
         let (generation, epoch) = (width::mask(width::ACK_RUNNER), width::mask(width::EPOCH));
@@ -172,6 +206,8 @@ mod tests {
         for bad in [
             Ack::from_raw(1 << MISSED_SHIFT),
             Ack::from_raw(done.raw() | MISSED),
+            done.over(),
+            Ack::fresh(5, 5).with(5, 5, Phase::Closing, false).over(),
         ] {
             assert!(bad.fault().is_some(), "{bad:?}");
         }

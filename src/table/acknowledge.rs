@@ -95,11 +95,12 @@ impl<M: Mem, const N: usize> Group<M, N> {
         let decided = word.update(|raw| {
             let ack = Ack::from_raw(raw);
             match self.decide(&said, scope, ack) {
-                Ok(Decided::New(late)) => {
+                Ok(Decided::New { late, over }) => {
                     let now = env.now();
                     times.observe(scope, said.epoch, now);
                     times.done(scope, index, said.epoch, now);
                     let next = ack.with(said.generation, said.epoch, said.phase, late);
+                    let next = if over { next.over() } else { next };
                     Next::Store(next.raw(), Ok((Acked::of(late), Some(now))))
                 }
                 Ok(Decided::Known(acked)) => Next::Leave(Ok((acked, None))),
@@ -140,7 +141,11 @@ impl<M: Mem, const N: usize> Group<M, N> {
             let late = ack.missed(generation, epoch).is_some();
             Decided::Known(Acked::of(late))
         } else if is_published && before.next() == phase {
-            Decided::New(said.tardy || current > phase)
+            let passed = current > phase;
+            Decided::New {
+                late: said.tardy || passed,
+                over: passed && phase == Phase::Closing,
+            }
         } else {
             Decided::Known(Acked::OutOfOrder)
         })
@@ -148,8 +153,8 @@ impl<M: Mem, const N: usize> Group<M, N> {
 }
 
 enum Decided {
-    /// To be stored; late or not.
-    New(bool),
+    /// To be stored; late or not, and whether the overall deadline had passed.
+    New { late: bool, over: bool },
     /// Nothing is to be stored.
     Known(Acked),
 }

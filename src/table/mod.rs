@@ -17,6 +17,7 @@ pub(crate) mod deadlines;
 pub(crate) mod entry;
 pub(crate) mod event_log;
 pub(crate) mod extension;
+pub(crate) mod failures;
 pub(crate) mod generation;
 pub(crate) mod group;
 #[cfg(test)]

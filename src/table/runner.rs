@@ -7,6 +7,7 @@
 //! ```text
 //! progress, extended_at: [ count:40 | generation:24 ]
 //! verdict:               [ generation:50 | verdict:8 ]
+//! untold:                [ generation:50 | count:14 ]
 //! ```
 //! Each is moved by compare-and-swap from a word of the own generation; only the claimant of
 //! the slot brings a new generation in ([`Runner::renew`]). Between the load and the swap the
@@ -33,6 +34,8 @@ use super::times::Times;
 const COUNT_SHIFT: u32 = 24;
 /// Where the generation begins in the verdict.
 const VERDICT_BITS: u32 = 8;
+/// Where the generation begins in the count of untold failures.
+const UNTOLD_BITS: u32 = 14;
 
 /// Protocol words of a runner slot; the membership word stands in the group's dense
 /// array under the same index.
@@ -61,6 +64,8 @@ pub(crate) struct Runner<M: Mem> {
     pub(crate) process_generation: M::U64,
     /// What the runner published about itself.
     pub(super) verdict: M::U64,
+    /// Failures that found no place in their table.
+    untold: M::U64,
 }
 
 /// What a runner said of itself before it ended.
@@ -71,6 +76,8 @@ pub(crate) enum Verdict {
     Failed,
     /// It was ended by force by whoever supervises it.
     Forced,
+    /// It went away in order in the middle of a shutdown, and left things undone.
+    Abandoned,
 }
 
 impl Verdict {
@@ -79,6 +86,7 @@ impl Verdict {
             0 => Some(Self::None),
             1 => Some(Self::Failed),
             2 => Some(Self::Forced),
+            3 => Some(Self::Abandoned),
             _ => None,
         }
     }
@@ -93,6 +101,13 @@ const fn no_progress(generation: u64) -> u64 {
 const fn verdict_of(generation: u64, verdict: Verdict) -> u64 {
     (generation & mask(RUNNER)) << VERDICT_BITS | verdict as u64
 }
+
+/// The word of a holder without untold failures.
+const fn none_untold(generation: u64) -> u64 {
+    (generation & mask(RUNNER)) << UNTOLD_BITS
+}
+
+const _: () = assert!(UNTOLD_BITS + RUNNER <= u64::BITS);
 
 /// Whether a word of progress is that of the holder of `generation`.
 const fn is_of(word: u64, generation: u64) -> bool {
@@ -125,6 +140,8 @@ impl<M: Mem> Runner<M> {
         }
         let none = verdict_of(generation, Verdict::None);
         self.verdict.update(|_| Next::Store(none, ()));
+        let none = none_untold(generation);
+        self.untold.update(|_| Next::Store(none, ()));
     }
 
     /// What the holder of `generation` published about itself.
@@ -142,6 +159,40 @@ impl<M: Mem> Runner<M> {
         let _ = self
             .verdict
             .compare_exchange(none, to, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// Counts a failure of the holder of `generation` that found no place.
+    pub(crate) fn count_untold(&self, generation: u64) {
+        self.untold.update(|word| {
+            let is_its = word & !mask(UNTOLD_BITS) == none_untold(generation);
+            if is_its && word & mask(UNTOLD_BITS) != mask(UNTOLD_BITS) {
+                Next::Store(word + 1, ())
+            } else {
+                Next::Leave(())
+            }
+        });
+    }
+
+    /// Forgets the untold failures of the holder of `generation`: the shutdown was cancelled.
+    pub(crate) fn forget_untold(&self, generation: u64) {
+        self.untold.update(|word| {
+            let none = none_untold(generation);
+            if word != none && word & !mask(UNTOLD_BITS) == none {
+                Next::Store(none, ())
+            } else {
+                Next::Leave(())
+            }
+        });
+    }
+
+    /// Failures of the holder of `generation` that found no place, at most 16,383.
+    pub(crate) fn untold(&self, generation: u64) -> u32 {
+        let word = self.untold.load(Ordering::Acquire);
+        if word & !mask(UNTOLD_BITS) == none_untold(generation) {
+            (word & mask(UNTOLD_BITS)) as u32
+        } else {
+            0
+        }
     }
 
     /// Counts a step of progress of the holder of `generation`.
@@ -198,6 +249,7 @@ impl<M: Mem> Runner<M> {
         let extended = self.extended_at.load(Ordering::Acquire);
         let progress = self.progress.load(Ordering::Acquire);
         let verdict = self.verdict.load(Ordering::Acquire);
+        let untold = self.untold.load(Ordering::Acquire);
         let of_it = |word: u64| word >> VERDICT_BITS == generation & mask(RUNNER);
         if !is_of(progress, generation) || !is_of(extended, generation) {
             Some(("has progress of another holder", extended))
@@ -205,6 +257,8 @@ impl<M: Mem> Runner<M> {
             Some(("was extended for progress to come", extended))
         } else if !of_it(verdict) {
             Some(("has a verdict of another holder", verdict))
+        } else if untold & !mask(UNTOLD_BITS) != none_untold(generation) {
+            Some(("has untold failures of another holder", untold))
         } else if Verdict::from_bits(verdict & mask(VERDICT_BITS)).is_none() {
             Some(("has no such verdict", verdict))
         } else {
@@ -258,101 +312,17 @@ impl<M: Mem> Default for Runner<M> {
             pid: M::U64::default(),
             process_generation: M::U64::default(),
             verdict: M::U64::default(),
+            untold: M::U64::default(),
         }
     }
 }
 
 shared!(Runner<M> {
     own, own_acked, gate, progress, extended_at, group_times, own_times, claimed, ended,
-    joined, pid, process_generation, verdict
+    joined, pid, process_generation, verdict, untold
 });
 shared!(Texts<M> { id, activity, last_words, cause, reason });
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::table::stopped::{Stopped, stop_everywhere};
-
-    type Record = Runner<Stopped>;
-
-    const OLD: u64 = 3;
-    const NEW: u64 = 4;
-
-    fn old() -> Record {
-        let record = Record::default();
-        record.renew(OLD);
-        record.count_progress(OLD);
-        record
-    }
-
-    const STEPS: [fn(&Record); 3] = [
-        |record| record.judge(OLD, Verdict::Failed),
-        |record| record.count_progress(OLD),
-        |record| {
-            if let Some(progress) = record.progress_to_extend(OLD) {
-                record.extended(OLD, progress);
-            }
-        },
-    ];
-
-    #[test]
-    fn a_stopped_step_is_nothing_to_the_next_holder_of_the_slot() {
-        for step in STEPS {
-            stop_everywhere(
-                old,
-                step,
-                |record| record.renew(NEW),
-                |record| {
-                    assert_eq!(record.record_fault(NEW), None);
-                    assert_eq!(record.verdict(NEW), Verdict::None);
-                    assert_eq!((record.progress(NEW), record.progress(OLD)), (0, 0));
-                    assert_eq!(record.progress_to_extend(NEW), None);
-                },
-            );
-        }
-    }
-
-    /// After 50 seconds of joins the word of progress may be the same again: one step.
-    #[test]
-    fn a_wrap_credits_one_step_of_progress_at_most() {
-        let wrapped = OLD + (1 << PROGRESS);
-        let (count, again) = (
-            |record: &Record| record.count_progress(OLD),
-            |record: &Record| {
-                record.renew(OLD + (1 << PROGRESS));
-                record.count_progress(OLD + (1 << PROGRESS));
-            },
-        );
-        let credited = core::cell::Cell::new(0);
-        stop_everywhere(old, count, again, |record| {
-            credited.set(credited.get().max(record.progress(wrapped)));
-        });
-        assert_eq!(credited.get(), 2);
-    }
-
-    /// The verdict's generation is all of the slot's.
-    #[test]
-    fn a_wrap_of_the_slots_generation_is_what_the_width_guards_against() {
-        let again: fn(&Record) = |record| record.renew(OLD + 4);
-        let judged = core::cell::Cell::new(false);
-        stop_everywhere(old, STEPS[0], again, |record| {
-            judged.set(judged.get() || record.verdict(OLD + 4) != Verdict::None);
-        });
-        assert_eq!(judged.get(), cfg!(feature = "narrow"));
-    }
-
-    #[test]
-    fn progress_counts_on_beyond_the_end_of_its_room() {
-        let record = old();
-        let last = u64::MAX << COUNT_SHIFT | no_progress(OLD);
-        record.progress.store(last, Ordering::Relaxed);
-        record.extended(OLD, last);
-        assert_eq!(
-            (record.progress_to_extend(OLD), record.record_fault(OLD)),
-            (None, None)
-        );
-        record.count_progress(OLD);
-        assert_eq!((record.progress(OLD), record.record_fault(OLD)), (0, None));
-        assert!(record.progress_to_extend(OLD).is_some());
-    }
-}
+#[path = "runner_tests.rs"]
+mod tests;

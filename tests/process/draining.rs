@@ -194,7 +194,10 @@ fn an_immediate_shutdown_does_not_wait_for_work() {
             coordinator.escalate(&Scope::All, Mode::Immediate).unwrap(),
             Mode::Fast
         );
-        assert_eq!(runner.event("run"), "Completed a=Completed");
+        assert_eq!(
+            runner.event("run"),
+            "CompletedWithFailures a=CompletedWithFailures"
+        );
     });
 }
 
@@ -241,7 +244,10 @@ fn an_item_that_outlives_its_runner_does_not_count_for_the_next_one() {
         let item = old.begin().unwrap();
         coordinator.begin(Duration::from_millis(50));
         let report = old.run_shutdown().unwrap();
-        assert_eq!(support::summary(&report), "TimedOut a=TimedOut");
+        assert_eq!(
+            support::summary(&report),
+            "CompletedWithFailures a=CompletedWithFailures"
+        );
         coordinator.begin_generation().unwrap();
         // Slots of the ended generation are used first.
         let mut new = place.runner(&segment, "a");

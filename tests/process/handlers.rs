@@ -86,7 +86,10 @@ fn a_panicking_handler_is_recorded_and_the_next_one_runs() {
             "draining cache Panicked(\"cache went wrong\")"
         );
         assert_eq!(a.event("handled"), "draining log Finished");
-        assert_eq!(a.event("run"), "Completed a=Completed b=Completed");
+        assert_eq!(
+            a.event("run"),
+            "CompletedWithFailures a=CompletedWithFailures b=Completed"
+        );
     });
 }
 
@@ -119,7 +122,7 @@ fn a_handler_that_overruns_is_abandoned_by_name_and_the_phase_goes_on() {
         assert_eq!(stuck.event("handled"), "signaling slow-cache Abandoned");
         assert_eq!(stuck.event("handled"), "signaling too-late Skipped");
         assert_eq!(stuck.event("handled"), "closing in-time Finished");
-        let expected = "TimedOut stuck=TimedOut well=Completed";
+        let expected = "CompletedWithFailures stuck=CompletedWithFailures well=Completed";
         assert_eq!(stuck.event("run"), expected);
         assert_eq!(well.event("run"), expected);
         let report = coordinator.complete();

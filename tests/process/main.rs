@@ -31,6 +31,7 @@ mod documents;
 mod draining;
 mod event_ring;
 mod events;
+mod failures;
 mod fork;
 mod fork_looking;
 mod fork_rest;

@@ -13,6 +13,7 @@ use crate::api::resource::entries::{Shared, lock};
 use crate::api::resource::report::CleanupReport;
 use crate::limits;
 use crate::sync::{Mem, Real};
+use crate::table::failures::{FailureKind, FailureSource};
 use crate::table::resources::{Key, Moved, State};
 
 /// The cleanup under way, or the last one.
@@ -151,11 +152,12 @@ impl Shared {
         let in_time = match self.run_within(&name, time, left, closure) {
             Ok(Some(())) => true,
             Ok(None) => {
-                self.note(key, "its drain was left behind".into());
+                let cause = "its drain was left behind";
+                self.note(key, FailureSource::Drain, FailureKind::Abandoned, cause);
                 false
             }
             Err(error) => {
-                self.note(key, format!("drain: {error}"));
+                self.note_error(key, FailureSource::Drain, &error);
                 true
             }
         };

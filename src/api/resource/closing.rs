@@ -16,6 +16,7 @@ use crate::api::resource::options::Once;
 use crate::api::trace;
 use crate::limits::{MAX_WAIT_WORDS, PORTABLE_POLL_MICROS, WAIT_BOUND_MICROS};
 use crate::sync::{Mem, Real, life};
+use crate::table::failures::{FailureKind, FailureSource};
 use crate::table::resources::{Dependents, Key, Moved, State};
 
 type Cell<'c> = <Real as Mem>::Cell<'c>;
@@ -161,7 +162,8 @@ impl<'s> Closing<'s> {
         for one in late {
             if one.is_force {
                 let text = "its force closure was left behind";
-                self.shared.note(one.key, text.into());
+                let (source, kind) = (FailureSource::Force, FailureKind::Abandoned);
+                self.shared.note(one.key, source, kind, text);
             } else {
                 let forced = self.shared.give_up(one.key, "it overran its timeout");
                 self.running.extend(forced);
@@ -267,7 +269,7 @@ impl Shared {
         };
         // Before the state: whoever sees that knows why.
         if let Err(error) = result {
-            self.note(key, error);
+            self.note_error(key, FailureSource::Cleanup, &error);
         }
         let now = self.now();
         if let Moved::Was(State::TimedOut) = self.end(key, &[State::Closing], to, now) {
@@ -284,7 +286,7 @@ impl Shared {
         if moved != Moved::Done {
             return None;
         }
-        self.note(key, why.into());
+        self.note(key, FailureSource::Cleanup, FailureKind::Abandoned, why);
         trace::resource_given_up(|| self.view().full_name(key), why);
         let force = self.take(key, |entry| entry.force.take())?;
         let (name, time) = self.plan_of(key)?;
@@ -296,7 +298,7 @@ impl Shared {
             if let Err(error) = caught(|| force(&context))
                 && let Some(shared) = weak.upgrade()
             {
-                shared.note(key, format!("force: {error}"));
+                shared.note_error(key, FailureSource::Force, &error);
             }
             news.tell(Ended {
                 key,
@@ -304,7 +306,7 @@ impl Shared {
             });
         });
         if let Err(error) = started {
-            self.note(key, error);
+            self.note_error(key, FailureSource::Force, &error);
             return None;
         }
         Some(Running {

@@ -6,16 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::api::core::{Core, Tables};
+use crate::api::failure::{as_error, kind_of, tell};
 use crate::api::left::Writing;
 use crate::api::resource::cleanup::Run;
 use crate::api::resource::news::News;
 use crate::api::resource::options::{Again, Once, Probe};
 use crate::api::resource::report::ResourceReport;
 use crate::api::session::Session;
+use crate::api::standing::{Patience, take};
 use crate::api::view::View;
 use crate::graph::order::{Node, close_order};
 use crate::note::Note;
+use crate::phase::Phase;
 use crate::sync::{Env, Mem, Pulse, Real};
+use crate::table::failures::{Failing, FailureKind, FailureSource};
 use crate::table::resources::{Key, Moved, Resources, State};
 
 /// One registration.
@@ -190,8 +194,36 @@ impl Shared {
             .collect()
     }
 
-    pub(super) fn note(&self, key: Key, error: String) {
+    /// Keeps what went wrong, here and, while the runner is registered, in the segment.
+    pub(super) fn note(&self, key: Key, source: FailureSource, kind: FailureKind, cause: &str) {
+        let error = as_error(source, kind, cause);
         lock(&self.errors).push((key, error));
+        // Before the lock, which a thread of a fork's parent may hold for ever.
+        if self.core().is_forked() {
+            return;
+        }
+        let name = self.plan_of(key).map(|(name, _)| name);
+        let failing = Failing {
+            source,
+            kind,
+            phase: match source {
+                FailureSource::Drain => Phase::Draining,
+                _ => Phase::Closing,
+            },
+            name: name.as_deref().unwrap_or_default(),
+            cause,
+            resource: Some(key),
+        };
+        let writing = self.writing.begin();
+        if writing.is_some() && self.is_live() {
+            tell(self.core(), (self.slot, self.generation), None, &failing);
+        }
+    }
+
+    /// The same of an error or a panic of a closure.
+    pub(super) fn note_error(&self, key: Key, source: FailureSource, error: &str) {
+        let (kind, cause) = kind_of(error);
+        self.note(key, source, kind, cause);
     }
 
     pub(super) fn errors_of(&self, key: Key) -> Option<String> {
@@ -201,10 +233,23 @@ impl Shared {
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 
+    /// What is still to be closed, or being closed; nothing if the patience ends.
+    pub(crate) fn open(&self, patience: Patience) -> Vec<(Key, String)> {
+        let Some(entries) = take(&self.entries, patience) else {
+            return Vec::new();
+        };
+        let is_open = |entry: &&Entry| {
+            let word = self.table().find(entry.key);
+            word.is_some_and(|word| word.is_open())
+        };
+        let open = entries.iter().filter(is_open);
+        open.map(|entry| (entry.key, entry.name.clone())).collect()
+    }
+
     /// What is known of one registration.
     pub(super) fn report_of(&self, key: Key) -> Option<ResourceReport> {
         let mut report = self.view().resource(key)?;
-        report.error = self.errors_of(key);
+        report.error = self.errors_of(key).or(report.error);
         Some(report)
     }
 
@@ -213,6 +258,7 @@ impl Shared {
         let own = self.reports();
         for report in reports.iter_mut().filter(|r| r.runner == self.id) {
             if let Some(known) = own.iter().find(|known| known.name == report.name) {
+                // The whole text, where the segment has its first bytes.
                 report.error.clone_from(&known.error);
             }
         }

@@ -220,7 +220,8 @@ pub struct ResourceReport {
     pub took: Option<Duration>,
     /// How long after it was given up its cleanup came to its end.
     pub late: Option<Duration>,
-    /// What went wrong, if this process knows it: errors, panics, who was waited for.
+    /// What went wrong: errors, panics, who was waited for. The first bytes of each, as long as
+    /// the record of its runner is kept; the whole in the process that closed it.
     pub error: Option<String>,
     /// The path or process that was registered with it.
     pub system: Option<String>,

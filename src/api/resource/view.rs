@@ -105,7 +105,9 @@ impl<E: Env<Real>> View<'_, E> {
                 .collect(),
             took: span(table.entered(key, State::Closing), ended),
             late: span(ended, table.late(key)),
-            error: None,
+            error: word
+                .runner()
+                .and_then(|slot| self.error_of(key, slot, about.runner_generation)),
             system: identity.and_then(|identity| system::describe(identity, &path)),
             reclaimed: table
                 .fate(key)

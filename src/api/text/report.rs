@@ -28,6 +28,9 @@ impl fmt::Display for ShutdownReport {
             writeln!(f)?;
             f.write_str(&runners(&self.runners).render(2, coloured))?;
         }
+        if let Some((title, table)) = failures(&self.runners) {
+            write!(f, "\n{title}\n{}", table.render(2, coloured))?;
+        }
         if let Some((title, table)) = resources(&self.resources) {
             write!(f, "\n{title}\n{}", table.render(2, coloured))?;
         }
@@ -75,7 +78,7 @@ pub fn runner_cells(runner: &RunnerReport) -> Vec<Cell> {
     vec![
         Cell::text(&runner.id),
         Cell::text(runner.pid),
-        outcome(runner.outcome.as_ref()),
+        outcome_of(runner),
         Cell::or_none(runner.blocked_in),
         Cell::or_none(runner.observed.map(time)),
         Cell::or_none(signaling),
@@ -94,6 +97,56 @@ fn runners(runners: &[RunnerReport]) -> Table {
         table.row(cells);
     }
     table
+}
+
+/// The outcome of a runner, and the phase that it was late in.
+#[must_use]
+pub fn outcome_of(runner: &RunnerReport) -> Cell {
+    match (&runner.outcome, runner.late_but_done()) {
+        (Some(known), Some(phase)) => {
+            let cell = Cell::text(format!("{}, late in {phase}", known.name()));
+            match known {
+                Outcome::Completed => cell.good(),
+                _ => cell.bad(),
+            }
+        }
+        (known, _) => outcome(known.as_ref()),
+    }
+}
+
+/// Heading and table of failures; `None` if there are none.
+#[must_use]
+pub fn failures(runners: &[RunnerReport]) -> Option<(String, Table)> {
+    let mut table = Table::new(vec![
+        Column::left("RUNNER"),
+        Column::left("FAILURE OF"),
+        Column::left("NAME"),
+        Column::left("PHASE"),
+        Column::left("HOW"),
+        Column::left("CAUSE"),
+    ]);
+    let all = runners.iter().flat_map(|runner| &runner.failures);
+    let mut told = 0;
+    for failure in all {
+        told += 1;
+        table.row(vec![
+            Cell::text(&failure.runner),
+            Cell::text(failure.source.name()),
+            Cell::text(&failure.name),
+            Cell::text(failure.phase),
+            Cell::text(failure.kind.name()).bad(),
+            Cell::text(&failure.cause),
+        ]);
+    }
+    let untold: u32 = runners.iter().map(|runner| runner.untold_failures).sum();
+    let title = match untold {
+        0 => count(told, "failure"),
+        more => format!(
+            "{} (and {more} more without a place)",
+            count(told, "failure")
+        ),
+    };
+    (told > 0 || untold > 0).then_some((title, table))
 }
 
 /// An outcome with the colour it deserves.
@@ -158,7 +211,13 @@ fn summary(report: &ShutdownReport) -> String {
         ids.join(", ")
     };
     match report.outcome {
-        ShutdownOutcome::Completed => format!("Completed: {all} in {total}."),
+        ShutdownOutcome::Completed => {
+            let late: Vec<String> = report.runners.iter().filter_map(with_lateness).collect();
+            match late.is_empty() {
+                true => format!("Completed: {all} in {total}."),
+                false => format!("Completed: {all} in {total}; late: {}.", late.join(", ")),
+            }
+        }
         ShutdownOutcome::Died => {
             let names = names(|o| matches!(o, Outcome::Died | Outcome::Failed { .. }));
             let is_done = |runner: &RunnerReport| runner.outcome == Some(Outcome::Completed);
@@ -167,12 +226,26 @@ fn summary(report: &ShutdownReport) -> String {
                 false => format!("Died: {names}; nobody completed. It took {total}."),
             }
         }
+        ShutdownOutcome::Abandoned => format!(
+            "Abandoned by {}; ended in {total}.",
+            names(|o| matches!(o, Outcome::Abandoned))
+        ),
+        ShutdownOutcome::CompletedWithFailures => format!(
+            "Completed with failures of {}: {all} in {total}.",
+            names(|o| matches!(o, Outcome::CompletedWithFailures))
+        ),
         ShutdownOutcome::TimedOut => format!(
             "Timed out after {total}, without {}.",
             names(|o| matches!(o, Outcome::TimedOut | Outcome::Forced))
         ),
         other => format!("{}.", other.name()),
     }
+}
+
+/// Who was late, and in which phase.
+fn with_lateness(runner: &RunnerReport) -> Option<String> {
+    let phase = runner.late_but_done()?;
+    Some(format!("{} (in {phase})", plain(&runner.id)))
 }
 
 /// Who, and where it stood when its time was up.

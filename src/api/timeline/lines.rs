@@ -54,6 +54,8 @@ impl<E: Env<Real>> View<'_, E> {
                     alive: report.alive,
                     died: report.dead && frame.end.is_none_or(was_in_it),
                     blocked_in: report.blocked_in,
+                    late: report.late,
+                    failures: report.failures,
                     spans: Vec::new(),
                 },
             );
@@ -89,6 +91,8 @@ impl<E: Env<Real>> View<'_, E> {
                 alive: false,
                 died: false,
                 blocked_in: None,
+                late: None,
+                failures: Vec::new(),
                 spans: Vec::new(),
             });
             match note.kind {

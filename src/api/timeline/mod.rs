@@ -9,6 +9,7 @@ mod spans;
 use std::fmt;
 use std::time::Duration;
 
+use crate::api::failure::FailureReport;
 use crate::api::report::{Outcome, Reason, ShutdownOutcome};
 use crate::phase::{Mode, Phase};
 
@@ -93,6 +94,10 @@ pub struct TimelineRunner {
     pub died: bool,
     /// The first phase it has not done, if one waits or went on without it.
     pub blocked_in: Option<Phase>,
+    /// The first phase that went on without it, if it did the phase after all, or may.
+    pub late: Option<Phase>,
+    /// What of it failed, panicked, was skipped or was left behind.
+    pub failures: Vec<FailureReport>,
     /// Handlers that it ran, and resources that it closed, by their beginnings.
     pub spans: Vec<TimelineSpan>,
 }

@@ -93,6 +93,7 @@ impl<E: Env<Real>> View<'_, E> {
         }
         let critical_path = timeline.as_ref().map(|t| t.critical_path.clone());
         if let Some(timeline) = timeline.as_ref().filter(|_| runner.is_none()) {
+            telling.failures(timeline);
             telling.spent(timeline);
         }
         let id = |slot: usize| self.tables.texts[slot].id.read().0;
@@ -149,6 +150,8 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
                     "somebody died or failed, nobody completed"
                 }
                 ShutdownOutcome::Died => "somebody died or failed, all others completed",
+                ShutdownOutcome::Abandoned => "somebody went away midway, nobody died or was late",
+                ShutdownOutcome::CompletedWithFailures => "everybody completed, with failures",
                 _ => "somebody was late",
             };
             self.say(format!(
@@ -186,7 +189,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
     /// Who was late, died or failed, each with the first phase that it had not done.
     fn casualties(&self, timeline: &Timeline) -> String {
         let mut told = String::new();
-        for how in ["late", "died", "failed"] {
+        for how in ["late", "died", "failed", "abandoned", "with failures"] {
             let runners = timeline.runners.iter();
             let those: Vec<_> = runners
                 .filter(|runner| runner.outcome.as_ref().and_then(casualty) == Some(how))
@@ -271,6 +274,13 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
                 in_phase.unwrap_or_default()
             ));
         }
+        if let Some(phase) = report.late_but_done() {
+            let id = &report.id;
+            self.say(format!("{id} was late in {phase}, and caught up in time."));
+        }
+        for failure in &report.failures {
+            self.say(format!("{failure}."));
+        }
         match state {
             Ok(State::Dead) => self.ended(slot, &report, "was found dead"),
             Ok(State::Left) => self.ended(slot, &report, "left"),
@@ -319,6 +329,26 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
         self.last_record(slot);
     }
 
+    /// Who was late and caught up, and what failed.
+    fn failures(&mut self, timeline: &Timeline) {
+        let done = [Outcome::Completed, Outcome::CompletedWithFailures];
+        for runner in &timeline.runners {
+            let is_done = runner.outcome.as_ref().is_some_and(|it| done.contains(it));
+            if let Some(phase) = runner.late.filter(|_| is_done) {
+                let id = &runner.id;
+                self.say(format!("{id} was late in {phase}, and caught up in time."));
+            }
+        }
+        let all = || timeline.runners.iter().flat_map(|runner| &runner.failures);
+        for failure in all().take(MOST_BLOCKERS) {
+            self.say(format!("{failure}."));
+        }
+        if all().count() > MOST_BLOCKERS {
+            let more = count(all().count() - MOST_BLOCKERS, "more failure");
+            self.say(format!("There is {more}: see the report."));
+        }
+    }
+
     /// The largest parts of the critical path.
     fn spent(&mut self, timeline: &Timeline) {
         let mut steps: Vec<&CriticalStep> = timeline.critical_path.iter().collect();
@@ -355,6 +385,8 @@ fn casualty(outcome: &Outcome) -> Option<&'static str> {
         Outcome::TimedOut | Outcome::Forced => Some("late"),
         Outcome::Died => Some("died"),
         Outcome::Failed { .. } => Some("failed"),
+        Outcome::Abandoned => Some("abandoned"),
+        Outcome::CompletedWithFailures => Some("with failures"),
         _ => None,
     }
 }

@@ -31,6 +31,10 @@ pub enum Code {
     Refused = 6,
     /// Too late, or nothing to cancel.
     TooLate = 7,
+    /// All did every phase; a handler, drain or cleanup failed or was left behind.
+    Failures = 9,
+    /// A runner went away midway without doing what it had registered.
+    Abandoned = 10,
     /// `exec`: the program cannot be executed (the shells' code for it).
     NotExecutable = 126,
     /// `exec`: the program was not found (the shells' code for it).
@@ -65,6 +69,8 @@ impl Code {
             Self::Died => "died",
             Self::Refused => "refused",
             Self::TooLate => "too-late",
+            Self::Failures => "failures",
+            Self::Abandoned => "abandoned",
             Self::NotExecutable => "not-executable",
             Self::NotFound => "not-found",
             Self::HungUp => "hung-up",
@@ -80,6 +86,8 @@ impl From<ShutdownOutcome> for Code {
             ShutdownOutcome::Completed => Self::Done,
             ShutdownOutcome::Died => Self::Died,
             ShutdownOutcome::TimedOut => Self::Laggards,
+            ShutdownOutcome::Abandoned => Self::Abandoned,
+            ShutdownOutcome::CompletedWithFailures => Self::Failures,
             // Called off, or not over: the caller did not get what it waited for.
             _ => Self::Other,
         }

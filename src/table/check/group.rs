@@ -7,6 +7,7 @@ use crate::phase::Phase;
 use crate::sync::{Mem, Word};
 use crate::table::ack::Ack;
 use crate::table::control::{EPOCH_MASK, Stage};
+use crate::table::failures::Failures;
 use crate::table::generation::EPOCH;
 use crate::table::group::Group;
 use crate::table::inflight::{CLOSED, COUNT, empty};
@@ -67,6 +68,16 @@ pub(crate) fn group<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
         }
     }
     advance(look, group);
+}
+
+/// What is kept of failures.
+pub(crate) fn failures<M: Mem, W, const N: usize>(
+    look: &mut Look<'_, W>,
+    failures: &Failures<M, N>,
+) {
+    for (index, what, word) in failures.faults() {
+        look.broken(Invariant::Record, At("failure", index), what, &[word]);
+    }
 }
 
 fn generation<M: Mem, W, const R: usize>(look: &mut Look<'_, W>, at: At, group: &Group<M, R>) {

@@ -26,7 +26,7 @@ use super::slots::{ProcessWord, Processes};
 use super::threads::Threads;
 
 pub(crate) use attached::{processes, threads};
-pub(crate) use group::{Roll, group};
+pub(crate) use group::{Roll, failures, group};
 pub use invariant::Invariant;
 pub(crate) use locks::{lock, waits};
 pub(crate) use names::names;

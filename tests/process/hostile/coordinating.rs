@@ -94,6 +94,8 @@ pub fn try_endings(segment: &Segment, runner: &Runner) {
     run(&coordinator, runner);
     trying("leave");
     runner.leave();
+    trying("shut_down");
+    let _ = runner.shut_down(SHORT);
     trying("begin_generation");
     let _ = coordinator.begin_generation();
     trying("fail");

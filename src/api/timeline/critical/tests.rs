@@ -30,6 +30,8 @@ fn runner(id: &str, acknowledged: [u64; 3], spans: Vec<TimelineSpan>) -> Timelin
         alive: true,
         died: false,
         blocked_in: None,
+        late: None,
+        failures: Vec::new(),
         spans,
     }
 }

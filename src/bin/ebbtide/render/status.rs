@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use ebbtide::{Laggard, Phase, RunnerReport, Status};
 
-use ebbtide::text::report::outcome;
+use ebbtide::text::report::outcome_of;
 
 use super::table::{Cell, Column, Table, heading, verdict};
 use super::{count, events, locks, rendezvous, time};
-use crate::output::plain;
+use crate::output::{is_coloured, plain};
 
 /// A phase is forced by whoever sees its deadline pass; later than this, nobody has.
 pub const OVERDUE: Duration = Duration::from_millis(100);
@@ -81,6 +81,9 @@ pub fn page(status: &Status) -> String {
     if !status.runners.is_empty() {
         text.push_str(&runners(&status.runners));
     }
+    if let Some((title, table)) = ebbtide::text::report::failures(&status.runners) {
+        let _ = write!(text, "\n{title}\n{}", table.render(2, is_coloured()));
+    }
     text.push_str(&super::resources::section(&status.resources));
     text.push_str(&locks::section(&status.locks, &status.lock_waits));
     text.push_str(&super::state::section(&status.keys));
@@ -137,7 +140,7 @@ fn runners(runners: &[RunnerReport]) -> String {
             match (&runner.outcome, runner.alive) {
                 (None, false) => Cell::text("dead").bad(),
                 (None, true) if runner.stopped => Cell::text("stopped").bad(),
-                (known, _) => outcome(known.as_ref()),
+                _ => outcome_of(runner),
             },
             Cell::text(
                 runner

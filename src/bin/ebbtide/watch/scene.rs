@@ -68,6 +68,9 @@ pub enum State {
     Alone,
     Dead,
     Completed,
+    /// It did every phase, with failures.
+    Flawed,
+    Abandoned,
     TimedOut,
     Forced,
     Failed,
@@ -83,6 +86,8 @@ impl State {
             Self::Alone => "alone",
             Self::Dead => "dead",
             Self::Completed => "done",
+            Self::Flawed => "flawed",
+            Self::Abandoned => "abandoned",
             Self::TimedOut => "late",
             Self::Forced => "forced",
             Self::Failed => "failed",
@@ -93,7 +98,13 @@ impl State {
     pub const fn is_bad(self) -> bool {
         matches!(
             self,
-            Self::Blocks | Self::Dead | Self::TimedOut | Self::Forced | Self::Failed
+            Self::Blocks
+                | Self::Dead
+                | Self::Flawed
+                | Self::Abandoned
+                | Self::TimedOut
+                | Self::Forced
+                | Self::Failed
         )
     }
 }
@@ -205,6 +216,8 @@ fn reason(status: &Status) -> String {
 fn runner(report: &RunnerReport, is_on: bool, blocks: bool) -> Runner {
     let state = match &report.outcome {
         Some(Outcome::Completed) => State::Completed,
+        Some(Outcome::CompletedWithFailures) => State::Flawed,
+        Some(Outcome::Abandoned) => State::Abandoned,
         Some(Outcome::TimedOut) => State::TimedOut,
         Some(Outcome::Died) => State::Dead,
         Some(Outcome::Forced) => State::Forced,

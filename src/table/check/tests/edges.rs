@@ -128,12 +128,12 @@ fn one_that_waits_at_a_barrier_is_counted_and_has_a_place() {
 
 #[test]
 fn verdicts_have_the_numbers_that_there_are() {
-    for word in [1 << 8, 1 << 8 | 1, 1 << 8 | 2] {
+    for word in [1 << 8, 1 << 8 | 1, 1 << 8 | 2, 1 << 8 | 3] {
         breaks(&[], |_, tables| {
             tables.group.runners[0].verdict.store(word, Relaxed);
         });
     }
-    for word in [1 << 8 | 3, 1 << 8 | 0xff, 2 << 8, 1 << 63 | 1 << 8] {
+    for word in [1 << 8 | 4, 1 << 8 | 0xff, 2 << 8, 1 << 63 | 1 << 8] {
         broken(Invariant::Record, |_, tables| {
             tables.group.runners[0].verdict.store(word, Relaxed);
         });
@@ -144,7 +144,7 @@ fn verdicts_have_the_numbers_that_there_are() {
 fn an_own_acknowledgement_is_of_the_holder_and_nothing_else() {
     broken(Invariant::Record, |_, tables| {
         let word = &tables.group.runners[0].own_acked;
-        word.store(word.load(Relaxed) ^ 1 << 4, Relaxed);
+        word.store(word.load(Relaxed) ^ 1 << 5, Relaxed);
     });
 }
 

@@ -276,7 +276,7 @@ fn record() {
             .store(99 << 24 | 1, Relaxed);
     });
     broken(Invariant::Record, |_, tables| {
-        tables.group.runners[0].verdict.store(1 << 8 | 3, Relaxed);
+        tables.group.runners[0].verdict.store(1 << 8 | 4, Relaxed);
     });
     broken(Invariant::Record, |_, tables| {
         tables.texts[0].set_activity("at work", 1 << 47);

@@ -61,6 +61,8 @@ fn runner(runner: &TimelineRunner) -> Value {
         "pid": runner.pid,
         "outcome": runner.outcome.as_ref().map(Outcome::name),
         "blocked_in": runner.blocked_in,
+        "late": runner.late,
+        "failures": runner.failures,
         "observed_us": runner.observed.map(micros),
         "ack_us": { "signaling": signaling, "draining": draining, "closing": closing },
         "ended_us": runner.ended.map(micros),

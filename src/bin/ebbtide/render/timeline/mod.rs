@@ -80,7 +80,10 @@ fn how(runner: &TimelineRunner) -> String {
         (Some(Outcome::Failed { cause }), _) => format!("Failed: {cause}"),
         (Some(Outcome::TimedOut), Some(phase)) => format!("TimedOut in {phase}"),
         (Some(Outcome::Died), Some(phase)) => format!("Died in {phase}"),
-        (Some(outcome), _) => outcome.name().into(),
+        (Some(outcome), _) => match runner.late {
+            Some(phase) => format!("{}, late in {phase}", outcome.name()),
+            None => outcome.name().into(),
+        },
         (None, Some(phase)) if runner.died => format!("dead in {phase}"),
         (None, None) if runner.died => "dead".into(),
         (None, Some(phase)) => format!("in {phase}"),
@@ -97,6 +100,8 @@ pub(super) fn headline(timeline: &Timeline) -> String {
     let how = match timeline.outcome {
         ShutdownOutcome::Running => "shutting down for",
         ShutdownOutcome::Completed => "completed in",
+        ShutdownOutcome::CompletedWithFailures => "completed with failures in",
+        ShutdownOutcome::Abandoned => "abandoned by somebody, ended in",
         ShutdownOutcome::Died => "completed by the survivors in",
         ShutdownOutcome::TimedOut => "timed out after",
         ShutdownOutcome::Cancelled => "called off after",

@@ -94,6 +94,10 @@ pub fn page(timeline: &Timeline, coloured: bool) -> String {
             padded(&plain(&runner.id), wide),
             paint(style, &verdict)
         );
+        for failure in &runner.failures {
+            let line = format!("  {}! {}", " ".repeat(wide), plain(&failure.to_string()));
+            let _ = writeln!(page, "{}", paint(Style::Bad, &line));
+        }
         for span in notable(timeline, runner) {
             let until = span.until.or(runner.ended).unwrap_or(timeline.total);
             let mut bar = Bar::new(timeline);
