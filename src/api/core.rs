@@ -42,6 +42,8 @@ where
     pub(super) word: AtomicU64,
     /// Asked once: in some C libraries each question is a system call.
     pid: u32,
+    /// Id of the keeper thread, once there is one.
+    keeper: AtomicU32,
     portable: bool,
     forks: u32,
     /// The same, or no number of forks: what a handle is of use in. So one comparison on the
@@ -75,6 +77,7 @@ where
             process: usize::MAX,
             word: AtomicU64::new(0),
             pid: std::process::id(),
+            keeper: AtomicU32::new(0),
             portable: liveness.is_portable()?,
             forks,
             usable_in: AtomicU32::new(forks),
@@ -101,6 +104,7 @@ where
             pid: self.pid,
             start_time,
             pid_namespace,
+            keeper: self.keeper.load(Ordering::Relaxed),
         };
         let processes = &self.tables().processes;
         processes.identify(self.process, self.word(), identity);
@@ -133,12 +137,17 @@ where
         }
     }
 
-    /// The process is fully attached; `keeper` is the thread slot that stands for it.
+    /// The process is fully attached; `keeper` is the thread slot that stands for it, held by
+    /// the calling thread.
     ///
     /// # Errors
     /// `Detached` when the life byte was lost meanwhile, and the slot swept.
     pub(crate) fn go_live(&self, keeper: usize) -> Result<(), SegmentError> {
         let processes = &self.tables().processes;
+        let id = u32::try_from(nix::unistd::gettid().as_raw()).unwrap_or(0);
+        self.keeper.store(id, Ordering::Relaxed);
+        // Before it is live: from then on this thread stands for the process.
+        self.identify();
         let live = processes.go_live(self.process, self.word(), keeper);
         let live = live.ok_or(SegmentError::Detached)?;
         self.word.store(live.raw(), Ordering::Release);

@@ -69,6 +69,17 @@ pub(crate) trait Word: Sync {
             }
         }
     }
+
+    /// Raises the word to at least this value.
+    fn raise(&self, least: Self::Value)
+    where
+        Self::Value: PartialOrd,
+    {
+        self.update(|seen| match seen < least {
+            true => Next::Store(least, ()),
+            false => Next::Leave(()),
+        });
+    }
 }
 
 /// A memory. All methods are associated functions: a memory has no state of its own.

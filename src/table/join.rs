@@ -123,7 +123,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
                     continue;
                 }
                 // Before the claim: a sweep must find the slot wherever its claimant dies.
-                self.raise_high_water(slot);
+                self.high_water.raise(slot as u32 + 1);
                 let claimed = member.claimed(process);
                 if self.swap_member(slot, member, claimed) {
                     let claim = Claim {
