@@ -108,14 +108,21 @@ impl LifeArea<Searched> for Life {
         let actor = run::current_actor().expect("an actor holds it");
         let before = self.0.swap(thread_id(actor), Ordering::Relaxed);
         let holder = life::holder_in(before);
-        assert_eq!(holder, None, "the life word of a living thread is written over");
+        assert_eq!(
+            holder, None,
+            "the life word of a living thread is written over"
+        );
         Ok(())
     }
     fn release(&self) {
         let actor = run::current_actor().expect("an actor releases it");
         let before = self.0.swap(0, Ordering::Relaxed);
         let holder = life::holder_in(before);
-        assert_eq!(holder, Some(thread_id(actor)), "the life word of another thread");
+        assert_eq!(
+            holder,
+            Some(thread_id(actor)),
+            "the life word of another thread"
+        );
         Searched::wake(self.0.0, ALL);
     }
 }

@@ -53,7 +53,7 @@ where
     pub(super) lock: OwnLock,
     pub(super) polls: Polls,
     /// A byte lock excludes other processes, not other threads of this attachment.
-    reaping: Mutex<()>,
+    pub(super) reaping: Mutex<()>,
     /// Its last handle is gone: what still has a reference has no use for it.
     is_over: AtomicBool,
     pub(crate) deaths: trace::Deaths,

@@ -64,7 +64,9 @@ where
         let Some(identity) = self.comparable(process, word) else {
             return Existence::Unknown;
         };
-        let Identity { pid, start_time, .. } = identity;
+        let Identity {
+            pid, start_time, ..
+        } = identity;
         match part {
             Part::Keeper if word.is_live() && identity.keeper != 0 => {
                 process::thread_existence(pid, start_time, identity.keeper)

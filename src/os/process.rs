@@ -160,7 +160,8 @@ pub(crate) fn thread_existence(pid: u32, start_time: u64, thread: u32) -> Existe
         // Another process may have the id by now; this one's entries are shown.
         Existence::There => {
             let entry = std::fs::metadata(format!("/proc/{pid}/task/{thread}"));
-            entry.is_err_and(|error| is_gone(&error)) && existence(pid, start_time) != Existence::Hidden
+            entry.is_err_and(|error| is_gone(&error))
+                && existence(pid, start_time) != Existence::Hidden
         }
         Existence::Hidden | Existence::Unknown => false,
     };
@@ -322,7 +323,10 @@ mod tests {
         assert_eq!(thread_existence(pid, start + 1, own), Existence::Gone);
         // Of another process: the id is in use, and not here.
         assert_eq!(thread_existence(pid, start, 1), Existence::Gone);
-        assert_eq!(thread_existence(pid, start, i32::MAX as u32), Existence::Gone);
+        assert_eq!(
+            thread_existence(pid, start, i32::MAX as u32),
+            Existence::Gone
+        );
     }
 
     #[test]

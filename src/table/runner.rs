@@ -116,15 +116,14 @@ impl<M: Mem> Runner<M> {
         self.ended.set_once(generation, claimed, now, is_on);
     }
 
-    /// Makes what bears the generation as new; by the claimant of the slot.
-    pub(crate) fn renew(&self, generation: u64) {
-        self.gate.reset(generation);
-        // As in `Gate::reset`: stores would do.
+    /// Makes what bears the generation as new; by the claimant of the slot, while `is_its`.
+    pub(crate) fn renew(&self, generation: u64, is_its: impl Fn() -> bool) {
+        self.gate.reset_while(generation, &is_its);
         for word in [&self.progress, &self.extended_at] {
-            word.update(|_| Next::Store(no_progress(generation), ()));
+            word.store_while(no_progress(generation), &is_its);
         }
         let none = verdict_of(generation, Verdict::None);
-        self.verdict.update(|_| Next::Store(none, ()));
+        self.verdict.store_while(none, &is_its);
     }
 
     /// What the holder of `generation` said of itself.
@@ -280,7 +279,7 @@ mod tests {
 
     fn old() -> Record {
         let record = Record::default();
-        record.renew(OLD);
+        record.renew(OLD, || true);
         record.count_progress(OLD);
         record
     }
@@ -301,7 +300,7 @@ mod tests {
             stop_everywhere(
                 old,
                 step,
-                |record| record.renew(NEW),
+                |record| record.renew(NEW, || true),
                 |record| {
                     assert_eq!(record.record_fault(NEW), None);
                     assert_eq!(record.verdict(NEW), Verdict::None);
@@ -319,7 +318,7 @@ mod tests {
         let (count, again) = (
             |record: &Record| record.count_progress(OLD),
             |record: &Record| {
-                record.renew(OLD + (1 << PROGRESS));
+                record.renew(OLD + (1 << PROGRESS), || true);
                 record.count_progress(OLD + (1 << PROGRESS));
             },
         );
@@ -333,7 +332,7 @@ mod tests {
     /// The verdict's generation is all of the slot's.
     #[test]
     fn a_wrap_of_the_slots_generation_is_what_the_width_guards_against() {
-        let again: fn(&Record) = |record| record.renew(OLD + 4);
+        let again: fn(&Record) = |record| record.renew(OLD + 4, || true);
         let judged = core::cell::Cell::new(false);
         stop_everywhere(old, STEPS[0], again, |record| {
             judged.set(judged.get() || record.verdict(OLD + 4) != Verdict::None);

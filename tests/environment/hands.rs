@@ -63,7 +63,9 @@ pub fn hands(child: &Child) {
             }
             "try" => {
                 let lock = CrossProcessLock::open(&segment, words[1]);
-                reply(&support::answer(lock.and_then(|lock| lock.try_lock().map(drop))));
+                reply(&support::answer(
+                    lock.and_then(|lock| lock.try_lock().map(drop)),
+                ));
             }
             "begin" => reply(&support::answer(runner.as_ref().unwrap().begin().map(drop))),
             "reap" => reply(&support::answer(segment.reap())),

@@ -3,7 +3,7 @@
 
 use crate::hands::hands;
 use crate::launch::{Launch, refusal};
-use crate::support::{self, Agent, Role, both_with, until_stopped, untested};
+use crate::support::{self, Agent, Role, both_with, untested, until_stopped};
 use nix::sys::signal::Signal;
 
 const ROLES: [(&str, Role); 1] = [("hands", hands)];

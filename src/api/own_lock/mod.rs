@@ -70,7 +70,8 @@ impl<M: Mem> Core<M>
 where
     Layout<M>: Body,
 {
-    /// An answer of the own descriptor; `otherwise` if it is void; the keeper is notified of that.
+    /// An answer of the own descriptor. If it is void, returns `otherwise` and notifies the
+    /// keeper.
     fn heard<T>(&self, answer: Result<T, Void>, otherwise: T) -> T {
         answer.unwrap_or_else(|Void| {
             // The keeper knows already otherwise.
@@ -179,6 +180,9 @@ where
     /// a sweep of the present one fails from here on.
     fn renew_word(&self) -> bool {
         let tables = self.tables();
+        // A reclaim in progress names this process by its generation: were it renewed, others
+        // would take the claimant for gone.
+        let _alone = self.reaping.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(renewed) = tables.processes.renew(self.process(), self.word()) else {
             return false;
         };

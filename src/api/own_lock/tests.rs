@@ -204,7 +204,11 @@ fn the_keeper_of_one_that_has_lost_its_slot_takes_no_messages_of_the_next() {
     drop(session);
     assert!(place.is_held(&next));
     let messages = processes.take_inbox(next.process(), next.word());
-    assert_eq!(messages, Some(0), "the end of the one before wakes nobody here");
+    assert_eq!(
+        messages,
+        Some(0),
+        "the end of the one before wakes nobody here"
+    );
 }
 
 #[test]
