@@ -22,12 +22,12 @@ type Step = fn(&Record);
 /// A late step of the old holder, while the slot comes to the next one.
 fn late(world: &Rc<World>, step: Step) {
     let record = Rc::new(Record::default());
-    record.renew(OLD);
+    record.renew(OLD, || true);
     let old = Rc::clone(&record);
     world.spawn(move |_| step(&old));
     let new = Rc::clone(&record);
     world.spawn(move |_| {
-        new.renew(NEW);
+        new.renew(NEW, || true);
         new.count_progress(NEW);
     });
     world.finish();

@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 use std::io;
 
 use super::run::{self, Access, Act, Id};
+use crate::sync::life;
 use crate::sync::mem::{ALL, LifeArea, Mem, Woken, Word};
 
 /// The memory that the search watches. Sequentially consistent.
@@ -101,13 +102,27 @@ impl LifeArea<Searched> for Life {
     fn word(&self) -> &U32 {
         &self.0
     }
+    /// The C library writes a mutex into the area, whatever is there: were it on a living
+    /// thread's list of held ones, that thread would crash later.
     fn hold(&self) -> io::Result<()> {
         let actor = run::current_actor().expect("an actor holds it");
-        self.0.store(thread_id(actor), Ordering::Relaxed);
+        let before = self.0.swap(thread_id(actor), Ordering::Relaxed);
+        let holder = life::holder_in(before);
+        assert_eq!(
+            holder, None,
+            "the life word of a living thread is written over"
+        );
         Ok(())
     }
     fn release(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        let actor = run::current_actor().expect("an actor releases it");
+        let before = self.0.swap(0, Ordering::Relaxed);
+        let holder = life::holder_in(before);
+        assert_eq!(
+            holder,
+            Some(thread_id(actor)),
+            "the life word of another thread"
+        );
         Searched::wake(self.0.0, ALL);
     }
 }

@@ -12,7 +12,7 @@ use crate::sync::{Env, LifeArea, Owner, Pulse, Word};
 use crate::table::liveness::{Verdict, go_live, keeper_sign, verdict};
 use crate::table::slots::{self, Dead, Kernel, LOCK_LOST, ProcessWord, Processes};
 use crate::table::sweep::sweep;
-use crate::table::threads::Threads;
+use crate::table::threads::{LifeSign, Threads};
 
 /// The one slot.
 const SLOT: usize = 0;
@@ -25,6 +25,8 @@ pub(super) enum Manner {
     Shipped,
     /// The byte alone decides who is dead.
     NoLifeWord,
+    /// The byte alone says it of one that has no life word yet.
+    OneSign,
     /// The sweep byte is the life byte.
     OneByte,
     /// A sweeper does not ask whether it was overtaken.
@@ -46,6 +48,8 @@ pub(super) struct Place {
     void: [U64; PROCESSES],
     /// The process that is inside, plus one.
     inside: Ghost,
+    /// The word of the process that has said last who it is, and its number.
+    registered: [Ghost; 2],
     manner: Manner,
     has_life_words: bool,
 }
@@ -61,6 +65,7 @@ pub(super) enum Attached {
 /// What a process asks of the kernel.
 struct Seen<'a> {
     place: &'a Place,
+    actor: &'a Actor,
     me: usize,
     first: Cell<Option<Verdict>>,
 }
@@ -97,10 +102,11 @@ impl Kernel for Seen<'_> {
         if let (Manner::AskedOnce, Some(first)) = (self.place.manner, self.first.get()) {
             return first;
         }
-        let found = self.place.weigh(process, word, || {
+        let is_held = || {
             let holder = self.place.life.holder();
             holder.is_some() || self.is_void()
-        });
+        };
+        let found = self.place.weigh(process, word, is_held, self.actor);
         self.first.set(Some(found));
         found
     }
@@ -119,6 +125,7 @@ impl Place {
             sweeping: Byte::default(),
             void: Default::default(),
             inside: Ghost::default(),
+            registered: Default::default(),
             manner,
             has_life_words,
         })
@@ -128,20 +135,55 @@ impl Place {
         super::run::one_step(call)
     }
 
-    fn seen(&self, me: &Actor) -> Seen<'_> {
+    fn seen<'a>(&'a self, me: &'a Actor) -> Seen<'a> {
         Seen {
             place: self,
+            actor: me,
             me: me.index(),
             first: Cell::new(None),
         }
     }
 
-    fn weigh(&self, process: usize, word: ProcessWord, is_held: impl FnOnce() -> bool) -> Verdict {
+    fn weigh(
+        &self,
+        process: usize,
+        word: ProcessWord,
+        is_held: impl FnOnce() -> bool,
+        me: &Actor,
+    ) -> Verdict {
         let sign = match self.has_life_words && self.manner != Manner::NoLifeWord {
             true => keeper_sign(&self.threads, process, word),
-            false => crate::table::threads::LifeSign::Silent,
+            false => LifeSign::Silent,
         };
-        verdict(word, sign, is_held, || Existence::Unknown)
+        verdict(word, sign, is_held, |_| self.existence(word, me))
+    }
+
+    /// Whether the process that registered under `word` exists. Portable ones are of
+    /// another pid namespace here.
+    fn existence(&self, word: ProcessWord, me: &Actor) -> Existence {
+        let is_asked = !matches!(self.manner, Manner::NoLifeWord | Manner::OneSign);
+        if !is_asked || !self.has_life_words {
+            return Existence::Unknown;
+        }
+        me.atomically(|| {
+            let of = ProcessWord::from_raw(self.registered[0].get());
+            let process = self.registered[1].get() as usize;
+            match of.generation() == word.generation() && of != ProcessWord::from_raw(0) {
+                false => Existence::Unknown,
+                true if self.is_killed(process, me) => Existence::Gone,
+                true => Existence::There,
+            }
+        })
+    }
+
+    /// Says who a process is.
+    fn register(&self, word: ProcessWord, me: &Actor) {
+        me.atomically(|| {
+            if self.processes.word(SLOT) == word {
+                self.registered[0].set(word.raw());
+                self.registered[1].set(me.index() as u64);
+            }
+        });
     }
 
     /// What a process finds about the slot's holder.
@@ -176,10 +218,17 @@ impl Place {
         let Some((_, word)) = claimed else {
             return Attached::Not;
         };
+        self.register(word, me);
         let owner = self.threads.attach(SLOT).expect("a slot for each holder");
         let thread = self.threads.get(owner.slot.into()).expect("attached");
-        if self.has_life_words {
+        let is_clear = self.threads.clear_life(owner, |_| true);
+        if is_clear && self.has_life_words {
             thread.life.hold().unwrap();
+        }
+        if !is_clear {
+            self.processes.free(SLOT, word);
+            seen.give_back(slots::Byte::Life(SLOT));
+            return Attached::Not;
         }
         match go_live(&self.processes, &self.threads, (SLOT, word), owner) {
             Ok(word) => Attached::Inside((word, owner)),
@@ -240,7 +289,10 @@ impl Place {
     /// A round of the keeper: it takes the byte again if it was lost, as `Core::keep_lock`
     /// does where there are life words. False if the slot is another's.
     pub(super) fn keep_byte(&self, me: &Actor, word: ProcessWord) -> bool {
-        let is_told = self.processes.take_inbox(SLOT) & LOCK_LOST != 0;
+        let Some(messages) = self.processes.take_inbox(SLOT, word) else {
+            return false;
+        };
+        let is_told = messages & LOCK_LOST != 0;
         let seen = self.seen(me);
         if !is_told && !seen.is_void() {
             return true;
@@ -274,7 +326,7 @@ impl Place {
     pub(super) fn check(&self, me: &Actor) {
         let word = self.processes.word(SLOT);
         let holder = self.life.holder();
-        let found = self.weigh(SLOT, word, || holder.is_some());
+        let found = self.weigh(SLOT, word, || holder.is_some(), me);
         assert_eq!(found, Verdict::Gone, "the slot is lost");
         for holder in [self.life.holder(), self.sweeping.holder()] {
             let is_free = holder.is_none_or(|process| self.is_killed(process, me));

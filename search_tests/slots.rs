@@ -96,6 +96,9 @@ fn one_that_has_lost_its_byte_is_not_swept() {
     shipped.holds(|world| lost(world, Manner::Shipped));
     let broken = model(Manner::NoLifeWord).stops(3);
     broken.must_be_found(|world| lost(world, Manner::NoLifeWord));
+    // A keeper that was swept before it held its life word writes over another thread's.
+    let broken = model(Manner::OneSign).stops(scaled(3, 5));
+    broken.must_be_found(|world| lost(world, Manner::OneSign));
 }
 
 /// The sweeper of a dead one loses its descriptor, and the next holder comes.

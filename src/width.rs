@@ -65,3 +65,8 @@ pub(crate) const RECLAIM_RESOURCE: u32 = bits(25, 1);
 /// Low bits of the claimant's process generation in a reclaim word: 46 µs. 13 minutes, and
 /// only together with the generation of the resource.
 pub(crate) const RECLAIM_PROCESS: u32 = bits(24, 2);
+/// Low bits of the initiator's process generation in the tag of a request, within one epoch:
+/// 46 µs, so 94 ms. Only where an initiator died between its claim and its shutdown, and its
+/// slot has had a multiple of 2,048 holders since, and the present one lives: then the next
+/// shutdown runs with the dead one's terms (shares, cap, reason), which are advice.
+pub(crate) const REQUEST_PROCESS: u32 = bits(11, 2);

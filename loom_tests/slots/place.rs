@@ -136,7 +136,7 @@ impl Kernel for Seen<'_> {
             Some(Pulse::Alive(Some(life))) => LifeSign::Beats(life),
             Some(Pulse::Alive(None)) | None => LifeSign::Silent,
         };
-        let found = verdict(word, sign, || self.is_held(process), || Existence::Unknown);
+        let found = verdict(word, sign, || self.is_held(process), |_| Existence::Unknown);
         self.first.set(Some(found));
         found
     }

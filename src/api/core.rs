@@ -43,6 +43,8 @@ where
     pub(super) word: AtomicU64,
     /// Asked once: in some C libraries each question is a system call.
     pid: u32,
+    /// Id of the keeper thread, once there is one.
+    keeper: AtomicU32,
     portable: bool,
     forks: u32,
     /// The number of forks in which a handle is valid; none once the slot is lost. So one
@@ -52,7 +54,7 @@ where
     pub(super) lock: OwnLock,
     pub(super) polls: Polls,
     /// A byte lock excludes other processes, not other threads of this attachment.
-    reaping: Mutex<()>,
+    pub(super) reaping: Mutex<()>,
     /// Its last handle is gone: what still has a reference has no use for it.
     is_over: AtomicBool,
     pub(crate) deaths: trace::Deaths,
@@ -76,6 +78,7 @@ where
             process: usize::MAX,
             word: AtomicU64::new(0),
             pid: std::process::id(),
+            keeper: AtomicU32::new(0),
             portable: liveness.is_portable()?,
             forks,
             usable_in: AtomicU32::new(forks),
@@ -102,6 +105,7 @@ where
             pid: self.pid,
             start_time,
             pid_namespace,
+            keeper: self.keeper.load(Ordering::Relaxed),
         };
         let processes = &self.tables().processes;
         processes.identify(self.process, self.word(), identity);
@@ -134,11 +138,15 @@ where
         }
     }
 
-    /// The process is fully attached, and `keeper` is the thread of its keeper.
+    /// The process is fully attached, and `keeper` is the thread of its keeper, which calls this.
     ///
     /// # Errors
     /// `Detached` when the life byte was lost meanwhile, and the slot swept.
     pub(crate) fn go_live(&self, keeper: Owner) -> Result<(), SegmentError> {
+        let id = u32::try_from(nix::unistd::gettid().as_raw()).unwrap_or(0);
+        self.keeper.store(id, Ordering::Relaxed);
+        // Before it is live: from then on this thread stands for the process.
+        self.identify();
         let (tables, slot) = (self.tables(), (self.process, self.word()));
         let live = go_live(&tables.processes, &tables.threads, slot, keeper);
         let (Ok(held) | Err(held)) = live;

@@ -1,7 +1,6 @@
 //! Registering a process as a runner.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::api::core::{Core, holders};
@@ -85,18 +84,16 @@ impl Runner {
                 }));
             }
         };
-        let (runner, texts) = (&group.runners[claim.slot], &tables.texts[claim.slot]);
-        texts.id.write(id);
-        texts.activity.write("");
-        texts.last_words.write("");
-        texts.cause.write("");
-        runner
-            .pid
-            .store(u64::from(std::process::id()), Ordering::Release);
+        let texts = &tables.texts[claim.slot];
+        // A swept claimant's slot is another's; then publishing it fails.
+        if group.is_claimed(claim) {
+            texts.id.write(id);
+            texts.activity.write("");
+            texts.last_words.write("");
+            texts.cause.write("");
+        }
         let generation = tables.processes.word(core.process()).generation();
-        runner
-            .process_generation
-            .store(generation, Ordering::Release);
+        group.describe(claim, std::process::id(), generation);
         let same = |other: usize| tables.texts[other].id.is(id);
         let joined = group
             .publish(claim, core.as_ref(), same)

@@ -212,7 +212,7 @@ impl Observer {
         let lives = |slot: usize| {
             let word = tables.processes.word(slot);
             let sign = liveness::keeper_sign(&tables.threads, slot, word);
-            let existence = || self.existence(slot, word);
+            let existence = |part| self.existence(slot, word, part);
             liveness::verdict::<Real>(word, sign, || false, existence) == Verdict::LockLost
         };
         tables.processes.occupied().any(lives)

@@ -194,7 +194,7 @@ mod tests {
             let (group, texts) = (&tables.group, &tables.texts[0]);
             let claimed = group.member(0).claimed(0);
             assert!(group.swap_member(0, group.member(0), claimed));
-            group.runners[0].renew(claimed.generation());
+            group.runners[0].renew(claimed.generation(), || true);
             texts.id.write("next");
             texts.set_activity("at work", 900_000);
             let live = claimed.with_state(State::Live);

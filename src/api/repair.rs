@@ -19,8 +19,8 @@ impl Segment {
     /// Checks, settles what the dead left, and checks again. Settles in any case: what only
     /// a living process could be about to do is no finding while the caller lives.
     ///
-    /// Does only what any process may do at any time: sweeps processes whose byte lock
-    /// it gets, hands over what dead threads hold, rolls a transaction of a dead writer
+    /// Does only what any process may do at any time: sweeps processes that are gone,
+    /// hands over what dead threads hold, rolls a transaction of a dead writer
     /// back, finishes a renewal, advances a phase that nobody holds up, reclaims what is
     /// registered. Never touches what belongs to a living process, and leaves words that
     /// are broken as they are: [`Finding::remedy`](crate::Finding::remedy) says what to do.

@@ -1,15 +1,12 @@
 //! A thread's seat: its slot and life word.
 
-use core::sync::atomic::Ordering;
-
 use crate::api::core::{Core, holders};
 use crate::error::SegmentError;
 use crate::layout::Layout;
 use crate::limits::MAX_THREADS;
 use crate::os::process::may_have_thread;
 use crate::segment::Body;
-use crate::sync::mem::ALL;
-use crate::sync::{LifeArea, Mem, Owner, Real, Word};
+use crate::sync::{LifeArea, Mem, Owner, Real};
 
 /// A thread slot held by the thread that is running.
 pub(crate) struct Seat<'a, M: Mem = Real>
@@ -67,23 +64,17 @@ where
             owner,
             holds_life: false,
         };
+        // Swept meanwhile, the slot may be another's, and the word a living thread's.
+        if !threads.clear_life(owner, may_have_thread) {
+            return Err(SegmentError::Detached);
+        }
         if let Some(thread) = threads.get(usize::from(owner.slot)) {
             // A failure leaves the word silent: peers then ask the byte lock.
             seat.holds_life = !core.is_portable() && thread.life.hold().is_ok();
-            if !seat.holds_life {
-                // The mark of an earlier holder's death is not ours.
-                thread.life.word().store(0, Ordering::Release);
-                M::wake(M::cell(thread.life.word()), ALL);
-            }
         }
         // An error drops the seat, which frees no slot but its own.
         go_live(owner)?;
         Ok(seat)
-    }
-
-    /// Whether peers see this thread's life by its life word.
-    pub(crate) fn holds_life(&self) -> bool {
-        self.holds_life
     }
 
     /// Gives up the guard without giving up the slot.

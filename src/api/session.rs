@@ -10,8 +10,9 @@
 //! - word that the process has lost its life byte (see `own_lock.rs`).
 //!
 //! Orders themselves are kept in this process: a message says only that there is something.
-//! While it watches, the inbox is one of the words that it sleeps on. Without life words it
-//! checks its descriptor each second.
+//! While it watches, the inbox is one of the words that it sleeps on. It wakes each second,
+//! for a sender that was killed before its wake, and, without life words, for the descriptor.
+//! Once the slot is another's, so is the inbox: the keeper parks until it is to stop.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -91,7 +92,7 @@ impl Session {
                     match Seat::take_as_keeper(&seated) {
                         Ok(seat) => {
                             let _ = ready.send(Ok(()));
-                            keep(&seated, &orders, seat.holds_life());
+                            keep(&seated, &orders);
                             orders.halted.store(true, Ordering::Release);
                             while orders.stays.load(Ordering::Acquire) {
                                 std::thread::park();
@@ -156,6 +157,7 @@ impl Session {
             let until = Instant::now() + LAST_STEP;
             while !orders.halted.load(Ordering::Acquire) && Instant::now() < until {
                 self.wake_keeper();
+                keeper.thread.thread().unpark();
                 std::thread::sleep(WAKE_AGAIN);
             }
             is_at_rest = orders.halted.load(Ordering::Acquire);
@@ -192,6 +194,10 @@ impl Session {
 
     /// Wakes the keeper: there is something for it.
     fn wake_keeper(&self) {
+        if self.core.is_spent() {
+            // It is another process's slot.
+            return;
+        }
         let processes = &self.core.tables().processes;
         processes.send(self.core.process(), ORDER);
     }
@@ -250,6 +256,7 @@ impl Drop for Session {
         // written over the message.
         loop {
             self.wake_keeper();
+            thread.thread().unpark();
             match done.recv_timeout(WAKE_AGAIN) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -263,7 +270,7 @@ impl Drop for Session {
 type Beside<'a> = (<Real as Mem>::Cell<'a>, u32);
 
 /// The keeper's rounds. Each empties the inbox first: what comes after that ends the sleep.
-fn keep(core: &Core, orders: &Orders, has_life_word: bool) {
+fn keep(core: &Core, orders: &Orders) {
     let processes = &core.tables().processes;
     let Some(inbox) = processes.inbox(core.process()) else {
         return;
@@ -271,10 +278,14 @@ fn keep(core: &Core, orders: &Orders, has_life_word: bool) {
     let beside = (Real::cell(inbox), 0);
     let mut slots = Vec::new();
     loop {
-        let messages = processes.take_inbox(core.process());
+        let messages = core.take_inbox();
         if orders.stop.load(Ordering::Acquire) {
             return;
         }
+        let Some(messages) = messages else {
+            std::thread::park();
+            continue;
+        };
         core.keep_lock(messages & LOCK_LOST != 0);
         for slot in orders.watch().drain(..) {
             if !slots.contains(&slot) {
@@ -286,10 +297,7 @@ fn keep(core: &Core, orders: &Orders, has_life_word: bool) {
             continue;
         }
         slots.clear();
-        let bound = match has_life_word {
-            true => u64::MAX,
-            false => core.now().saturating_add(WAIT_BOUND_MICROS),
-        };
+        let bound = core.now().saturating_add(WAIT_BOUND_MICROS);
         let _ = Real::wait(beside.0, beside.1, bound);
     }
 }

@@ -11,7 +11,7 @@ use crate::limits::MAX_PROCESSES;
 use crate::os::process::{self, Existence};
 use crate::segment::Body;
 use crate::sync::{Mem, Owner, Pulse};
-use crate::table::liveness::{self, Verdict};
+use crate::table::liveness::{self, Part, Verdict};
 use crate::table::slots::{Identity, ProcessWord};
 use crate::table::threads::LifeSign;
 
@@ -59,11 +59,19 @@ where
         (is_known && identity.pid_namespace == namespace).then_some(identity)
     }
 
-    /// Whether the process that holds a slot under `word` exists.
-    fn existence(&self, process: usize, word: ProcessWord) -> Existence {
-        match self.comparable(process, word) {
-            Some(identity) => process::existence(identity.pid, identity.start_time),
-            None => Existence::Unknown,
+    /// Whether the process that holds a slot under `word` exists, or its keeper thread.
+    fn existence(&self, process: usize, word: ProcessWord, part: Part) -> Existence {
+        let Some(identity) = self.comparable(process, word) else {
+            return Existence::Unknown;
+        };
+        let Identity {
+            pid, start_time, ..
+        } = identity;
+        match part {
+            Part::Keeper if word.is_live() && identity.keeper != 0 => {
+                process::thread_existence(pid, start_time, identity.keeper)
+            }
+            Part::Keeper | Part::Process => process::existence(pid, start_time),
         }
     }
 
@@ -71,16 +79,26 @@ where
     fn weigh(&self, process: usize, word: ProcessWord) -> Verdict {
         let sign = liveness::keeper_sign(&self.layout().threads, process, word);
         let is_held = || self.is_held(process);
-        liveness::verdict::<M>(word, sign, is_held, || self.existence(process, word))
+        let existence = |part| self.existence(process, word, part);
+        liveness::verdict::<M>(word, sign, is_held, existence)
     }
 
-    /// Whether the holder of a slot lives. Nothing overrules a keeper's word that beats;
-    /// without one the byte must be held, and the process exist.
+    /// Whether the holder of a slot is there, where life words do not tell, as a poll asks:
+    /// the same rules as those of [`weigh`](Self::weigh), but that a keeper's word that beats
+    /// is enough.
     fn is_there(&self, process: usize) -> bool {
         let tables = self.layout();
         let word = tables.processes.word(process);
-        let sign = liveness::keeper_sign(&tables.threads, process, word);
-        matches!(sign, LifeSign::Beats(_)) || self.is_held(process) && self.exists(process, word)
+        match liveness::keeper_sign(&tables.threads, process, word) {
+            LifeSign::Beats(_) => true,
+            LifeSign::Marked => self.is_held(process) && self.exists(process, word),
+            LifeSign::Silent if self.is_held(process) => self.exists(process, word),
+            // Other code of its program may have closed its descriptor.
+            LifeSign::Silent => {
+                let found = self.existence(process, word, Part::Keeper);
+                matches!(found, Existence::There | Existence::Hidden)
+            }
+        }
     }
 
     /// Whether a process exists, as a poll asks.

@@ -114,6 +114,9 @@ pub(crate) fn is_stopped(pid: u32, start_time: u64) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Existence {
     There,
+    /// A process has the pid. Whether it is the same one is not shown: `/proc` hides it
+    /// (`hidepid`), or shows another pid namespace.
+    Hidden,
     /// There is no such process any more, or nothing but its exit status.
     Gone,
     /// It cannot be asked.
@@ -122,21 +125,49 @@ pub(crate) enum Existence {
 
 /// Whether the very process of this pid (of this pid namespace) and start time exists and
 /// has a thread that runs.
+///
+/// A `/proc` mounted with `hidepid` has no entry for a living process that the reader may
+/// not trace. So a missing entry means nothing unless [`may_have_pid`] agrees.
 pub(crate) fn existence(pid: u32, start_time: u64) -> Existence {
+    if !may_have_pid(pid) {
+        return Existence::Gone;
+    }
     let status = std::fs::read_to_string("/proc/self/status");
     if !status.is_ok_and(|status| shows_our_namespace(&status)) {
-        return Existence::Unknown;
+        return Existence::Hidden;
     }
     let stat = match std::fs::read(format!("/proc/{pid}/stat")) {
         Ok(stat) => stat,
-        Err(error) if is_gone(&error) => return Existence::Gone,
-        Err(_) => return Existence::Unknown,
+        // It may have ended since it was asked for.
+        Err(error) if is_gone(&error) && !may_have_pid(pid) => return Existence::Gone,
+        Err(_) => return Existence::Hidden,
     };
     match normalised(parse_start_time(&stat)) {
         Ok(Some(started)) if started != start_time => Existence::Gone,
         Ok(Some(_)) if is_zombie(&stat) => Existence::Gone,
         Ok(Some(_)) => Existence::There,
-        Ok(None) | Err(_) => Existence::Unknown,
+        Ok(None) | Err(_) => Existence::Hidden,
+    }
+}
+
+/// The same of one thread of a process. It ends with the process, and also when that
+/// becomes another program, if it is not the first thread.
+pub(crate) fn thread_existence(pid: u32, start_time: u64, thread: u32) -> Existence {
+    let found = existence(pid, start_time);
+    let is_gone = match found {
+        Existence::Gone => return Existence::Gone,
+        _ if !may_have_thread(thread) => true,
+        // Another process may have the id by now; this one's entries are shown.
+        Existence::There => {
+            let entry = std::fs::metadata(format!("/proc/{pid}/task/{thread}"));
+            entry.is_err_and(|error| is_gone(&error))
+                && existence(pid, start_time) != Existence::Hidden
+        }
+        Existence::Hidden | Existence::Unknown => false,
+    };
+    match is_gone {
+        true => Existence::Gone,
+        false => found,
     }
 }
 
@@ -156,10 +187,10 @@ fn is_zombie(stat: &[u8]) -> bool {
     matches!(parse_state(stat), Some(b'Z' | b'X')) && threads.is_some_and(|threads| threads <= 1)
 }
 
-/// Whether there may be a thread of this id: true also where `/proc` cannot tell.
+/// Whether there may be a thread of this id: `kill` knows threads by their ids, too, and
+/// hides none.
 pub(crate) fn may_have_thread(id: u32) -> bool {
-    let is_gone = std::fs::metadata(format!("/proc/{id}")).is_err_and(|error| is_gone(&error));
-    !is_gone || std::fs::metadata("/proc/self").is_err()
+    may_have_pid(id)
 }
 
 /// When this process started and the inode of its pid namespace, 0 for what cannot be
@@ -278,7 +309,24 @@ mod tests {
         assert!(may_have_thread(own) && may_have_thread(std::process::id()));
         let ended = std::thread::spawn(|| nix::unistd::gettid().as_raw() as u32);
         let ended = ended.join().unwrap();
-        assert!(!may_have_thread(ended) && !may_have_thread(u32::MAX));
+        while may_have_thread(ended) {
+            // It has been joined a little before the kernel forgets its id.
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_thread_exists_within_its_own_process() {
+        let (pid, start) = (std::process::id(), own_start_time().unwrap());
+        let own = nix::unistd::gettid().as_raw() as u32;
+        assert_eq!(thread_existence(pid, start, own), Existence::There);
+        assert_eq!(thread_existence(pid, start + 1, own), Existence::Gone);
+        // Of another process: the id is in use, and not here.
+        assert_eq!(thread_existence(pid, start, 1), Existence::Gone);
+        assert_eq!(
+            thread_existence(pid, start, i32::MAX as u32),
+            Existence::Gone
+        );
     }
 
     #[test]
@@ -301,7 +349,8 @@ mod tests {
         let here = std::process::id();
         assert_eq!(existence(here, own), Existence::There);
         assert_eq!(existence(here, own + 1), Existence::Gone);
-        assert_eq!(existence(u32::MAX, own), Existence::Gone);
+        // No pid is as large.
+        assert_eq!(existence(i32::MAX as u32, own), Existence::Gone);
         let start = start_time(pid).unwrap().unwrap();
         // A zombie, until it is waited for.
         while existence(pid, start) != Existence::Gone {

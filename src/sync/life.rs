@@ -77,7 +77,11 @@ pub(crate) fn is_marked<M: Mem>(word: &M::U32) -> bool {
 /// The id of the thread that holds the word, as that one sees itself; `None` if nobody does,
 /// or the kernel has marked it.
 pub(crate) fn holder<M: Mem>(word: &M::U32) -> Option<u32> {
-    let value = word.load(Ordering::Acquire);
+    holder_in(word.load(Ordering::Acquire))
+}
+
+/// The same of a value of a life word.
+pub(crate) fn holder_in(value: u32) -> Option<u32> {
     (value & OWNER_DIED == 0 && value & TID != 0).then_some(value & TID)
 }
 

@@ -69,6 +69,26 @@ pub(crate) trait Word: Sync {
             }
         }
     }
+
+    /// Stores a value while `is_its` holds, which is asked after each load of the word: what
+    /// another process has stored since then is not written over. False if it does not hold.
+    fn store_while(&self, value: Self::Value, is_its: impl Fn() -> bool) -> bool {
+        self.update(|_| match is_its() {
+            true => Next::Store(value, true),
+            false => Next::Leave(false),
+        })
+    }
+
+    /// Raises the word to at least this value.
+    fn raise(&self, least: Self::Value)
+    where
+        Self::Value: PartialOrd,
+    {
+        self.update(|seen| match seen < least {
+            true => Next::Store(least, ()),
+            false => Next::Leave(()),
+        });
+    }
 }
 
 /// A memory. All methods are associated functions: a memory has no state of its own.

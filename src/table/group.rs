@@ -89,22 +89,6 @@ impl<M: Mem, const N: usize> Group<M, N> {
         (self.high_water.load(Ordering::Acquire) as usize).min(N)
     }
 
-    pub(super) fn raise_high_water(&self, slot: usize) {
-        let needed = slot as u32 + 1;
-        let mut current = self.high_water.load(Ordering::Acquire);
-        while current < needed {
-            match self.high_water.compare_exchange(
-                current,
-                needed,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => return,
-                Err(now) => current = now,
-            }
-        }
-    }
-
     /// The first living slot at or after `from` that has not done the phase of
     /// `control`. Dead ones before it are counted out on the way.
     fn first_laggard<'e>(

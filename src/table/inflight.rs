@@ -209,9 +209,14 @@ impl<M: Mem> Gate<M> {
     }
 
     /// Empties the gate for a new holder of the slot; by its claimant.
+    #[cfg(test)]
     pub(crate) fn reset(&self, generation: u64) {
-        // A store would do; loom gives a store no place among concurrent swaps.
-        self.0.update(|_| Next::Store(empty(generation), ()));
+        self.reset_while(generation, || true);
+    }
+
+    /// The same while `is_its`: a claimant that was swept leaves the next one's gate alone.
+    pub(crate) fn reset_while(&self, generation: u64, is_its: impl Fn() -> bool) {
+        self.0.store_while(empty(generation), is_its);
     }
 
     /// The word itself, for tests and must-fail variants.

@@ -123,7 +123,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
                     continue;
                 }
                 // Before the claim: a sweep must find the slot wherever its claimant dies.
-                self.raise_high_water(slot);
+                self.high_water.raise(slot as u32 + 1);
                 let claimed = member.claimed(process);
                 if self.swap_member(slot, member, claimed) {
                     let claim = Claim {
@@ -145,28 +145,68 @@ impl<M: Mem, const N: usize> Group<M, N> {
             .map_or(0, |runner| runner.joined.load(Ordering::Acquire) as u32)
     }
 
+    /// Whether a claim that is not published is still the claimant's. It is not once its
+    /// process was swept, which may be on one sign (`liveness.rs`); another may live there.
+    pub(crate) fn is_claimed(&self, Claim { slot, generation }: Claim) -> bool {
+        let member = self.member(slot);
+        member.generation() == generation && member.state() == Ok(State::Claimed)
+    }
+
     /// Makes a claimed record as new. `epoch` was read before the claim, `now` from the
     /// clock after it. Times need no clearing: those of the scopes lie
     /// below their next floor, that of the end below `now`.
-    fn clear(&self, Claim { slot, generation }: Claim, epoch: u64, now: u64) {
+    ///
+    /// Each word is loaded, then the claim is asked for, then the word is swapped: a claimant
+    /// that was swept and goes on late finds its claim gone, or its swap fails, as the next
+    /// claimant has stored values of its own generation.
+    fn clear(&self, claim: Claim, epoch: u64, now: u64) {
+        let Claim { slot, generation } = claim;
         let (Some(runner), Some(words)) = (self.runners.get(slot), self.members.get(slot)) else {
             return;
         };
-        let own = runner.own.reset();
-        runner.claimed.store(now, Ordering::Release);
+        let is_its = || self.is_claimed(claim);
+        let Some(own) = runner.own.reset(is_its) else {
+            return;
+        };
+        runner.claimed.store_while(now, is_its);
         // A claimant's own words: an acknowledger of the old holder that was stopped finds
         // another value from now on, and what it swapped in before is gone (`ack.rs`).
         let fresh = |epoch| Ack::fresh(generation, epoch).raw();
-        words.ack.store(fresh(epoch), Ordering::Release);
-        runner.own_acked.store(fresh(own), Ordering::Release);
-        runner.renew(generation);
+        words.ack.store_while(fresh(epoch), is_its);
+        runner.own_acked.store_while(fresh(own), is_its);
+        runner.renew(generation, is_its);
         let current = self.generation.current();
-        runner.joined.store(u64::from(current), Ordering::Release);
+        runner.joined.store_while(u64::from(current), is_its);
+    }
+
+    /// Says which process holds a claimed record.
+    pub(crate) fn describe(&self, claim: Claim, pid: u32, process_generation: u64) {
+        if let Some(runner) = self.runners.get(claim.slot) {
+            let is_its = || self.is_claimed(claim);
+            runner.pid.store_while(pid.into(), is_its);
+            runner
+                .process_generation
+                .store_while(process_generation, is_its);
+        }
     }
 
     /// Publishes a claim and admits it if no shutdown is on. `same` tells which other
-    /// slots hold the same identity.
+    /// slots hold the same identity. An error takes the claim back.
     pub(crate) fn publish(
+        &self,
+        claim: Claim,
+        env: &impl Env<M>,
+        same: impl Fn(usize) -> bool,
+    ) -> Result<Joined, Corrupt> {
+        let published = self.try_publish(claim, env, same);
+        if published.is_err() {
+            // Else it would be counted for as long as its process lives.
+            let _ = self.withdraw(claim, env);
+        }
+        published
+    }
+
+    fn try_publish(
         &self,
         claim: Claim,
         env: &impl Env<M>,
@@ -210,7 +250,8 @@ impl<M: Mem, const N: usize> Group<M, N> {
     pub(crate) fn go_live(&self, slot: usize, member: Member) -> Result<(u32, Member), Corrupt> {
         let current = self.generation.current();
         if let Some(runner) = self.runners.get(slot) {
-            runner.joined.store(u64::from(current), Ordering::Release);
+            let is_its = || self.member(slot) == member;
+            runner.joined.store_while(u64::from(current), is_its);
         }
         let live = member.with_state(State::Live);
         match member == live || self.swap_member(slot, member, live) {

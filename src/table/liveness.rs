@@ -6,14 +6,23 @@
 //! |---|---|
 //! | life word of the keeper thread marked | microseconds before its siblings have stopped |
 //! | life byte free | when other code of the program has closed the descriptor |
-//! | no process of this pid and start time | can be asked within one pid namespace only |
+//! | no process of this pid and start time, or no such keeper thread in it | can be asked within one pid namespace only |
 //!
-//! So a slot is swept only on two of them. A life byte that is free under a life word that
-//! beats means that the *lock is lost*: nobody is dead, and the keeper takes the byte again.
-//! A life byte that is held under a marked life word is that of a process on its way out, or
-//! of a child that was made without fork handlers and kept the descriptor: then the identity
-//! decides. A process without life words (portable liveness) has its byte, and its identity
-//! where that can be asked.
+//! So a slot is swept only on two of them, whatever back end its holder has:
+//!
+//! | keeper's life word | life byte held | life byte free |
+//! |---|---|---|
+//! | beats | living | gone if the keeper thread does not exist; else the *lock is lost* |
+//! | marked | gone if the process does not exist | gone |
+//! | silent (portable, or starting) | gone if the process does not exist | gone if the keeper thread does not exist, or cannot be asked for; else the *lock is lost* |
+//!
+//! A lost lock means that nobody is dead: the keeper takes the byte again. A byte that is
+//! held by a process that does not exist is held by a child that was made without fork
+//! handlers and kept the descriptor. With a free byte the keeper's *thread* is asked for,
+//! because a process that has become another program keeps its pid and start time, but no
+//! other thread. One that is starting has no keeper yet, so its process is asked for.
+//!
+//! Only a silent holder of another pid namespace is swept on one sign, its free byte.
 //!
 //! Evidence stays valid: a marked word of one incarnation never beats again, an incarnation
 //! takes a lost byte again only while its word is unchanged, and an identity that is gone
@@ -78,14 +87,23 @@ pub(crate) fn keeper_sign<M: Mem, const THREADS: usize>(
     }
 }
 
-/// Weighs the signs. `word` must have been loaded before any of them was read.
-/// `is_held` returns whether the life byte is held, true in doubt; `existence` checks the
+/// What of a holder is to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Its process.
+    Process,
+    /// Its keeper thread; its process while it has no keeper.
+    Keeper,
+}
+
+/// Weighs the signs. `word` must have been loaded before any of them is asked for.
+/// `is_held` asks for the life byte and returns true in doubt; `existence` asks for the
 /// identity that was registered under `word`.
 pub(crate) fn verdict<M: Mem>(
     word: ProcessWord,
     sign: LifeSign<'_, M>,
     is_held: impl FnOnce() -> bool,
-    existence: impl FnOnce() -> Existence,
+    existence: impl FnOnce(Part) -> Existence,
 ) -> Verdict {
     if word.is_free() {
         return Verdict::Gone;
@@ -93,15 +111,19 @@ pub(crate) fn verdict<M: Mem>(
     let is_held = is_held();
     match (sign, is_held) {
         (LifeSign::Beats(_), true) => Verdict::Living,
-        (LifeSign::Marked | LifeSign::Silent, false) => Verdict::Gone,
+        (LifeSign::Marked, false) => Verdict::Gone,
         // Its list of held words was broken, so the kernel marked none; or the lock is lost.
-        (LifeSign::Beats(_), false) => match existence() {
+        (LifeSign::Beats(_), false) => match existence(Part::Keeper) {
             Existence::Gone => Verdict::Gone,
-            Existence::There | Existence::Unknown => Verdict::LockLost,
+            Existence::There | Existence::Hidden | Existence::Unknown => Verdict::LockLost,
         },
-        (LifeSign::Marked | LifeSign::Silent, true) => match existence() {
+        (LifeSign::Silent, false) => match existence(Part::Keeper) {
+            Existence::Gone | Existence::Unknown => Verdict::Gone,
+            Existence::There | Existence::Hidden => Verdict::LockLost,
+        },
+        (LifeSign::Marked | LifeSign::Silent, true) => match existence(Part::Process) {
             Existence::Gone => Verdict::Gone,
-            Existence::There | Existence::Unknown => Verdict::Living,
+            Existence::There | Existence::Hidden | Existence::Unknown => Verdict::Living,
         },
     }
 }
@@ -115,31 +137,45 @@ mod tests {
 
     #[test]
     fn two_signs_make_a_death() {
-        use Existence::{Gone, There, Unknown};
+        use Existence::{Gone, Hidden, There, Unknown};
         let life = AtomicU32::new(7);
         let beats = || LifeSign::Beats(&life);
+        let marked = || LifeSign::Marked;
+        let silent = || LifeSign::Silent;
+        let (process, keeper) = (Some(Part::Process), Some(Part::Keeper));
         let cases = [
-            (beats(), true, Gone, Verdict::Living),
-            (beats(), true, There, Verdict::Living),
-            (beats(), false, There, Verdict::LockLost),
-            (beats(), false, Unknown, Verdict::LockLost),
-            (beats(), false, Gone, Verdict::Gone),
-            (LifeSign::Marked, false, There, Verdict::Gone),
-            (LifeSign::Marked, true, There, Verdict::Living),
-            (LifeSign::Marked, true, Unknown, Verdict::Living),
-            (LifeSign::Marked, true, Gone, Verdict::Gone),
-            (LifeSign::Silent, false, There, Verdict::Gone),
-            (LifeSign::Silent, true, Unknown, Verdict::Living),
-            (LifeSign::Silent, true, Gone, Verdict::Gone),
+            (beats(), true, Gone, None, Verdict::Living),
+            (beats(), false, There, keeper, Verdict::LockLost),
+            (beats(), false, Hidden, keeper, Verdict::LockLost),
+            (beats(), false, Unknown, keeper, Verdict::LockLost),
+            (beats(), false, Gone, keeper, Verdict::Gone),
+            (marked(), false, There, None, Verdict::Gone),
+            (marked(), true, There, process, Verdict::Living),
+            (marked(), true, Hidden, process, Verdict::Living),
+            (marked(), true, Unknown, process, Verdict::Living),
+            (marked(), true, Gone, process, Verdict::Gone),
+            (silent(), false, There, keeper, Verdict::LockLost),
+            (silent(), false, Hidden, keeper, Verdict::LockLost),
+            (silent(), false, Unknown, keeper, Verdict::Gone),
+            (silent(), false, Gone, keeper, Verdict::Gone),
+            (silent(), true, There, process, Verdict::Living),
+            (silent(), true, Hidden, process, Verdict::Living),
+            (silent(), true, Unknown, process, Verdict::Living),
+            (silent(), true, Gone, process, Verdict::Gone),
         ];
         let word = ProcessWord::live(1, 0);
-        for (number, (sign, is_held, existence, expected)) in cases.into_iter().enumerate() {
-            let found = verdict::<Real>(word, sign, || is_held, || existence);
-            assert_eq!(found, expected, "case {number}");
+        for (number, (sign, is_held, existence, part, expected)) in cases.into_iter().enumerate() {
+            let mut asked = None;
+            let answer = |part| {
+                asked = Some(part);
+                existence
+            };
+            let found = verdict::<Real>(word, sign, || is_held, answer);
+            assert_eq!((found, asked), (expected, part), "case {number}");
         }
         // A free slot has no holder, whatever process has the byte.
         let free = ProcessWord::free(1);
-        let found = verdict::<Real>(free, beats(), || panic!("not asked"), || There);
+        let found = verdict::<Real>(free, beats(), || panic!("not asked"), |_| There);
         assert_eq!(found, Verdict::Gone);
     }
 }

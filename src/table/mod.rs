@@ -29,6 +29,7 @@ pub(crate) mod journal_record;
 pub(crate) mod key;
 #[cfg(test)]
 pub(crate) mod known;
+pub(crate) mod life_sign;
 pub(crate) mod liveness;
 pub(crate) mod member;
 mod millis;

@@ -49,13 +49,8 @@ const STATE: u64 = 0b11;
 const PROCESS_SHIFT: u32 = 42;
 const PROCESS: u64 = width::mask(11);
 const GENERATION_SHIFT: u32 = 53;
-/// Low bits of the generation of the claimant's process slot. They need only differ from
-/// those of the slot's next holders within one epoch.
-const GENERATION: u64 = width::mask(if width::PROCESS < 11 {
-    width::PROCESS
-} else {
-    11
-});
+/// Low bits of the generation of the claimant's process slot: see the width.
+const GENERATION: u64 = width::mask(width::REQUEST_PROCESS);
 /// What a word says beside its epoch.
 const VALUE_SHIFT: u32 = 40;
 const SHARE: u32 = 10;

@@ -131,17 +131,16 @@ impl<M: Mem> Runner<M> {
         self.ended.set_once(generation, claimed, now, is_on);
     }
 
-    /// Makes what bears the generation as new; by the claimant of the slot.
-    pub(crate) fn renew(&self, generation: u64) {
-        self.gate.reset(generation);
-        // As in `Gate::reset`: stores would do.
+    /// Makes what bears the generation as new; by the claimant of the slot, while `is_its`.
+    pub(crate) fn renew(&self, generation: u64, is_its: impl Fn() -> bool) {
+        self.gate.reset_while(generation, &is_its);
         for word in [&self.progress, &self.extended_at] {
-            word.update(|_| Next::Store(no_progress(generation), ()));
+            word.store_while(no_progress(generation), &is_its);
         }
         let none = verdict_of(generation, Verdict::None);
-        self.verdict.update(|_| Next::Store(none, ()));
+        self.verdict.store_while(none, &is_its);
         let none = none_untold(generation);
-        self.untold.update(|_| Next::Store(none, ()));
+        self.untold.store_while(none, &is_its);
     }
 
     /// What the holder of `generation` published about itself.

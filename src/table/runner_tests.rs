@@ -10,7 +10,7 @@ const NEW: u64 = 4;
 
 fn old() -> Record {
     let record = Record::default();
-    record.renew(OLD);
+    record.renew(OLD, || true);
     record.count_progress(OLD);
     record
 }
@@ -32,7 +32,7 @@ fn a_stopped_step_is_nothing_to_the_next_holder_of_the_slot() {
         stop_everywhere(
             old,
             step,
-            |record| record.renew(NEW),
+            |record| record.renew(NEW, || true),
             |record| {
                 assert_eq!(record.record_fault(NEW), None);
                 assert_eq!(record.verdict(NEW), Verdict::None);
@@ -51,7 +51,7 @@ fn a_wrap_credits_one_step_of_progress_at_most() {
     let (count, again) = (
         |record: &Record| record.count_progress(OLD),
         |record: &Record| {
-            record.renew(OLD + (1 << PROGRESS));
+            record.renew(OLD + (1 << PROGRESS), || true);
             record.count_progress(OLD + (1 << PROGRESS));
         },
     );
@@ -65,7 +65,7 @@ fn a_wrap_credits_one_step_of_progress_at_most() {
 /// The verdict's generation is all of the slot's.
 #[test]
 fn a_wrap_of_the_slots_generation_is_what_the_width_guards_against() {
-    let again: fn(&Record) = |record| record.renew(OLD + 4);
+    let again: fn(&Record) = |record| record.renew(OLD + 4, || true);
     let judged = core::cell::Cell::new(false);
     stop_everywhere(old, STEPS[0], again, |record| {
         judged.set(judged.get() || record.verdict(OLD + 4) != Verdict::None);

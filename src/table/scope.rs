@@ -320,10 +320,15 @@ impl<M: Mem> Scope<M> {
     /// returned. By the claimant of the slot. Others may still move the word in the name of
     /// the old owner (one that cancels, or initiates in an epoch that it read before), so
     /// it is raised from exactly what is found.
-    pub(crate) fn reset(&self) -> u64 {
+    /// `None` if `is_its` does not hold after a load: the claimant was swept, and the scope
+    /// is the next one's.
+    pub(crate) fn reset(&self, is_its: impl Fn() -> bool) -> Option<u64> {
         self.control.update(|raw| {
             let fresh = Control::from_raw(raw).reopened();
-            Next::Store(fresh.raw(), fresh.epoch())
+            match is_its() {
+                true => Next::Store(fresh.raw(), Some(fresh.epoch())),
+                false => Next::Leave(None),
+            }
         })
     }
 

@@ -110,7 +110,7 @@ fn a_time_of_an_earlier_owner_is_not_one_of_the_present() {
             .publish(scope.control(), Phase::Draining, clock.now())
             .unwrap();
         for _ in 0..owners {
-            scope.reset();
+            scope.reset(|| true);
         }
         let epoch = initiate(&scope, &clock);
         assert!(scope.entered(Phase::Signaling, epoch) > Some(scope.floor()));
@@ -260,7 +260,7 @@ fn escalation_and_cancellation_apply_to_the_shutdown_that_was_seen() {
 fn a_new_life_is_in_an_epoch_of_its_own_whatever_others_do_to_the_old_one() {
     let (scope, clock) = (Scope::<Real>::default(), Clock::from(1_000_000));
     let epoch = initiate(&scope, &clock);
-    let fresh = scope.reset();
+    let fresh = scope.reset(|| true).unwrap();
     assert!(scope.control() == Control::running(fresh) && fresh != epoch);
     // Of the old owner, and late.
     assert_eq!(scope.cancel_in(epoch), Ok(Cancelled::NothingToCancel));

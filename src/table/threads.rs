@@ -32,8 +32,11 @@ use core::sync::atomic::Ordering;
 
 use crate::limits::MAX_PROCESSES;
 use crate::segment::shared;
-use crate::sync::{LifeArea, Mem, Owner, Pulse, Word, life};
+use crate::sync::mem::ALL;
+use crate::sync::{LifeArea, Mem, Next, Owner, Pulse, Word, life};
 use crate::width;
+
+pub(crate) use super::life_sign::LifeSign;
 
 const STATE: u64 = 0b11;
 const FREE: u64 = 0;
@@ -171,7 +174,7 @@ impl<M: Mem, const N: usize> Threads<M, N> {
                 continue;
             }
             // Before the claim: a sweep must find the slot wherever its claimant dies.
-            self.raise_high_water(slot as u64 + 1);
+            self.high_water.raise(slot as u64 + 1);
             if self.moved(slot, word, word.claimed(process)) {
                 return Some(word.owner(slot as u16));
             }
@@ -179,19 +182,31 @@ impl<M: Mem, const N: usize> Threads<M, N> {
         None
     }
 
-    fn raise_high_water(&self, needed: u64) {
-        let mut current = self.high_water.load(Ordering::Acquire);
-        while current < needed {
-            match self.high_water.compare_exchange(
-                current,
-                needed,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => return,
-                Err(now) => current = now,
+    /// Makes sure that the life word of a slot that `owner` has claimed is no thread's, before
+    /// its holder writes it: a mark, or the id of a thread that does not live, is cleared.
+    /// False if a living thread holds it, or the slot is no longer the owner's (its process
+    /// was swept): it must not be written then.
+    #[must_use]
+    pub(crate) fn clear_life(&self, owner: Owner, lives: impl Fn(u32) -> bool) -> bool {
+        let slot = usize::from(owner.slot);
+        let Some(life) = self.slots.get(slot).map(|thread| thread.life.word()) else {
+            return false;
+        };
+        let was_held = life.update(|seen| {
+            let is_held = seen & (life::OWNER_DIED | life::TID) != 0;
+            let is_of_another = life::holder_in(seen).is_some_and(&lives);
+            // After the load: the next holder of the slot moves the life word.
+            match self.word(slot).is_of(owner) && !is_of_another {
+                true if is_held => Next::Store(0, Some(true)),
+                true => Next::Leave(Some(false)),
+                false => Next::Leave(None),
             }
+        });
+        if was_held == Some(true) {
+            // Sleepers that a double fault left behind on the old holder's word.
+            M::wake(M::cell(life), ALL);
         }
+        was_held.is_some()
     }
 
     /// One step of a slot's word, from exactly the word seen.
@@ -346,30 +361,6 @@ impl<M: Mem, const N: usize> Threads<M, N> {
             self.word(slot).process() == Some(process)
                 && matches!(self.life_of(slot), LifeSign::Marked)
         })
-    }
-}
-
-/// What a life word says.
-pub(crate) enum LifeSign<'a, M: Mem> {
-    /// Held by a living thread.
-    Beats(&'a M::U32),
-    /// The kernel marked it: dead.
-    Marked,
-    /// Not in use: ask the byte lock.
-    Silent,
-}
-
-impl<'a, M: Mem> LifeSign<'a, M> {
-    /// What a life word says.
-    pub(crate) fn of(life: &'a M::U32) -> Self {
-        let value = life.load(Ordering::Acquire);
-        if value & life::OWNER_DIED != 0 {
-            LifeSign::Marked
-        } else if value & life::TID != 0 {
-            LifeSign::Beats(life)
-        } else {
-            LifeSign::Silent
-        }
     }
 }
 

@@ -10,6 +10,11 @@ use crate::support::{self, Child, HANG, event, reply};
 /// - `give`
 /// - `many NAME COUNT`: takes and gives it so often, and counts in a file.
 /// - `signal ID`: sends a runner something harmless, and tells whether it was there.
+/// - `try NAME`: tries to take the lock.
+/// - `begin`: begins an item, and ends it.
+/// - `reap`
+/// - `sees PID`: whether its `/proc` shows a process.
+/// - `close`: closes all descriptors but the first three, and stops itself.
 /// - `run`: waits for a shutdown and goes through it.
 pub fn hands(child: &Child) {
     let segment = child.open();
@@ -55,6 +60,25 @@ pub fn hands(child: &Child) {
                 let process = coordinator.process(words[1]);
                 let told = process.map(|process| process.signal(libc::SIGCONT).unwrap());
                 reply(&support::answer(told));
+            }
+            "try" => {
+                let lock = CrossProcessLock::open(&segment, words[1]);
+                reply(&support::answer(
+                    lock.and_then(|lock| lock.try_lock().map(drop)),
+                ));
+            }
+            "begin" => reply(&support::answer(runner.as_ref().unwrap().begin().map(drop))),
+            "reap" => reply(&support::answer(segment.reap())),
+            "close" => {
+                // SAFETY: takes numbers and touches no memory. What is closed belongs to the
+                // library, which is what is tested.
+                let code = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
+                reply(&code.to_string());
+                nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).unwrap();
+            }
+            "sees" => {
+                let entry = std::path::Path::new("/proc").join(words[1]);
+                reply(&entry.exists().to_string());
             }
             "quit" => return,
             other => panic!("no such order: {other}"),

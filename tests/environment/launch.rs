@@ -26,6 +26,8 @@ pub struct Launch {
     uid_map: Option<&'static str>,
     /// Seconds that its clocks are ahead of ours.
     ahead: Option<i64>,
+    /// Its `/proc` hides those that it may not trace, and it may trace only the weaker.
+    hides: bool,
     /// System calls that its kernel has not.
     missing: Vec<u32>,
 }
@@ -68,6 +70,14 @@ impl Launch {
     /// A mount namespace of its own.
     pub fn mounts(mut self) -> Self {
         self.flags |= libc::CLONE_NEWNS;
+        self
+    }
+
+    /// A mount namespace of its own whose `/proc` has no entry for processes that it may not
+    /// trace (`hidepid`), such as ours.
+    pub fn hiding(mut self) -> Self {
+        self.flags |= libc::CLONE_NEWNS;
+        self.hides = true;
         self
     }
 
@@ -131,6 +141,14 @@ impl Launch {
         if self.mounts_proc {
             mount(c"proc", c"/proc", c"proc", 0)?;
         }
+        if self.hides {
+            // Whoever is in the group sees all: one in which we are not.
+            let options = c"hidepid=2,gid=65533";
+            mount_with(c"proc", c"/proc", c"proc", 0, Some(options))?;
+            let trace: libc::c_ulong = 19;
+            // SAFETY: this option takes a number. Of the capabilities it is CAP_SYS_PTRACE.
+            check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, trace) })?;
+        }
         if !self.missing.is_empty() {
             super::filter::install(&self.missing)?;
         }
@@ -181,14 +199,24 @@ fn fork_into() -> io::Result<()> {
 
 /// Mounts for this mount namespace.
 pub fn mount(what: &CStr, at: &CStr, kind: &CStr, flags: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: the strings outlive the call; no data.
+    mount_with(what, at, kind, flags, None)
+}
+
+fn mount_with(
+    what: &CStr,
+    at: &CStr,
+    kind: &CStr,
+    flags: libc::c_ulong,
+    options: Option<&CStr>,
+) -> io::Result<()> {
+    // SAFETY: the strings outlive the call; the options are a string, or none.
     let code = unsafe {
         libc::mount(
             what.as_ptr(),
             at.as_ptr(),
             kind.as_ptr(),
             flags,
-            ptr::null(),
+            options.map_or(ptr::null(), |options| options.as_ptr().cast()),
         )
     };
     check(code).map(drop)

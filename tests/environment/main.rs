@@ -19,6 +19,7 @@ mod hands;
 mod large;
 mod launch;
 mod limits;
+mod lost;
 mod missing;
 mod namespaces;
 mod recycled;

@@ -90,3 +90,4 @@ mod late_joining;
 mod membership;
 mod phases;
 mod scopes;
+mod swept;

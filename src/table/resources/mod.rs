@@ -150,10 +150,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
                 if !wanted || !record.is_settled(seen) {
                     continue;
                 }
-                self.high_water.update(|high| match high <= index as u32 {
-                    true => Next::Store(index as u32 + 1, ()),
-                    false => Next::Leave(()),
-                });
+                self.high_water.raise(index as u32 + 1);
                 let claimed = seen.claimed(process, runner);
                 if record.swap(seen, claimed) {
                     record.clear(claimed.generation());

@@ -22,6 +22,8 @@ pub(crate) struct Identity {
     pub(crate) start_time: u64,
     /// Inode of the pid namespace; zero if it is not known.
     pub(crate) pid_namespace: u64,
+    /// Id of the keeper thread; zero while there is none.
+    pub(crate) keeper: u32,
 }
 
 const PID_BITS: u32 = 22;
@@ -58,7 +60,9 @@ impl<M: Mem, const N: usize> Processes<M, N> {
         let pid = tagged(identity.pid.into(), PID_BITS, generation);
         let start = tagged(identity.start_time, START_BITS, generation);
         let namespace = tagged(identity.pid_namespace, NAMESPACE_BITS, generation);
+        let keeper = tagged(identity.keeper.into(), PID_BITS, generation);
         let numbers = [
+            (&process.keeper, keeper),
             (&process.pid, pid),
             (&process.start_time, start),
             (&process.pid_namespace, namespace),
@@ -81,6 +85,7 @@ impl<M: Mem, const N: usize> Processes<M, N> {
             pid: number(&process.pid, PID_BITS)? as u32,
             start_time: number(&process.start_time, START_BITS)?,
             pid_namespace: number(&process.pid_namespace, NAMESPACE_BITS)?,
+            keeper: number(&process.keeper, PID_BITS)? as u32,
         })
     }
 
@@ -110,12 +115,17 @@ impl<M: Mem, const N: usize> Processes<M, N> {
         }
     }
 
-    /// Empties the own inbox; the keeper then checks everything, and sleeps while it is
-    /// empty.
-    pub(crate) fn take_inbox(&self, slot: usize) -> u32 {
+    /// Empties the inbox of the holder under `word`, which then checks everything and sleeps
+    /// while it is empty. `None` if the slot is another's by now: what is in there is, too.
+    pub(crate) fn take_inbox(&self, slot: usize, word: ProcessWord) -> Option<u32> {
         // SYNC POINT inbox: pairs with `send`.
-        self.inbox(slot)
-            .map_or(0, |inbox| inbox.update(|word| Next::Store(0, word)))
+        self.inbox(slot)?.update(|messages| {
+            // After the load: the next holder's messages are of after its claim.
+            match self.is_lost(slot, word) {
+                true => Next::Leave(None),
+                false => Next::Store(0, Some(messages)),
+            }
+        })
     }
 
     /// The holder under `word` publishes whether it lives without its life byte from now on.

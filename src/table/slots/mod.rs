@@ -65,6 +65,7 @@ pub(crate) struct Process<M: Mem> {
     pid: M::U64,
     start_time: M::U64,
     pid_namespace: M::U64,
+    keeper: M::U64,
     /// The word of a holder that has lost its life byte and cannot take it again; any other
     /// value means nothing.
     lockless: M::U64,
@@ -251,6 +252,7 @@ impl<M: Mem, const N: usize> Default for Processes<M, N> {
             pid: M::U64::default(),
             start_time: M::U64::default(),
             pid_namespace: M::U64::default(),
+            keeper: M::U64::default(),
             lockless: M::U64::default(),
             inbox: M::U32::default(),
             _pad: M::U32::default(),
@@ -258,5 +260,5 @@ impl<M: Mem, const N: usize> Default for Processes<M, N> {
     }
 }
 
-shared!(Process<M> { word, pid, start_time, pid_namespace, lockless, inbox, _pad });
+shared!(Process<M> { word, pid, start_time, pid_namespace, keeper, lockless, inbox, _pad });
 shared!(Processes<M, const N> { 0 });

@@ -219,6 +219,7 @@ fn an_overtaken_holder_moves_nothing() {
             pid: 9,
             start_time: 9,
             pid_namespace: 9,
+            keeper: 9,
         },
     );
     table.set_lockless(1, mine, true);
@@ -250,6 +251,7 @@ fn an_identity_ends_with_its_generation() {
         pid: 1234,
         start_time: 77,
         pid_namespace: 0xf000_0001,
+        keeper: 1235,
     };
     assert_eq!(table.identity(0, word), None);
     table.identify(0, word, identity);
@@ -261,6 +263,7 @@ fn an_identity_ends_with_its_generation() {
         pid: 1 << 22,
         start_time: 1 << 40,
         pid_namespace: 1 << 32,
+        keeper: 1 << 22,
     };
     table.identify(0, next, large);
     assert_eq!(table.identity(0, next), Some(Identity::default()));
@@ -271,13 +274,22 @@ fn an_identity_ends_with_its_generation() {
 }
 
 #[test]
-fn messages_stay_until_they_are_taken() {
+fn messages_stay_until_their_holder_takes_them() {
     let table = Table::default();
-    table.send(1, LOCK_LOST);
-    table.send(1, ORDER);
+    assert_eq!(live(&table, 0), 0);
+    let mine = table.word(0);
+    table.send(0, LOCK_LOST);
+    table.send(0, ORDER);
     table.send(N, ORDER);
-    assert_eq!(table.take_inbox(1), LOCK_LOST | ORDER);
-    assert_eq!((table.take_inbox(1), table.take_inbox(N)), (0, 0));
+    assert_eq!(table.take_inbox(0, mine), Some(LOCK_LOST | ORDER));
+    assert_eq!(table.take_inbox(0, mine), Some(0));
+    assert_eq!(table.take_inbox(N, mine), None);
+    // Swept, and the slot is another's.
+    assert!(table.free(0, mine));
+    assert_eq!(live(&table, 1), 0);
+    table.send(0, ORDER);
+    assert_eq!(table.take_inbox(0, mine), None);
+    assert_eq!(table.take_inbox(0, table.word(0)), Some(ORDER));
 }
 
 #[test]

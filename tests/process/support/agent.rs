@@ -238,6 +238,16 @@ impl Drop for Agent {
     }
 }
 
+/// Waits until a process that is about to stop itself is stopped.
+#[track_caller]
+pub fn until_stopped(pid: u32) {
+    super::until_true("it is stopped", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let rest = stat.rsplit_once(')').unwrap().1;
+        rest.starts_with(" T")
+    });
+}
+
 /// Waits until a thread of a process sleeps on a word of the segment, which is how every
 /// wait of the library waits: then an order to wait for something is under way.
 #[track_caller]

@@ -37,6 +37,7 @@ pub use users::{NOBODY, become_nobody, give_away, take_back};
 #[allow(unused_imports)]
 pub use {
     agent::until_asleep,
+    agent::until_stopped,
     child::{PARENT, play},
 };
 

@@ -19,6 +19,9 @@
 //! the slot is lost. Then it takes a new generation, against a sweeper that has lost its own
 //! descriptor: every later step of that sweeper fails, except one that it had begun.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -67,8 +70,8 @@ impl<M: Mem> Core<M>
 where
     Layout<M>: Body,
 {
-    /// The result of a query of the own descriptor. Returns `otherwise` and notifies the
-    /// keeper if it is void.
+    /// An answer of the own descriptor. If it is void, returns `otherwise` and notifies the
+    /// keeper.
     fn heard<T>(&self, answer: Result<T, Void>, otherwise: T) -> T {
         answer.unwrap_or_else(|Void| {
             // The keeper knows already otherwise.
@@ -79,6 +82,17 @@ where
             }
             otherwise
         })
+    }
+
+    /// By the keeper, at the beginning of each of its rounds: what is in the inbox, which is
+    /// empty after. `None` if the slot is another's: the keeper must leave it alone.
+    pub(crate) fn take_inbox(&self) -> Option<u32> {
+        let processes = &self.tables().processes;
+        let messages = processes.take_inbox(self.process(), self.word());
+        if messages.is_none() {
+            self.lose_slot();
+        }
+        messages
     }
 
     /// By the keeper, in each of its rounds: takes the own life byte again if it was lost, or
@@ -166,6 +180,9 @@ where
     /// a sweep of the present one fails from here on.
     fn renew_word(&self) -> bool {
         let tables = self.tables();
+        // A reclaim in progress names this process by its generation: were it renewed, others
+        // would take the claimant for gone.
+        let _alone = self.reaping.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(renewed) = tables.processes.renew(self.process(), self.word()) else {
             return false;
         };
@@ -260,125 +277,5 @@ where
             self.tables().processes.send(process, LOCK_LOST);
         }
         verdict
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::api::core::Tables;
-    use crate::api::options::Liveness;
-    use crate::api::session::Session;
-    use crate::segment::{self, Opened, Options, SegmentName};
-    use crate::{Segment, SegmentError, SegmentOptions};
-
-    /// A segment that another process is attached to, for all that the kernel knows.
-    struct Place {
-        other: Segment,
-        files: Options,
-        _scratch: tempfile::TempDir,
-    }
-
-    impl Place {
-        fn new() -> Self {
-            let scratch = tempfile::tempdir().unwrap();
-            let directory = scratch.path().join("d");
-            let options = SegmentOptions::new().directory(&directory);
-            Self {
-                other: options.create("own").unwrap(),
-                files: Options {
-                    directory: Some(directory),
-                    ..Options::default()
-                },
-                _scratch: scratch,
-            }
-        }
-
-        fn open(&self) -> Opened<Tables> {
-            segment::open(&SegmentName::new("own").unwrap(), &self.files).unwrap()
-        }
-
-        fn attach(&self) -> Arc<Core> {
-            Core::attach(self.open(), Liveness::Auto).unwrap()
-        }
-
-        fn is_held(&self, core: &Core) -> bool {
-            self.other.session().core().is_held(core.process())
-        }
-    }
-
-    /// As other code of the program does.
-    fn close(opened: &Opened<Tables>) {
-        nix::unistd::close(opened.locks().number()).unwrap();
-        assert!(!opened.locks().are_ours());
-    }
-
-    #[test]
-    fn what_was_closed_before_the_claim_is_opened_again() {
-        let place = Place::new();
-        let opened = place.open();
-        close(&opened);
-        let core = Core::attach(opened, Liveness::Auto).unwrap();
-        assert!(core.opened().locks().are_ours() && place.is_held(&core));
-    }
-
-    #[test]
-    fn a_process_that_loses_its_lock_while_it_attaches_takes_it_again_once_it_is_live() {
-        let place = Place::new();
-        let core = place.attach();
-        close(core.opened());
-        assert!(!place.is_held(&core));
-        let session = Session::start(Arc::clone(&core)).unwrap();
-        assert_eq!(place.other.reap().unwrap(), 0);
-        while !place.is_held(&core) {
-            std::thread::yield_now();
-        }
-        assert!(core.check().is_ok());
-        drop(session);
-        assert!(core.tables().processes.word(core.process()).is_live());
-        drop(core);
-        assert_eq!(place.other.reap().unwrap(), 0);
-    }
-
-    #[test]
-    fn a_process_swept_while_it_attaches_detects_it_and_does_no_harm() {
-        let place = Place::new();
-        let core = place.attach();
-        close(core.opened());
-        assert_eq!(place.other.reap().unwrap(), 1);
-        let next = place.attach();
-        assert_eq!(next.process(), core.process());
-        let refused = Session::start(Arc::clone(&core));
-        assert!(
-            matches!(refused, Err(SegmentError::Detached)),
-            "{refused:?}"
-        );
-        let word = next.word();
-        drop(core);
-        assert_eq!(next.tables().processes.word(next.process()), word);
-        assert!(place.is_held(&next));
-        let session = Session::start(next).unwrap();
-        assert_eq!(place.other.reap().unwrap(), 0);
-        drop(session);
-    }
-
-    #[test]
-    fn a_number_that_became_a_strangers_is_void_and_not_locked() {
-        let place = Place::new();
-        let core = place.attach();
-        let number = core.opened().locks().number();
-        close(core.opened());
-        // Other tests open files, too: any of them may get the number.
-        let stranger = std::fs::File::open("/proc/self/exe").unwrap();
-        let locks = core.opened().locks();
-        assert_eq!(locks.is_held(offset(Byte::Life(7))), Err(Void), "{number}");
-        assert_eq!(locks.try_take(offset(Byte::Life(7))), Err(Void));
-        locks.give_back(offset(Byte::Life(7)));
-        assert!(core.is_held(7) && !core.try_take(Byte::Sweep(7)));
-        assert_eq!(core.reap(), 0);
-        drop(core);
-        assert!(stranger.metadata().is_ok());
     }
 }
