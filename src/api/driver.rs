@@ -9,6 +9,7 @@ use crate::api::resource::{ResourceReport, ResourceState};
 use crate::api::runner::Runner;
 use crate::api::trace;
 use crate::api::view::{Target, corrupt};
+use crate::api::within::{self, WaitsFor};
 use crate::error::CoordinationError;
 use crate::limits;
 use crate::note::Note;
@@ -67,6 +68,10 @@ impl<'a> Driver<'a> {
                 };
             }
             began = true;
+            if group.is_shutting_down() {
+                // In a closure of another runner, for which the group waits, too.
+                within::refuse(self.runner.core(), "run_shutdown", WaitsFor::Group)?;
+            }
             self.runner.observe(group, own);
             self.settle()?;
             if self.done < target.min(Phase::Closing) {

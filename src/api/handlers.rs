@@ -10,6 +10,7 @@ use crate::api::names::check_name;
 use crate::api::report::{HandlerOutcome, HandlerReport};
 use crate::api::session::Session;
 use crate::api::trace;
+use crate::api::within::Whose;
 use crate::error::CoordinationError;
 use crate::note::{Kind, Note};
 use crate::phase::Phase;
@@ -166,7 +167,15 @@ fn run_one(handler: &Handler, turn: &Turn<'_>) -> HandlerOutcome {
     let body = Arc::clone(&handler.body);
     let span = trace::Carried::here();
     let run = move || unpanicked(|| span.within(|| lock(&body)(&context)));
-    match run_within(&handler.name, turn.core, turn.left, turn.watched, run) {
+    let whose = Whose::new(turn.core, turn.of, turn.runner);
+    match run_within(
+        &handler.name,
+        whose,
+        turn.core,
+        turn.left,
+        turn.watched,
+        run,
+    ) {
         Ok(Some(Ok(()))) => HandlerOutcome::Finished,
         Ok(Some(Err(panic))) => HandlerOutcome::Panicked(panic),
         Ok(None) => HandlerOutcome::Abandoned,

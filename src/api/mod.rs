@@ -76,6 +76,7 @@ pub(crate) mod view_locks;
 pub(crate) mod view_rendezvous;
 pub(crate) mod waiting;
 pub(crate) mod why;
+mod within;
 
 pub use crate::table::check::{Gravity, Invariant};
 pub use barrier::{BarrierPassed, CrossProcessBarrier};

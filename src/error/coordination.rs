@@ -73,6 +73,18 @@ pub enum CoordinationError {
         /// The runner's id.
         id: String,
     },
+    /// Called in a handler, a drain, a cleanup or a force closure of a runner that the call
+    /// would wait for: the closure would wait for itself until the deadline. Return from the
+    /// closure, and call it outside; `run_shutdown` does the rest of the shutdown by itself.
+    #[error(
+        "{call} in a closure of runner {id:?} would wait for that closure; return from it, and call {call} outside"
+    )]
+    WithinShutdown {
+        /// The runner whose closure it is.
+        id: String,
+        /// The call.
+        call: &'static str,
+    },
     /// New work is refused because the runner drains.
     #[error("runner {id:?} takes no new work in phase {phase}")]
     Draining {

@@ -78,3 +78,4 @@ mod tokens;
 mod traces;
 mod users;
 mod why;
+mod within;

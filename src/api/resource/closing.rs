@@ -231,7 +231,7 @@ impl Shared {
         // Weak: a cleanup that never ends must not keep this process attached.
         let (weak, news) = (Arc::downgrade(self), Arc::clone(&self.news));
         let around = trace::Carried::here();
-        let started = spawn(&name, move || {
+        let started = spawn(&name, self.whose(), move || {
             let run = || {
                 let _span = trace::resource(&context.name);
                 let result = caught(|| cleanup(&context));
@@ -292,7 +292,7 @@ impl Shared {
         let context = self.context(&name, time.map_or(left, |time| time.min(left)));
         // Weak, as for a cleanup.
         let (weak, news) = (Arc::downgrade(self), Arc::clone(&self.news));
-        let started = spawn(&name, move || {
+        let started = spawn(&name, self.whose(), move || {
             if let Err(error) = caught(|| force(&context))
                 && let Some(shared) = weak.upgrade()
             {

@@ -13,6 +13,7 @@ use crate::api::resource::options::{Again, Once, Probe};
 use crate::api::resource::report::ResourceReport;
 use crate::api::session::Session;
 use crate::api::view::View;
+use crate::api::within::Whose;
 use crate::graph::order::{Node, close_order};
 use crate::note::Note;
 use crate::sync::{Env, Mem, Pulse, Real};
@@ -85,6 +86,11 @@ impl Shared {
 
     pub(super) fn core(&self) -> &Arc<Core> {
         self.session.core()
+    }
+
+    /// Whose closures run.
+    pub(super) fn whose(&self) -> Whose {
+        Whose::new(self.core(), (self.slot, self.generation), &self.id)
     }
 
     pub(super) fn tables(&self) -> &Tables {
