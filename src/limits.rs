@@ -110,6 +110,12 @@ pub const MAX_BUDGET_MILLIS: u64 = u32::MAX as u64;
 /// Shares of the budget in per mille: Signaling, Draining, Closing.
 pub const DEFAULT_SHARES: [u16; 3] = [100, 600, 300];
 
+/// How long a phase may take once the mode is Immediate, in microseconds: from the phase's
+/// beginning, or from the escalation if that came later, and never past what the budget leaves
+/// it. A second is enough to remove a file or to close a socket, and three of them are what an
+/// operator waits for.
+pub const IMMEDIATE_PHASE_MICROS: u64 = 1_000_000;
+
 /// Longest sleep of a phase or event waiter, in microseconds: the safety net for
 /// double faults (a waker killed between its store and its wake).
 pub const WAIT_BOUND_MICROS: u64 = 1_000_000;

@@ -227,8 +227,9 @@ impl<'a> Driver<'a> {
     }
 
     fn left_of(&self, phase: Phase) -> Duration {
-        let now = self.runner.core().now();
         let (group, own) = self.runner.controls();
+        // After the words.
+        let now = self.runner.core().now();
         let of = |scope: &Scope<Real>, control: Control| {
             if !control.is_shutting_down() {
                 return u64::MAX;
@@ -246,8 +247,10 @@ impl<'a> Driver<'a> {
     }
 
     /// When the present phase is forced: the earlier of the scopes that are shutting down.
-    pub(crate) fn deadline_micros(&self, now: u64) -> u64 {
+    pub(crate) fn deadline_micros(&self) -> u64 {
         let (group, own) = self.runner.controls();
+        // After the words.
+        let now = self.runner.core().now();
         let of = |scope: &Scope<Real>, control: Control| {
             if !control.is_shutting_down() {
                 return u64::MAX;
@@ -300,7 +303,7 @@ impl<'a> Driver<'a> {
             let now = core.now();
             let bound = now
                 .saturating_add(limits::WAIT_BOUND_MICROS)
-                .min(self.deadline_micros(now));
+                .min(self.deadline_micros());
             let [group, own] = self.runner.cells(group, own);
             Real::wait_any(&[(gate.cell(), closed.half), group, own], bound);
         }

@@ -15,6 +15,7 @@ use crate::table::scope::{Cancelled, Scope as Record};
 
 impl ShutdownCoordinator {
     /// Makes the shutdown under way harder and wakes everybody; returns the mode before.
+    /// In [`Mode::Immediate`] each phase has one second from now on, at most.
     ///
     /// # Errors
     /// [`CoordinationError::NotShuttingDown`], `ModeHeld` when it is as hard already,
@@ -31,6 +32,8 @@ impl ShutdownCoordinator {
             Some(before) => {
                 let note = Note::new(Kind::Escalated).argument(before as u64);
                 core.note_now(about(note, aim, mode as u8).epoch(epoch));
+                // From now on each phase of Immediate counts, whoever looks next.
+                let _ = record.deadlines(record.control(), core.now());
                 // A runner that is shut down with the group sleeps on the group's word.
                 group.scope.wake_all();
                 trace::escalated(scope, before, mode);

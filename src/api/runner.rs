@@ -135,10 +135,11 @@ impl Runner {
     /// shutdown is on. An extension may lengthen it. Never blocks.
     #[must_use]
     pub fn phase_remaining(&self) -> Option<Duration> {
-        let now = self.core().now();
-        match Driver::new(self).deadline_micros(now) {
+        match Driver::new(self).deadline_micros() {
             u64::MAX => None,
-            until => Some(Duration::from_micros(until.saturating_sub(now))),
+            until => Some(Duration::from_micros(
+                until.saturating_sub(self.core().now()),
+            )),
         }
     }
 

@@ -230,9 +230,10 @@ impl Teller {
 
     fn look(&self, record: &Record<Real>) -> Seen {
         let tables = self.core.tables();
-        let now = self.core.now();
         let (group, own) = (&tables.group.scope, &record.own);
         let controls = [(group, group.control()), (own, own.control())];
+        // After the words.
+        let now = self.core.now();
         let phases = controls.map(|(_, control)| phase_of(control));
         let is_on = |(scope, control): (&Scope<Real>, Control)| {
             let is_on = !matches!(phase_of(control), Phase::Running | Phase::Complete);

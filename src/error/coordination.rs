@@ -64,8 +64,9 @@ pub enum CoordinationError {
         /// Where the counter stands.
         progress: u64,
     },
-    /// The overall cap leaves no more time to give.
-    #[error("no extension: the overall cap of this shutdown is reached")]
+    /// The overall cap leaves no more time to give, or the mode is Immediate, in which no
+    /// phase gets more than its second.
+    #[error("no extension: the overall cap of this shutdown is reached, or its mode is immediate")]
     CapReached,
     /// The runner has left (or was counted out as dead); its handle is spent.
     #[error("runner {id:?} has left")]

@@ -45,6 +45,8 @@ pub(crate) struct Scope<M: Mem> {
     pub(super) control: CachePadded<M::U64>,
     /// When each phase was entered; the first is the start of the budget.
     pub(super) entered: [Stamp<M>; 4],
+    /// When the mode was seen to be Immediate.
+    pub(super) immediate: Stamp<M>,
     /// From when on times count, in microseconds.
     pub(super) floor: M::U64,
     /// Granted by `extend`.
@@ -343,6 +345,7 @@ impl<M: Mem> Default for Scope<M> {
         Self {
             control: CachePadded::new(M::U64::default()),
             entered: core::array::from_fn(|_| Stamp::default()),
+            immediate: Stamp::default(),
             floor: M::U64::default(),
             extension: Extension::default(),
             request: Request::default(),
@@ -350,4 +353,4 @@ impl<M: Mem> Default for Scope<M> {
     }
 }
 
-shared!(Scope<M> { control, entered, floor, extension, request });
+shared!(Scope<M> { control, entered, immediate, floor, extension, request });
