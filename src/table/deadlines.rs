@@ -89,6 +89,13 @@ impl<M: Mem> Scope<M> {
         }
     }
 
+    /// When a phase that was entered ended at the latest, if the mode was Immediate by then.
+    pub(super) fn immediate_end(&self, phase: Phase, epoch: u64) -> Option<u64> {
+        let since = self.time(&self.immediate, epoch)?;
+        let begun = self.entered(phase, epoch)?.max(since);
+        Some(begun.saturating_add(limits::IMMEDIATE_PHASE_MICROS))
+    }
+
     /// Grants up to `more` microseconds to the present phase, never past the cap; returns
     /// how many. Counted in whole milliseconds, rounded up within the cap; only what can be
     /// written is granted, and nothing in Immediate.

@@ -206,6 +206,21 @@ impl<M: Mem> Scope<M> {
         }
     }
 
+    /// Makes the shutdown of `epoch` harder that is over, for a runner that lives on after
+    /// it, and wakes everybody. False if it is not over, or the epoch is.
+    pub(crate) fn harden_over(&self, epoch: u64, mode: Mode) -> Result<bool, Corrupt> {
+        loop {
+            let control = self.control();
+            let is_over = control.stage()? == Stage::Phase(Phase::Complete);
+            if control.epoch() != epoch || !is_over {
+                return Ok(false);
+            }
+            if self.strengthen(control, mode, u32::MAX) {
+                return Ok(true);
+            }
+        }
+    }
+
     fn strengthen(&self, control: Control, mode: Mode, budget: u32) -> bool {
         let merged = control.merged(mode, budget);
         if merged == control {

@@ -251,13 +251,14 @@ impl<'scope> Watch<'scope, '_, '_> {
         let _ = self.runner.set_last_words(&words);
         drop(item);
         let is_told = self.runner.is_shutting_down();
-        // Once it is over the outcome stands: it was late, however it ended then.
         let is_over = self.runner.phase() == Phase::Complete;
         let is_clean = is_clean(status, is_told.then_some(self.args.term_signal));
-        if is_over {
-            let _ = self.runner.run_shutdown();
-        } else if is_killed && status.signal() == Some(Signal::SIGKILL as i32) {
+        if is_killed && status.signal() == Some(Signal::SIGKILL as i32) {
+            // Also after the deadline: a program that was killed did not complete.
             self.runner.leave_forced();
+        } else if is_over {
+            // The outcome stays: it was too late, however it ended then.
+            let _ = self.runner.run_shutdown();
         } else if !is_clean {
             self.runner.fail(&words);
         } else if is_told && let Err(error) = self.runner.run_shutdown() {
