@@ -68,9 +68,26 @@ impl fmt::Debug for Handler {
     }
 }
 
+/// Whose handlers of Signaling there are: without the closures, so that it can be kept where
+/// none may be dropped.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Signaled(Arc<Mutex<Vec<Option<(usize, u64)>>>>);
+
+impl Signaled {
+    /// Whether the runner of a slot and generation has one.
+    pub(crate) fn has(&self, of: (usize, u64)) -> bool {
+        lock(&self.0)
+            .iter()
+            .any(|only| only.is_none_or(|only| only == of))
+    }
+}
+
 /// The handlers of one attachment.
 #[derive(Debug, Default)]
-pub(crate) struct Handlers(Mutex<Vec<Handler>>);
+pub(crate) struct Handlers {
+    all: Mutex<Vec<Handler>>,
+    signaled: Signaled,
+}
 
 impl Handlers {
     pub(crate) fn register(
@@ -88,7 +105,10 @@ impl Handlers {
             of,
             body: Arc::new(Mutex::new(body)),
         };
-        let mut all = lock(&self.0);
+        if phase == Phase::Signaling {
+            lock(&self.signaled.0).push(of);
+        }
+        let mut all = lock(&self.all);
         // Higher priority first; of equals the one registered first.
         let place = all.partition_point(|other| other.priority >= priority);
         all.insert(place, handler);
@@ -97,16 +117,21 @@ impl Handlers {
     /// Drops the handlers of a runner that has ended.
     pub(crate) fn forget(&self, of: (usize, u64)) {
         let is_its = |handler: &mut Handler| handler.of == Some(of);
-        let gone: Vec<_> = lock(&self.0).extract_if(.., is_its).collect();
+        let gone: Vec<_> = lock(&self.all).extract_if(.., is_its).collect();
+        lock(&self.signaled.0).retain(|only| *only != Some(of));
         // Unlocked: a closure may own another runner, which forgets its own.
         drop(gone);
+    }
+
+    pub(crate) fn signaled(&self) -> &Signaled {
+        &self.signaled
     }
 
     /// Runs the handlers of a phase for one runner, one after another.
     pub(crate) fn run(&self, turn: &Turn<'_>) -> Vec<HandlerReport> {
         let Turn { of, phase, .. } = *turn;
         let Turn { announce, note, .. } = turn;
-        let due: Vec<Handler> = lock(&self.0)
+        let due: Vec<Handler> = lock(&self.all)
             .iter()
             .filter(|h| h.phase == phase && h.of.is_none_or(|only| only == of))
             .cloned()

@@ -32,6 +32,7 @@ pub(crate) mod lock_wait;
 pub(crate) mod looking;
 pub(crate) mod metrics;
 pub(crate) mod names;
+mod noticing;
 pub(crate) mod observer;
 pub(crate) mod options;
 pub(crate) mod outcome;

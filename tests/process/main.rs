@@ -53,6 +53,7 @@ mod locks;
 mod merging;
 mod mixed;
 mod no_leftovers;
+mod noticing;
 mod observing;
 mod outcomes;
 mod pollable;
