@@ -189,7 +189,7 @@ impl<'a> Driver<'a> {
             Phase::Draining => resources.drain(&left),
             Phase::Closing => {
                 // Closing cannot be called off, whatever becomes of the other scope.
-                let report = resources.cleanup(&|| {
+                let report = resources.cleanup_in_shutdown(&|| {
                     self.settle_both();
                     self.left_of(phase)
                 });

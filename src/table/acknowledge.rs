@@ -115,9 +115,17 @@ impl<M: Mem, const N: usize> Group<M, N> {
         of: u8,
         env: &impl Env<M>,
     ) -> Result<bool, Corrupt> {
-        let generation = self.member(slot).generation();
+        let member = self.member(slot);
+        let generation = member.generation();
         let gate = self.runners.get(slot).map(|runner| &runner.gate);
         if gate.is_none_or(|gate| gate.count(generation) == 0) {
+            return Ok(false);
+        }
+        // One that is stopped does not work.
+        if member
+            .process()
+            .is_none_or(|process| env.is_stopped(process))
+        {
             return Ok(false);
         }
         let said = Said {

@@ -62,6 +62,7 @@ mod removing;
 mod resources;
 mod resources_across;
 mod resources_closing;
+mod resources_late;
 mod resources_left;
 mod resources_told;
 mod segment_refusals;

@@ -1,7 +1,7 @@
 //! The resources of one runner as its own process knows them: records in the segment and
 //! the closures that go with them.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(super) until: AtomicU64,
     /// The earliest end that anybody who joined it asked for.
     pub(super) cap: AtomicU64,
+    /// A cleanup in a shutdown does not wait for late runners to the last.
+    pub(super) in_shutdown: AtomicBool,
     /// What the cleanup under way is to know.
     pub(super) news: Arc<News>,
 }
@@ -80,6 +82,7 @@ impl Shared {
             ended: Condvar::new(),
             until: AtomicU64::new(u64::MAX),
             cap: AtomicU64::new(u64::MAX),
+            in_shutdown: AtomicBool::new(false),
             news: Arc::default(),
         }
     }
