@@ -5,7 +5,7 @@
 # Usage: ci/stop-sweep.sh                          every pair of operation and scenario (some hours on a quiet machine)
 #        ci/stop-sweep.sh OPERATION [SCENARIO]     one operation, or one pair, by the names in the output
 #        ci/stop-sweep.sh --seconds N              random points of all pairs for N seconds, two processes at times
-#        ci/stop-sweep.sh --narrow ...             the same with tags of a few bits, so that every tag comes round
+#        ci/stop-sweep.sh --narrow ...             the same with tags of a few bits, so that every tag wraps
 # EBBTIDE_LIVENESS=portable sweeps the other back end; EBBTIDE_STEP_EVERY=8 stops only at every 8th point;
 # EBBTIDE_STOP_INSTRUCTIONS=1 stops before every instruction; EBBTIDE_STOP_FATE='goes on', 'steps' or 'dies' chooses one
 # fate; EBBTIDE_SEED repeats the choices of a random run. A violation prints how to see it again.

@@ -119,7 +119,7 @@ fn a_reset_is_told_to_who_waits_and_the_next_round_is_open() {
 }
 
 /// Two have passed and died before they gave their places up. In the next generation one
-/// looks at the places, and another takes a dead one's over.
+/// reads the places, and another takes a dead one's over.
 fn one_looks_at_a_place_that_is_taken_over(
     world: &Rc<World>,
     look: fn(&Barrier<Loom, 3>, &Stay, &Actor),

@@ -66,6 +66,26 @@ fn drain_by(gate: &Gate<Loom>, close: impl Fn() -> Option<Closed>) {
     }
 }
 
+/// Starts a worker that begins `items` items; returns the resource that it uses within them.
+fn worker(
+    world: &Rc<World>,
+    (group, gate): (&Rc<Shared>, &Rc<Gate<Loom>>),
+    begin: Begin,
+    items: u32,
+) -> Rc<UnsafeCell<u32>> {
+    let resource = Rc::new(UnsafeCell::new(0_u32));
+    let (group, gate, used) = (Rc::clone(group), Rc::clone(gate), Rc::clone(&resource));
+    world.spawn(move |_| {
+        for _ in 0..items {
+            if begin(&group, &gate) {
+                used.with(|_| ());
+                gate.end_as(HOLDER);
+            }
+        }
+    });
+    resource
+}
+
 /// A worker takes two items while the phase moves to Draining and the drainer waits
 /// for zero. The resource is used by the worker only inside items, and by the drainer
 /// only after it: loom reports any race.
@@ -73,16 +93,7 @@ fn work_against_drain(world: &Rc<World>, begin: Begin) {
     let group = group::<1>(world, 1);
     let _ = initiate(&group, world, LONG);
     let gate = gate();
-    let resource = Rc::new(UnsafeCell::new(0_u32));
-    let (shared, door, used) = (Rc::clone(&group), Rc::clone(&gate), Rc::clone(&resource));
-    world.spawn(move |_| {
-        for _ in 0..2 {
-            if begin(&shared, &door) {
-                used.with(|_| ());
-                door.end_as(HOLDER);
-            }
-        }
-    });
+    let resource = worker(world, (&group, &gate), begin, 2);
     world.spawn(move |_| {
         let control = group.scope.control();
         group.scope.publish(control, Phase::Draining, 1);
@@ -120,14 +131,7 @@ fn a_gate_left_closed_by_a_cancelled_shutdown_lets_work_in() {
             let _ = group.scope.cancel().unwrap();
             assert!(begin(&group, &gate), "refused although nothing is on");
             gate.end_as(HOLDER);
-            let resource = Rc::new(UnsafeCell::new(0_u32));
-            let (shared, door, used) = (Rc::clone(&group), Rc::clone(&gate), Rc::clone(&resource));
-            world.spawn(move |_| {
-                if begin(&shared, &door) {
-                    used.with(|_| ());
-                    door.end_as(HOLDER);
-                }
-            });
+            let resource = worker(world, (&group, &gate), begin, 1);
             world.spawn(move |initiator| {
                 let _ = initiate(&group, initiator.env(), LONG);
                 let control = group.scope.control();
@@ -259,7 +263,6 @@ fn reopen_against_close(world: &Rc<World>, flaw: Flaw) {
     let _ = gate.close(HOLDER);
     let _ = group.scope.cancel().unwrap();
     let lock = Rc::new(Mutex::new(()));
-    let resource = Rc::new(UnsafeCell::new(0_u32));
     let (shared, door, held) = (Rc::clone(&group), Rc::clone(&gate), Rc::clone(&lock));
     world.spawn(move |_| {
         let _guard = flaw.lock(&held);
@@ -268,13 +271,7 @@ fn reopen_against_close(world: &Rc<World>, flaw: Flaw) {
             _ => look(&shared),
         });
     });
-    let (shared, door, used) = (Rc::clone(&group), Rc::clone(&gate), Rc::clone(&resource));
-    world.spawn(move |_| {
-        if begin(&shared, &door) {
-            used.with(|_| ());
-            door.end_as(HOLDER);
-        }
-    });
+    let resource = worker(world, (&group, &gate), begin, 1);
     world.spawn(move |initiator| {
         let _ = initiate(&group, initiator.env(), LONG);
         let control = group.scope.control();

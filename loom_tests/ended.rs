@@ -31,7 +31,7 @@ enum Manner {
     Exact,
     /// Frees whatever word is there.
     FreesBlindly,
-    /// Clears the wait that is there, if it was the dead thread's when it looked.
+    /// Clears the wait that is there, if it was the dead thread's when it was read.
     ClearsBlindly,
 }
 
@@ -134,7 +134,7 @@ fn clearing_whatever_is_there_is_caught() {
     });
 }
 
-/// Killed at any point, whoever frees leaves all of it to the next one.
+/// A process that is killed at any point while it frees leaves all of it to the next one.
 #[test]
 fn a_freer_killed_anywhere_leaves_it_to_the_next() {
     kill_sweep(

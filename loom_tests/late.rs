@@ -66,7 +66,7 @@ impl Shared {
         assert!(self.threads.free(0, self.threads.word(0)));
     }
 
-    /// So many threads attach and end, after the first was settled; the last takes the lock.
+    /// `threads` threads attach and end, after the first was settled; the last takes the lock.
     fn goes_round(&self, threads: u32) {
         let first = self.name(self.threads.word(0).owner(0));
         self.lock.hand_over(first);

@@ -19,7 +19,7 @@ type Table = Group<Loom, 1>;
 
 /// The generation that a joiner is a member of, if it is in.
 type Join = fn(&Table, Claim, &World) -> Option<u32>;
-/// The control word that the beginner of a generation looks at the members after.
+/// The control word after which a process that begins a generation reads the members.
 type Look = fn(&Table) -> Control;
 
 fn shipped(group: &Table, claim: Claim, env: &World) -> Option<u32> {
@@ -77,8 +77,8 @@ fn unfenced_look(group: &Table) -> Control {
     group.scope.control()
 }
 
-/// A shutdown whose budget is over at once is forced past whoever joins; then a generation is
-/// begun if nobody of the last one is LIVE.
+/// A shutdown whose budget is over at once is forced past each joiner; then a generation is
+/// begun if no member of the last one is LIVE.
 fn join_against_renewal(join: Join, look: Look) -> impl Fn(&Rc<World>) + Send + Sync + 'static {
     move |world| {
         world.clock_moves(10);

@@ -75,7 +75,7 @@ fn a_late_mark_is_not_on_the_next_holder() {
 }
 
 /// The words in small, with narrow fields: what guards them is their width.
-mod twins {
+mod small {
     use super::*;
 
     #[derive(Clone, Copy)]
@@ -85,7 +85,7 @@ mod twins {
         epoch: u32,
     }
 
-    struct Twin {
+    struct Small {
         widths: Widths,
         /// epoch << 1 | on
         control: U64,
@@ -106,17 +106,17 @@ mod twins {
         word.compare_exchange(from, to, AcqRel, Acquire).is_ok()
     }
 
-    impl Twin {
+    impl Small {
         fn new(widths: Widths) -> Rc<Self> {
-            let twin = Self {
+            let small = Self {
                 widths,
                 control: U64::default(),
                 member: U64::default(),
                 ack: U64::default(),
             };
-            twin.control.store(ON, Release);
-            twin.member.store(LIVE, Release);
-            Rc::new(twin)
+            small.control.store(ON, Release);
+            small.member.store(LIVE, Release);
+            Rc::new(small)
         }
 
         fn on(&self, epoch: u64) -> u64 {
@@ -170,17 +170,17 @@ mod twins {
         Model::new("membership in small")
             .bound(2)
             .check(move |world| {
-                let twin = Twin::new(widths);
-                let shared = Rc::clone(&twin);
+                let small = Small::new(widths);
+                let shared = Rc::clone(&small);
                 world.spawn(move |_| shared.acknowledge());
-                let shared = Rc::clone(&twin);
+                let shared = Rc::clone(&small);
                 world.spawn(move |_| shared.mark());
-                let shared = Rc::clone(&twin);
+                let shared = Rc::clone(&small);
                 world.spawn(move |_| (0..TURNS).for_each(|turn| shared.next(turn)));
                 world.finish();
-                let ack = twin.ack.load(Acquire);
-                assert_eq!(ack, twin.fresh(TURNS, TURNS), "nobody has acknowledged");
-                assert_eq!(twin.member.load(Acquire), twin.live(TURNS), "it lives");
+                let ack = small.ack.load(Acquire);
+                assert_eq!(ack, small.fresh(TURNS, TURNS), "nobody has acknowledged");
+                assert_eq!(small.member.load(Acquire), small.live(TURNS), "it lives");
             });
     }
 

@@ -96,7 +96,7 @@ fn a_late_helper_sets_no_time_of_a_later_shutdown() {
 
 /// Two initiators of one epoch: the start that one of them sets is kept.
 #[test]
-fn the_start_is_kept_whoever_raises_the_floor() {
+fn the_start_is_kept_by_either_initiator() {
     Model::new("times, two initiators")
         .bound(3)
         .deaf()
@@ -115,10 +115,10 @@ fn the_start_is_kept_whoever_raises_the_floor() {
         });
 }
 
-/// An initiator of long ago raises the floor; the shutdown that is on keeps its start.
+/// A late initiator raises the floor; the shutdown that is on keeps its start.
 #[test]
-fn an_initiator_of_long_ago_takes_no_start_away() {
-    Model::new("times, an initiator of long ago")
+fn a_late_initiator_removes_no_start() {
+    Model::new("times, a late initiator")
         .bound(3)
         .deaf()
         .check(|world| {
@@ -141,7 +141,7 @@ fn an_initiator_of_long_ago_takes_no_start_away() {
 }
 
 /// The protocol in small, with narrow tags, and ways to get it wrong.
-mod twins {
+mod small {
     use super::*;
 
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -150,15 +150,15 @@ mod twins {
         /// A stamp of a tag that is near ahead is newer, and is not replaced.
         OrderedTags,
         NoFloor,
-        /// The floor is raised without another look at the control word.
+        /// The floor is raised without a second read of the control word.
         Unverified,
-        /// The epoch is not asked for after the stamp was loaded.
+        /// The epoch is not read after the stamp was loaded.
         NotAsked,
         /// The start is read from the clock before the swap.
         EarlyStart,
     }
 
-    struct Twin {
+    struct Small {
         flaw: Flaw,
         tags: u64,
         control: U64,
@@ -170,7 +170,7 @@ mod twins {
     const TAG: u32 = 32;
     const ON: u64 = 1;
 
-    impl Twin {
+    impl Small {
         fn new(flaw: Flaw, tag_bits: u32) -> Rc<Self> {
             Rc::new(Self {
                 flaw,
@@ -270,14 +270,14 @@ mod twins {
         Model::new("times in small, helpers")
             .bound(3)
             .check(move |world| {
-                let twin = Twin::new(flaw, tag_bits);
-                twin.control.store(ON, Release);
-                let helper = Rc::clone(&twin);
+                let small = Small::new(flaw, tag_bits);
+                small.control.store(ON, Release);
+                let helper = Rc::clone(&small);
                 world.spawn(move |_| {
                     let now = helper.clock.now();
                     helper.set_once(0, now);
                 });
-                let shared = Rc::clone(&twin);
+                let shared = Rc::clone(&small);
                 world.spawn(move |_| {
                     for epoch in 0..shutdowns {
                         shared.cancel(epoch);
@@ -288,7 +288,7 @@ mod twins {
                     assert!(shared.get(shutdowns) > Some(begun), "of now");
                 });
                 world.finish();
-                assert!(twin.get(shutdowns).is_some(), "it is kept");
+                assert!(small.get(shutdowns).is_some(), "it is kept");
             });
     }
 
@@ -297,29 +297,29 @@ mod twins {
         Model::new("times in small, initiators")
             .bound(3)
             .check(move |world| {
-                let twin = Twin::new(flaw, tag_bits);
+                let small = Small::new(flaw, tag_bits);
                 for is_first in [true, false] {
-                    let twin = Rc::clone(&twin);
+                    let small = Rc::clone(&small);
                     world.spawn(move |_| {
-                        if twin.initiate(0) && twin.get(0).is_none() {
-                            assert!(twin.control.load(Acquire) != ON, "it has set it");
+                        if small.initiate(0) && small.get(0).is_none() {
+                            assert!(small.control.load(Acquire) != ON, "it has set it");
                         }
                         if is_first {
-                            twin.cancel(0);
-                            twin.initiate(1);
+                            small.cancel(0);
+                            small.initiate(1);
                         }
                     });
                 }
                 world.finish();
-                let control = twin.control.load(Acquire);
+                let control = small.control.load(Acquire);
                 if control & ON != 0 {
-                    assert!(twin.get(control >> 1).is_some(), "it is kept");
+                    assert!(small.get(control >> 1).is_some(), "it is kept");
                 }
             });
     }
 
     #[test]
-    fn the_sound_twin_holds_with_any_tag() {
+    fn the_sound_steps_hold_with_any_tag() {
         for tag_bits in [0, 1] {
             helpers(Flaw::None, tag_bits, 2);
             initiators(Flaw::None, tag_bits);

@@ -149,7 +149,7 @@ fn an_initiator_killed_anywhere_takes_no_terms_away() {
 }
 
 /// The protocol in small: one word of terms, two initiators, and ways to get it wrong.
-mod twins {
+mod small {
     use super::*;
 
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,11 +157,11 @@ mod twins {
         None,
         /// The word is stored whatever it was.
         Stores,
-        /// The tag is not looked at before each swap.
+        /// The tag is not read before each swap.
         NoTag,
         /// A swap that failed is not tried again.
         NoSecondTry,
-        /// The control word is not asked after the tag was loaded.
+        /// The control word is not read after the tag was loaded.
         NotAsked,
         /// A claim that failed is not tried again.
         OneClaim,
@@ -172,7 +172,7 @@ mod twins {
     const ON: u64 = 1;
 
     #[derive(Default)]
-    struct Twin {
+    struct Small {
         control: U64,
         tag: U64,
         word: U64,
@@ -182,7 +182,7 @@ mod twins {
         word.compare_exchange(from, to, AcqRel, Acquire).is_ok()
     }
 
-    impl Twin {
+    impl Small {
         /// `epoch` counts from 1, so that zero is nothing.
         fn propose(&self, flaw: Flaw, epoch: u64) {
             let claim = epoch << 2 | WRITING;
@@ -238,13 +238,13 @@ mod twins {
 
     fn check(flaw: Flaw) {
         Model::new("terms in small").bound(2).check(move |world| {
-            let twin = Rc::new(Twin::default());
-            twin.control.store(1 << 1, Release);
+            let small = Rc::new(Small::default());
+            small.control.store(1 << 1, Release);
             for _ in 0..2 {
-                let twin = Rc::clone(&twin);
-                world.spawn(move |_| twin.propose(flaw, 1));
+                let small = Rc::clone(&small);
+                world.spawn(move |_| small.propose(flaw, 1));
             }
-            let shared = Rc::clone(&twin);
+            let shared = Rc::clone(&small);
             world.spawn(move |_| {
                 shared.initiate(1);
                 shared.cancel(1);
@@ -253,37 +253,25 @@ mod twins {
                 assert!(shared.has_terms(2));
             });
             world.finish();
-            assert!(twin.has_terms(2), "they are kept");
+            assert!(small.has_terms(2), "they are kept");
         });
     }
 
     #[test]
-    fn the_sound_twin_holds() {
+    fn the_sound_steps_hold() {
         check(Flaw::None);
     }
 
     #[test]
-    fn unconditional_stores_are_caught() {
-        must_fail("terms, stores", || check(Flaw::Stores));
-    }
-
-    #[test]
-    fn no_look_at_the_tag_is_caught() {
-        must_fail("terms, no look at the tag", || check(Flaw::NoTag));
-    }
-
-    #[test]
-    fn a_claim_that_is_not_tried_again_is_caught() {
-        must_fail("terms, one try to claim", || check(Flaw::OneClaim));
-    }
-
-    #[test]
-    fn no_second_try_is_caught() {
-        must_fail("terms, no second try", || check(Flaw::NoSecondTry));
-    }
-
-    #[test]
-    fn a_control_word_that_is_not_asked_after_the_tag_is_caught() {
-        must_fail("terms, control asked too early", || check(Flaw::NotAsked));
+    fn each_step_of_a_proposal_is_needed() {
+        for (name, flaw) in [
+            ("terms, stores", Flaw::Stores),
+            ("terms, the tag not read again", Flaw::NoTag),
+            ("terms, one try to claim", Flaw::OneClaim),
+            ("terms, no second try", Flaw::NoSecondTry),
+            ("terms, control read too early", Flaw::NotAsked),
+        ] {
+            must_fail(name, move || check(flaw));
+        }
     }
 }

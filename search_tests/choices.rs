@@ -25,7 +25,7 @@ impl Search<'_> {
         (0..variants).map(move |variant| Choice::Step { actor, variant })
     }
 
-    /// All that can happen next. Time passes of itself when nothing else can happen.
+    /// All that can happen next. Time passes by itself when nothing else can happen.
     pub(super) fn choices(&self) -> Vec<Choice> {
         let (state, system) = (&self.state, &*self.system);
         let mut choices: Vec<Choice> = Vec::new();

@@ -1,5 +1,5 @@
 //! Marking dead runners and acknowledging, by ones that are stopped while the slot gets
-//! other holders (F5).
+//! other holders.
 //!
 //! A living runner is not marked dead, and a phase does not pass before the present runner
 //! has acknowledged it.
@@ -15,7 +15,7 @@ use crate::width;
 /// Holders after which the generation of a narrow slot is the same again.
 const WRAP: u64 = 4;
 
-/// The runner of slot 0 dies; one that saw it is stopped, and so many other runners take
+/// The runner of slot 0 dies; a finder of that is stopped, and `holders` other runners take
 /// the slot in turn, in the same process slot. The last of them stays.
 fn counter(world: &mut World, holders: u64) {
     let registry = Registry::new(world);
@@ -53,13 +53,13 @@ fn counter(world: &mut World, holders: u64) {
 fn one_that_marks_the_dead_is_stopped() {
     Model::new("mark dead, 3 holders").holds(|world| counter(world, 3));
     let around = Model::new("mark dead, the generation of the slot wraps if it is narrow");
-    match adapters::wraps(width::RUNNER, "F5") {
+    match adapters::wraps(width::RUNNER) {
         true => drop(around.must_be_found(|world| counter(world, WRAP))),
         false => around.holds(|world| counter(world, WRAP)),
     }
 }
 
-/// A runner acknowledges Signaling and is stopped; so many others take its slot in turn,
+/// A runner acknowledges Signaling and is stopped; `holders` others take its slot in turn,
 /// each in a shutdown of its own, and the last one's is on.
 fn acknowledger(world: &mut World, holders: u64) {
     let registry = Registry::new(world);
@@ -105,7 +105,7 @@ fn an_acknowledger_is_stopped() {
     Model::new("acknowledge, 2 holders").holds(|world| acknowledger(world, 2));
     let around =
         Model::new("acknowledge, epoch and generation wrap if they are narrow").stops(scaled(3, 6));
-    match adapters::wraps(width::RUNNER, "F5") {
+    match adapters::wraps(width::RUNNER) {
         true => drop(around.must_be_found(|world| acknowledger(world, WRAP))),
         false => around.holds(|world| acknowledger(world, WRAP)),
     }

@@ -38,7 +38,7 @@ fn a_lost_update_is_found_and_its_schedule_names_the_words() {
     Model::new("no lost update").holds(|world| counters(world, true));
 }
 
-/// What holds after every step and what holds at the end are both looked at.
+/// What holds after every step and what holds at the end are both checked.
 #[test]
 fn both_kinds_of_checks_are_made() {
     for fails in ["always", "finally"] {
@@ -165,7 +165,7 @@ fn a_body_that_goes_on_by_more_than_it_stated_is_refused() {
     assert!(message.contains("more than it stated"), "{message}");
 }
 
-/// A sleeper on the life word of one that may be killed learns of the death.
+/// A sleeper on the life word of a mortal actor is woken by its death.
 #[test]
 fn a_death_marks_the_life_word_and_wakes_one_sleeper() {
     let setup = |arms: bool| {
@@ -182,7 +182,7 @@ fn a_death_marks_the_life_word_and_wakes_one_sleeper() {
                 .mortal(Mortal::Process);
             world.actor("watcher", move |me| {
                 loop {
-                    me.state_is("looks again");
+                    me.state_is("retries");
                     let Pulse::Alive(Some(life)) = me.process_pulse(0) else {
                         break;
                     };
@@ -231,7 +231,7 @@ fn time_passes_in_steps_and_each_reading_may_be_a_later_one() {
             world.finally(move |_| assert!(latest.get() <= most, "{}", latest.get()));
         }
     };
-    Model::new("the clock stands").holds(reads(0));
+    Model::new("the clock does not run").holds(reads(0));
     Model::new("two steps of time").ticks(2).holds(reads(2000));
     Model::new("two steps of time, found")
         .ticks(2)

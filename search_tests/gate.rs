@@ -25,7 +25,7 @@ enum Manner {
     Shipped,
     /// It adds one, and takes it back if the gate is another holder's.
     Adds,
-    /// It sets the bit, whoever the gate is of.
+    /// It sets the bit, also in the gate of another holder.
     ClosesBlindly,
 }
 
@@ -33,7 +33,7 @@ enum Manner {
 /// the other. The last of them has one item in flight and an open gate.
 fn strangers(world: &mut World, manner: Manner, holders: u64) {
     let gate = adapters::gate(world, 1);
-    // Stands for the phase words: the epoch, and whether they refuse work.
+    // In place of the phase words: the epoch, and whether they refuse work.
     let phase = world.table("phase", &["word"], U64::default);
     let is_inside = world.ghost("is inside");
     let look = move || {

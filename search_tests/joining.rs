@@ -1,4 +1,4 @@
-//! Joining a group whose shutdown ends without the joiner (F4).
+//! Joining a group whose shutdown ends without the joiner.
 //!
 //! A runner that was admitted belongs to the generation that is on, and that generation
 //! is not over before the runner has left.
@@ -49,7 +49,6 @@ fn joiners(world: &mut World, joiners: usize) {
 #[test]
 fn one_joiner() {
     Model::new("join, forced shutdown, renewal, 1 joiner")
-        .guards("F4")
         .stops(scaled(4, 9))
         .holds(|world| joiners(world, 1));
 }
@@ -57,7 +56,6 @@ fn one_joiner() {
 #[test]
 fn two_joiners() {
     Model::new("join, forced shutdown, renewal, 2 joiners")
-        .guards("F4")
         .stops(scaled(2, 4))
         .holds(|world| joiners(world, 2));
 }

@@ -65,7 +65,7 @@ impl Locked {
     }
 }
 
-/// A thread dies inside; one that takes its lock over is stopped, and so many other
+/// A thread dies inside; one that takes its lock over is stopped, and `threads` other
 /// threads take the dead one's slot in turn. The last of them stays inside.
 fn takeover(world: &mut World, threads: u64) {
     let locked = Locked::new(world);
@@ -109,7 +109,7 @@ fn one_that_takes_a_lock_over_is_stopped() {
     }
 }
 
-/// A thread dies inside; so many free what it leaves, and another one attaches and locks.
+/// A thread dies inside; `freers` others free what it leaves, and another one attaches and locks.
 fn freers(world: &mut World, freers: usize) {
     let locked = Locked::new(world);
     let shared = Rc::clone(&locked);

@@ -24,8 +24,8 @@
 //! # Time, sleep and death
 //! Time passes in explicit steps, as often as a model allows ([`model::Model::ticks`]); with
 //! [`model::Model::clock_runs`] each reading of the clock is a later one. A bounded sleep
-//! ends when time passes, and of itself when nothing else can happen; one without a bound
-//! that nobody ends is a lost wake-up. A mortal actor may be killed before any of its steps
+//! ends when time passes, and by itself when nothing else can happen; one without a bound
+//! that no actor ends is a lost wake-up. A mortal actor may be killed before any of its steps
 //! ([`model::Model::kills`]): the kernel marks its life words and wakes one sleeper, and
 //! frees its lock bytes some time later.
 //!

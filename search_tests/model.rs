@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::adapters::OPEN;
 use super::automaton::hushed;
 use super::schedule;
 use super::search::{Figures, Found, Limits, Search};
@@ -34,7 +33,6 @@ pub(crate) struct Model {
     kills: u32,
     is_bounded: bool,
     stops: Option<u32>,
-    guards: &'static str,
 }
 
 impl Model {
@@ -47,44 +45,37 @@ impl Model {
             kills: 0,
             is_bounded: false,
             stops: None,
-            guards: "",
         }
     }
 
-    /// Each reading of the clock is later than the one before. Default: the clock stands.
+    /// Each reading of the clock is later than the one before. Default: the clock does not run.
     pub(crate) fn clock_runs(mut self) -> Self {
         self.clock_runs = true;
         self
     }
 
-    /// Time passes at most so often. Default: never.
+    /// Limits how often time passes. Default: never.
     pub(crate) fn ticks(mut self, ticks: u32) -> Self {
         self.ticks = ticks;
         self
     }
 
-    /// At most so many states. Default: twelve million, and more in the long form.
+    /// Limits the number of states. Default: twelve million, and more in the long form.
     pub(crate) fn states(mut self, states: u64) -> Self {
         self.states = states;
         self
     }
 
-    /// At most so many of the mortal actors are killed. Default: none.
+    /// Limits how many of the mortal actors are killed. Default: none.
     pub(crate) fn kills(mut self, kills: u32) -> Self {
         self.kills = kills;
         self
     }
 
-    /// Searches the schedules in which actors are stopped at most so often, all of them. Default: any number. For models of too many states.
+    /// Searches all schedules in which actors are stopped at most `stops` times. Default: any
+    /// number. For models of too many states.
     pub(crate) fn stops(mut self, stops: u32) -> Self {
         self.stops = Some(stops);
-        self
-    }
-
-    /// What the model guards against: a fault by its number. Found while the fault is among
-    /// [`OPEN`](super::adapters::OPEN).
-    pub(crate) fn guards(mut self, fault: &'static str) -> Self {
-        self.guards = fault;
         self
     }
 
@@ -100,10 +91,6 @@ impl Model {
     /// With the schedule, when a check fails or a wake-up is lost; and when the search
     /// was cut short.
     pub(crate) fn holds(self, setup: impl FnOnce(&mut World)) {
-        if OPEN.contains(&self.guards) {
-            drop(self.must_be_found(setup));
-            return;
-        }
         let mut system = self.build(setup);
         let (found, figures) = self.search(&mut system, "holds");
         if let Some(found) = found {

@@ -9,7 +9,7 @@ use super::memory::{Searched, U64};
 use super::world::{Actor, Byte, Ghost, World};
 use crate::os::process::Existence;
 use crate::sync::{Env, LifeArea, Owner, Pulse, Word};
-use crate::table::liveness::{Verdict, keeper_sign, verdict};
+use crate::table::liveness::{Verdict, go_live, keeper_sign, verdict};
 use crate::table::slots::{self, Dead, Kernel, LOCK_LOST, ProcessWord, Processes};
 use crate::table::sweep::sweep;
 use crate::table::threads::Threads;
@@ -23,13 +23,13 @@ const PROCESSES: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     Shipped,
-    /// The byte alone says who is dead.
+    /// The byte alone decides who is dead.
     NoLifeWord,
     /// The sweep byte is the life byte.
     OneByte,
     /// A sweeper does not ask whether it was overtaken.
     Unbound,
-    /// What was found before the sweep byte was taken is believed after.
+    /// What was found before the sweep byte was taken is not checked again after.
     AskedOnce,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Place {
     group: Rc<adapters::Table<1>>,
     processes: Processes<Searched, 1>,
     threads: Threads<Searched, 2>,
-    /// A slot in which nobody ever lives: who asks it is never overtaken.
+    /// A slot in which no process ever lives: a sweeper of it is never overtaken.
     frozen: Processes<Searched, 1>,
     life: Byte,
     sweeping: Byte,
@@ -73,7 +73,7 @@ impl Seen<'_> {
         }
     }
 
-    /// A descriptor that other code has closed answers nothing.
+    /// Whether other code has closed the descriptor: its queries are void.
     fn is_void(&self) -> bool {
         self.place.void[self.me].load(Ordering::Acquire) != 0
     }
@@ -158,7 +158,7 @@ impl Place {
         sweep(&self.group, &self.threads, dead, me, |_| ()).unwrap();
     }
 
-    /// Sweeps the slot if its holder is gone; tells its keeper if it has lost its byte.
+    /// Sweeps the slot if its holder is gone; notifies its keeper if it has lost its byte.
     pub(super) fn reap(&self, me: &Actor) -> usize {
         let seen = self.seen(me);
         let word = self.processes.word(SLOT);
@@ -181,15 +181,15 @@ impl Place {
         if self.has_life_words {
             thread.life.hold().unwrap();
         }
-        // The process before its thread: see `Seat::take_as_keeper`.
-        let live = self.processes.go_live(SLOT, word, owner.slot.into());
-        if let Some(word) = live.filter(|_| self.threads.go_live(owner, SLOT)) {
-            return Attached::Inside((word, owner));
+        match go_live(&self.processes, &self.threads, (SLOT, word), owner) {
+            Ok(word) => Attached::Inside((word, owner)),
+            Err(held) => {
+                self.free_thread(owner);
+                self.processes.free(SLOT, held);
+                seen.give_back(slots::Byte::Life(SLOT));
+                Attached::Not
+            }
         }
-        self.free_thread(owner);
-        self.processes.free(SLOT, live.unwrap_or(word));
-        seen.give_back(slots::Byte::Life(SLOT));
-        Attached::Not
     }
 
     fn free_thread(&self, owner: Owner) {

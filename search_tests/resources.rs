@@ -25,7 +25,7 @@ fn move_to(table: &Table1, key: Key, from: State, to: State, me: &Actor) {
 }
 
 /// A thread drains a resource and is stopped; another thread of its process closes it, and
-/// registers others, so many. The last of them stays active.
+/// registers `registrations` others. The last of them stays active.
 fn closer(world: &mut World, registrations: u64) {
     let founder = world.founder();
     let table = adapters::resources(world);

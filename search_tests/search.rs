@@ -15,7 +15,7 @@
 //!
 //! # Bounded stops
 //! An actor is *stopped* where another one takes the next step although it could. A search
-//! may be limited to schedules with so many stops, and is complete among these: for models
+//! may be limited to schedules with a number of stops, and is complete among these: for models
 //! of too many states, and to find a short schedule for a failure. Then only the actor
 //! that took the last step may take a step alone, which spares no stop.
 

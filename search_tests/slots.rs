@@ -1,7 +1,7 @@
 //! Process slots under sweepers, claimants and holders that are stopped anywhere, die, or
 //! lose the descriptor of their lock bytes (F1, F7).
 //!
-//! A slot has one holder at a time; a living holder is not swept, or learns of it before
+//! A slot has one holder at a time; a living holder is not swept, or detects it before
 //! it uses what it has; the slot of a dead one is to be had.
 
 use std::rc::Rc;

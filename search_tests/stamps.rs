@@ -1,4 +1,4 @@
-//! The start of a shutdown, under helpers and initiators that are stopped anywhere (F3).
+//! The start of a shutdown, under helpers and initiators that are stopped anywhere.
 //!
 //! Once a shutdown has a start, the start stays while the shutdown lasts, and it is not
 //! older than the end of the shutdown before.
@@ -124,7 +124,6 @@ fn a_start_stays_under_two_helpers() {
 #[test]
 fn a_start_stays_under_two_initiators_and_a_helper() {
     Model::new("stamps, 2 initiators, 1 helper")
-        .guards("F3")
         .clock_runs()
         .stops(scaled(3, 6))
         .holds(|world| drop(helpers(world, 2, 2, 1)));

@@ -1,4 +1,4 @@
-//! The terms of a shutdown, under initiators that are stopped anywhere (F2).
+//! The terms of a shutdown, under initiators that are stopped anywhere.
 //!
 //! Terms that were published for an epoch stay whole while the epoch lasts: an initiator
 //! of an earlier epoch that goes on takes nothing of them away.
@@ -70,9 +70,7 @@ fn initiators(world: &mut World, count: usize, readers: usize) {
 
 #[test]
 fn three_initiators() {
-    Model::new("terms, 3 initiators")
-        .guards("F2")
-        .holds(|world| initiators(world, 3, 0));
+    Model::new("terms, 3 initiators").holds(|world| initiators(world, 3, 0));
 }
 
 #[test]
@@ -84,8 +82,8 @@ fn two_initiators_and_a_reader() {
 fn epochs_that_wrap_take_terms_away_only_if_they_are_narrow() {
     let model = Model::new("terms, 2 initiators, epochs wrap if they are narrow");
     let setup = |world: &mut World| drop(initiators_in_rounds(world, &[1, 6]));
-    match adapters::wraps(width::EPOCH, "") {
+    match adapters::wraps(width::EPOCH) {
         true => drop(model.stops(3).must_be_found(setup)),
-        false => model.guards("F2").stops(scaled(4, 8)).holds(setup),
+        false => model.stops(scaled(4, 8)).holds(setup),
     }
 }

@@ -35,7 +35,7 @@ const READY: u64 = 2 << 8;
 const VALUE: u32 = 16;
 
 impl Record {
-    /// Answers whether it has published.
+    /// Returns whether it has published.
     fn propose(&self, manner: Manner, scope: &Shutdowns, epoch: u64, process: u64) -> bool {
         let is_running = || {
             let control = scope.scope.control();

@@ -220,7 +220,7 @@ impl World {
         self.always = Some(Box::new(check));
     }
 
-    /// One who asks, while the model is set up.
+    /// The actor in whose name the model is set up.
     pub(crate) fn founder(&self) -> Actor {
         self.asker(MAX_ACTORS - 1)
     }

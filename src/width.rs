@@ -18,7 +18,7 @@ const fn bits(shipped: u32, narrow: u32) -> u32 {
     }
 }
 
-/// The values of so many bits.
+/// The mask of the low `bits` bits.
 pub(crate) const fn mask(bits: u32) -> u64 {
     u64::MAX >> (64 - bits)
 }

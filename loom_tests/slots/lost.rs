@@ -1,5 +1,5 @@
-//! Processes that lose the descriptor of their lock bytes: one that lives, one that sweeps,
-//! both. Each variant of how it was, or might be, must be caught.
+//! Processes that lose the descriptor of their lock bytes: a living one, a sweeper, both.
+//! Each must-fail variant must be caught.
 
 use std::rc::Rc;
 
@@ -9,83 +9,95 @@ use super::place::{Attached, Place, SLOT, Variant};
 use crate::table::liveness::Verdict;
 use crate::table::slots::{Kernel, LOCK_LOST};
 
-/// Somebody attaches and dies there.
+/// A process attaches and dies there.
 fn a_dead_holder(world: &Rc<World>, place: &Rc<Place>) {
-    let place = Rc::clone(place);
-    world.spawn(move |actor| {
+    place.spawn(world, |place, actor| {
         assert!(matches!(place.attach(actor), Attached::Inside(_)));
         actor.die();
     });
     world.finish_in_time();
 }
 
-/// One that lives loses its descriptor while another reaps; it takes the byte again.
+/// Explores what `scene` has processes do in a place.
+fn check(
+    name: &str,
+    variant: Variant,
+    has_life_words: bool,
+    scene: impl Fn(&Rc<World>, &Rc<Place>) + Send + Sync + 'static,
+) {
+    Model::new(name).bound(2).check(move |world| {
+        let place = Place::of(world, variant, has_life_words);
+        scene(world, &place);
+    });
+}
+
+/// A living process loses its descriptor while another reaps; it takes the byte again.
 fn the_living_lose_theirs(variant: Variant) {
-    Model::new("a living process loses its descriptor")
-        .bound(2)
-        .check(move |world| {
-            let place = Place::of(world, variant, true);
-            let shared = Rc::clone(&place);
-            world.spawn(move |actor| {
-                let Attached::Inside(word) = shared.attach(actor) else {
+    check(
+        "a living process loses its descriptor",
+        variant,
+        true,
+        |world, place| {
+            place.spawn(world, |place, actor| {
+                let Attached::Inside(word) = place.attach(actor) else {
                     panic!("the slot is free")
                 };
-                shared.close(actor);
-                let again = shared.retake(actor, word).expect("it was swept");
+                place.close(actor);
+                let again = place.retake(actor, word).expect("it was swept");
                 assert_eq!(again, word);
-                shared.is_whole(actor, word);
-                shared.detach(actor, word);
+                place.is_whole(actor, word);
+                place.detach(actor, word);
             });
-            let shared = Rc::clone(&place);
-            world.spawn(move |reaper| {
-                let word = shared.processes.word(SLOT);
-                if shared.seen(reaper).verdict(SLOT, word) == Verdict::LockLost {
-                    shared.processes.send(SLOT, LOCK_LOST);
+            place.spawn(world, |place, reaper| {
+                let word = place.processes.word(SLOT);
+                if place.seen(reaper).verdict(SLOT, word) == Verdict::LockLost {
+                    place.processes.send(SLOT, LOCK_LOST);
                 }
-                assert_eq!(shared.reap(reaper), 0, "nobody died");
+                assert_eq!(place.reap(reaper), 0, "nobody died");
             });
             world.finish();
             assert!(place.processes.word(SLOT).is_free());
-        });
+        },
+    );
 }
 
 #[test]
-fn who_lives_and_has_lost_its_byte_is_swept_by_nobody() {
+fn a_living_process_without_its_byte_is_not_swept() {
     the_living_lose_theirs(Variant::Shipped);
-    must_fail("life word not asked", || {
+    must_fail("life word not read", || {
         the_living_lose_theirs(Variant::NoLifeWord);
     });
 }
 
-/// It loses its descriptor while it attaches, and may be swept, for its byte is all that
-/// speaks for it. It learns of that, and whoever has the slot then is not harmed.
+/// A process loses its descriptor while it attaches, and may be swept, as its byte is its
+/// only sign of life. It detects that, and does no harm to the next holder.
 fn the_starting_lose_theirs(variant: Variant) {
-    Model::new("a starting process loses its descriptor")
-        .bound(2)
-        .check(move |world| {
-            let place = Place::of(world, variant, true);
-            let shared = Rc::clone(&place);
-            world.spawn(move |actor| {
-                if let Some(word) = shared.claim(actor) {
-                    shared.close(actor);
-                    if let Attached::Inside(word) = shared.enter(actor, word) {
-                        let word = shared.retake(actor, word).expect("it beats");
-                        shared.is_whole(actor, word);
-                        shared.detach(actor, word);
+    check(
+        "a starting process loses its descriptor",
+        variant,
+        true,
+        |world, place| {
+            place.spawn(world, |place, actor| {
+                if let Some(word) = place.claim(actor) {
+                    place.close(actor);
+                    if let Attached::Inside(word) = place.enter(actor, word) {
+                        let word = place.retake(actor, word).expect("it beats");
+                        place.is_whole(actor, word);
+                        place.detach(actor, word);
                     }
                 }
             });
-            let shared = Rc::clone(&place);
-            world.spawn(move |actor| {
-                shared.live(actor);
+            place.spawn(world, |place, actor| {
+                place.live(actor);
             });
             world.finish();
             assert!(place.processes.word(SLOT).is_free());
-        });
+        },
+    );
 }
 
 #[test]
-fn who_is_swept_while_it_attaches_learns_of_it() {
+fn a_process_swept_while_it_attaches_detects_it() {
     the_starting_lose_theirs(Variant::Shipped);
     must_fail("the thread slot live before the process", || {
         the_starting_lose_theirs(Variant::ThreadFirst);
@@ -94,24 +106,21 @@ fn who_is_swept_while_it_attaches_learns_of_it() {
 
 /// A sweeper loses its descriptor in the middle. The next one sweeps, and lives there.
 fn the_sweeper_loses_its_own(variant: Variant) {
-    Model::new("a sweeper loses its descriptor")
-        .bound(2)
-        .check(move |world| {
-            let place = Place::of(world, variant, true);
-            a_dead_holder(world, &place);
-            let shared = Rc::clone(&place);
-            world.spawn(move |sweeper| {
-                shared.close_in_the_sweep(sweeper);
+    check(
+        "a sweeper loses its descriptor",
+        variant,
+        true,
+        |world, place| {
+            a_dead_holder(world, place);
+            place.spawn(world, |place, sweeper| {
+                place.close_in_the_sweep(sweeper);
             });
-            let shared = Rc::clone(&place);
-            world.spawn(move |next| {
-                if let Attached::Inside(word) = shared.attach(next) {
-                    shared.is_whole(next, word);
-                    shared.detach(next, word);
-                }
+            place.spawn(world, |place, next| {
+                place.live(next);
             });
             world.finish();
-        });
+        },
+    );
 }
 
 #[test]
@@ -122,55 +131,52 @@ fn an_overtaken_sweeper_takes_nothing_of_the_next_holder() {
     });
 }
 
-/// Two sweep the same dead one; the quicker one lives there then.
+/// Two processes sweep the same dead one; the faster one then lives there.
 fn two_sweep(variant: Variant) {
-    Model::new("two sweepers, one of whom stays")
-        .bound(2)
-        .check(move |world| {
-            let place = Place::of(world, variant, true);
-            a_dead_holder(world, &place);
-            let shared = Rc::clone(&place);
-            world.spawn(move |sweeper| {
-                shared.reap(sweeper);
+    check(
+        "two sweepers, one of which stays",
+        variant,
+        true,
+        |world, place| {
+            a_dead_holder(world, place);
+            place.spawn(world, |place, sweeper| {
+                place.reap(sweeper);
             });
-            let shared = Rc::clone(&place);
-            world.spawn(move |next| {
-                if let Attached::Inside(word) = shared.attach(next) {
-                    shared.is_whole(next, word);
-                    shared.detach(next, word);
-                }
+            place.spawn(world, |place, next| {
+                place.live(next);
             });
             world.finish();
-        });
+        },
+    );
 }
 
 #[test]
-fn who_has_the_sweep_byte_asks_again() {
+fn a_sweeper_checks_again_under_the_sweep_byte() {
     two_sweep(Variant::Shipped);
-    must_fail("byte and word not asked again", || {
+    must_fail("byte and word not read again", || {
         two_sweep(Variant::AskedOnce);
     });
 }
 
 /// Without life words: a sweeper that is in the middle makes nobody seem alive.
 fn the_dead_are_judged_while_they_are_swept(variant: Variant) {
-    Model::new("a sweep under way, portable")
-        .bound(2)
-        .check(move |world| {
-            let place = Place::of(world, variant, false);
-            a_dead_holder(world, &place);
+    check(
+        "a sweep under way, portable",
+        variant,
+        false,
+        |world, place| {
+            a_dead_holder(world, place);
             let word = place.processes.word(SLOT);
-            let shared = Rc::clone(&place);
-            world.spawn(move |sweeper| {
-                shared.reap(sweeper);
+            place.spawn(world, |place, sweeper| {
+                place.reap(sweeper);
             });
-            let shared = Rc::clone(&place);
-            world.spawn(move |judge| {
-                let found = shared.seen(judge).verdict(SLOT, word);
+            place.spawn(world, move |place, judge| {
+                let found = place.seen(judge).verdict(SLOT, word);
                 assert_eq!(found, Verdict::Gone, "the dead seem to live");
             });
             world.finish();
-        });
+        },
+    );
 }
 
 #[test]
@@ -181,50 +187,50 @@ fn a_sweeper_hides_no_death() {
     });
 }
 
-/// Without life words: one loses its descriptor, a sweeper finds its byte free, and it takes
-/// the byte again. It learns that it was swept, or is not swept after that.
+/// Without life words: a process loses its descriptor, a sweeper finds its byte free, and
+/// the process takes the byte again. It detects that it was swept, or is not swept after that.
 fn the_portable_lose_theirs(variant: Variant) {
-    Model::new("a living process loses its descriptor, portable")
-        .bound(2)
-        .check(move |world| {
-            let place = Place::of(world, variant, false);
-            let shared = Rc::clone(&place);
-            world.spawn(move |actor| {
-                let Attached::Inside(word) = shared.attach(actor) else {
+    check(
+        "a living process loses its descriptor, portable",
+        variant,
+        false,
+        |world, place| {
+            place.spawn(world, |place, actor| {
+                let Attached::Inside(word) = place.attach(actor) else {
                     panic!("the slot is free")
                 };
-                shared.close(actor);
-                let again = shared.retake(actor, word);
+                place.close(actor);
+                let again = place.retake(actor, word);
                 if again.is_none() {
                     // Its handles are spent; the last one ends the attachment.
-                    shared.processes.free(SLOT, word);
+                    place.processes.free(SLOT, word);
                 }
                 if let Some(word) = again {
                     // What was taken before is gone; from here on nothing is.
-                    let had = (shared.group.member(0), shared.threads.word(0));
-                    assert_eq!(shared.processes.word(SLOT), word);
-                    let has = (shared.group.member(0), shared.threads.word(0));
+                    let had = (place.group.member(0), place.threads.word(0));
+                    assert_eq!(place.processes.word(SLOT), word);
+                    let has = (place.group.member(0), place.threads.word(0));
                     assert!(had == has, "it was swept after all");
-                    assert!(shared.processes.free(SLOT, word), "it was swept after all");
-                    shared.give_life_back(actor);
+                    assert!(place.processes.free(SLOT, word), "it was swept after all");
+                    place.give_life_back(actor);
                 }
             });
-            let shared = Rc::clone(&place);
-            world.spawn(move |reaper| {
-                shared.reap(reaper);
+            place.spawn(world, |place, reaper| {
+                place.reap(reaper);
             });
             world.finish();
             assert!(place.processes.word(SLOT).is_free());
-        });
+        },
+    );
 }
 
 #[test]
-fn who_has_its_byte_again_is_in_no_sweepers_hands() {
+fn a_process_that_has_its_byte_again_is_not_swept() {
     the_portable_lose_theirs(Variant::Shipped);
     must_fail("the life byte again, and nothing else", || {
         the_portable_lose_theirs(Variant::LifeByteOnly);
     });
-    must_fail("sweepers not asked for", || {
+    must_fail("no check for sweepers", || {
         the_portable_lose_theirs(Variant::NoSweepByte);
     });
 }
@@ -237,17 +243,15 @@ fn both_lose_theirs() {
         .check(|world| {
             let place = Rc::new(Place::new(world));
             a_dead_holder(world, &place);
-            let shared = Rc::clone(&place);
-            world.spawn(move |sweeper| {
-                shared.close_in_the_sweep(sweeper);
+            place.spawn(world, |place, sweeper| {
+                place.close_in_the_sweep(sweeper);
             });
-            let shared = Rc::clone(&place);
-            world.spawn(move |next| {
-                if let Attached::Inside(word) = shared.attach(next) {
-                    shared.close(next);
-                    let word = shared.retake(next, word).expect("it beats");
-                    shared.is_whole(next, word);
-                    shared.detach(next, word);
+            place.spawn(world, |place, next| {
+                if let Attached::Inside(word) = place.attach(next) {
+                    place.close(next);
+                    let word = place.retake(next, word).expect("it beats");
+                    place.is_whole(next, word);
+                    place.detach(next, word);
                 }
             });
             world.finish();

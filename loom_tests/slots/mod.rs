@@ -7,6 +7,7 @@ mod place;
 use std::rc::Rc;
 
 use super::model::{Model, kill_sweep};
+use super::world::World;
 use crate::table::member::State;
 use place::{Place, SLOT};
 
@@ -17,8 +18,7 @@ fn a_slot_has_one_holder_at_a_time() {
         .check(|world| {
             let place = Rc::new(Place::new(world));
             for _ in 0..2 {
-                let place = Rc::clone(&place);
-                world.spawn(move |actor| {
+                place.spawn(world, |place, actor| {
                     place.live(actor);
                 });
             }
@@ -27,6 +27,14 @@ fn a_slot_has_one_holder_at_a_time() {
             assert!(place.threads.word(0).is_free());
             assert_eq!(place.group.member(0).state(), Ok(State::Left));
         });
+}
+
+/// Afterwards, another process gets the whole of the slot.
+fn a_survivor_lives(world: &Rc<World>, place: &Rc<Place>) {
+    place.spawn(world, |place, survivor| {
+        assert!(place.live(survivor), "the slot is lost");
+    });
+    world.finish_in_time();
 }
 
 /// A process is killed at every point between its first claim and the end of its
@@ -41,14 +49,12 @@ fn the_slot_of_a_process_killed_anywhere_is_reaped() {
             world.spawn_victim(move |actor| {
                 shared.live(actor);
             });
-            let shared = Rc::clone(&place);
-            world.spawn(move |reaper| {
+            place.spawn(world, |place, reaper| {
                 // Concurrently, and perhaps in the middle of it.
-                shared.reap(reaper);
+                place.reap(reaper);
             });
             world.finish_in_time();
-            world.spawn(move |survivor| assert!(place.live(survivor), "the slot is lost"));
-            world.finish_in_time();
+            a_survivor_lives(world, &place);
         },
     );
 }
@@ -58,9 +64,8 @@ fn the_slot_of_a_process_killed_anywhere_is_reaped() {
 fn a_sweep_left_half_done_is_done_again() {
     kill_sweep(Model::new("reaper killed").bound(1), |_, world| {
         let place = Rc::new(Place::new(world));
-        let shared = Rc::clone(&place);
-        world.spawn(move |actor| {
-            let _ = shared.attach(actor);
+        place.spawn(world, |place, actor| {
+            let _ = place.attach(actor);
             actor.die();
         });
         world.finish_in_time();
@@ -68,12 +73,10 @@ fn a_sweep_left_half_done_is_done_again() {
         world.spawn_victim(move |reaper| {
             shared.reap(reaper);
         });
-        let shared = Rc::clone(&place);
-        world.spawn(move |reaper| {
-            shared.reap(reaper);
+        place.spawn(world, |place, reaper| {
+            place.reap(reaper);
         });
         world.finish_in_time();
-        world.spawn(move |survivor| assert!(place.live(survivor), "the slot is lost"));
-        world.finish_in_time();
+        a_survivor_lives(world, &place);
     });
 }

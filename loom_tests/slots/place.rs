@@ -2,7 +2,8 @@
 //! bytes that go with their holder's life or descriptor.
 
 use core::sync::atomic::Ordering;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use loom::sync::atomic::AtomicU32;
@@ -14,7 +15,7 @@ use crate::os::process::Existence;
 use crate::sync::{Env, Mem, Pulse};
 use crate::table::group::Group;
 use crate::table::join::Joined;
-use crate::table::liveness::{Verdict, verdict};
+use crate::table::liveness::{Verdict, go_live, verdict};
 use crate::table::member::State;
 use crate::table::slots::{Byte, Dead, Kernel, ProcessWord, Processes};
 use crate::table::sweep::sweep;
@@ -29,17 +30,17 @@ pub(super) const SLOT: usize = 0;
 pub(super) enum Variant {
     #[default]
     Shipped,
-    /// The byte alone says who is dead.
+    /// The byte alone decides who is dead.
     NoLifeWord,
-    /// Whoever sweeps holds the life byte.
+    /// A sweeper holds the life byte.
     OneByte,
     /// A sweeper does not ask whether it was overtaken.
     Unbound,
-    /// What was found before the sweep byte was taken is believed after.
+    /// What was found before the sweep byte was taken is not checked again after.
     AskedOnce,
     /// A process without life words takes its byte again, and nothing else.
     LifeByteOnly,
-    /// The same, with a new word, but without asking for sweepers.
+    /// The same, with a new word, but without a check for sweepers.
     NoSweepByte,
     /// A keeper's thread slot is live before its process is.
     ThreadFirst,
@@ -50,7 +51,7 @@ pub(super) struct Place {
     pub(super) group: Rc<Group<Loom, 1>>,
     pub(super) processes: Processes<Loom, SLOTS>,
     pub(super) threads: Threads<Loom, 1>,
-    /// Nobody ever lives there: who asks it is overtaken by nobody.
+    /// No process ever lives there: a sweeper of it is never overtaken.
     frozen: Processes<Loom, SLOTS>,
     /// Who holds the life byte and the sweep byte: a thread of the model, plus one.
     bytes: [AtomicU32; 2],
@@ -59,6 +60,9 @@ pub(super) struct Place {
     /// Who is between attach and detach, plus one; outside the model. Two who live are a
     /// violation.
     inside: Cell<u32>,
+    /// The thread of the model that a generation of the process slot belongs to; outside the
+    /// model. A process here has one thread, its keeper.
+    holders: RefCell<HashMap<u64, usize>>,
     has_life_words: bool,
     variant: Variant,
 }
@@ -125,10 +129,9 @@ impl Kernel for Seen<'_> {
         {
             return first;
         }
-        // The keeper of a process here is its one thread.
         let has_life = self.place.has_life_words && self.place.variant != Variant::NoLifeWord;
-        let pulse = word.keeper().filter(|_| word.is_live() && has_life);
-        let sign: LifeSign<'_, Loom> = match pulse.map(|keeper| self.env.process_pulse(keeper)) {
+        let holder = (word.is_live() && has_life).then(|| self.place.holder(word));
+        let sign: LifeSign<'_, Loom> = match holder.map(|actor| self.env.process_pulse(actor)) {
             Some(Pulse::Dead) => LifeSign::Marked,
             Some(Pulse::Alive(Some(life))) => LifeSign::Beats(life),
             Some(Pulse::Alive(None)) | None => LifeSign::Silent,
@@ -139,7 +142,7 @@ impl Kernel for Seen<'_> {
     }
 }
 
-/// What came of an attempt to attach.
+/// The result of an attempt to attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attached {
     /// Holds the slot under this word.
@@ -160,6 +163,7 @@ impl Place {
             bytes: Default::default(),
             void: Default::default(),
             inside: Cell::new(0),
+            holders: RefCell::default(),
             has_life_words: true,
             variant: Variant::Shipped,
         }
@@ -172,6 +176,21 @@ impl Place {
             has_life_words,
             ..Self::new(world)
         })
+    }
+
+    /// Starts a process that acts in the place.
+    pub(super) fn spawn(
+        self: &Rc<Self>,
+        world: &Rc<World>,
+        body: impl FnOnce(&Self, &Actor) + 'static,
+    ) {
+        let place = Rc::clone(self);
+        world.spawn(move |actor| body(&place, actor));
+    }
+
+    fn holder(&self, word: ProcessWord) -> usize {
+        let holders = self.holders.borrow();
+        *holders.get(&word.generation()).expect("it was claimed")
     }
 
     pub(super) fn seen<'a>(&'a self, actor: &'a Actor) -> Seen<'a> {
@@ -208,7 +227,7 @@ impl Place {
             _ if self.has_life_words => (self.processes.word(SLOT) == word).then_some(word),
             Variant::LifeByteOnly => (self.processes.word(SLOT) == word).then_some(word),
             Variant::NoSweepByte => self.processes.renew(SLOT, word),
-            // Somebody who sweeps it does not ask again.
+            // A sweeper does not check again.
             _ => seen.try_take(Byte::Sweep(SLOT)).then(|| {
                 let mine = self.processes.renew(SLOT, word);
                 seen.give_back(Byte::Sweep(SLOT));
@@ -250,7 +269,7 @@ impl Place {
         self.seen(actor).give_back(Byte::Life(SLOT));
     }
 
-    /// Takes the slot, up to the state in which the byte alone speaks for the holder.
+    /// Takes the slot, up to the state in which the byte is the holder's only sign of life.
     pub(super) fn claim(&self, actor: &Actor) -> Option<ProcessWord> {
         let seen = self.seen(actor);
         let sweep = |dead: &Dead<'_, Loom>| self.sweep(dead, actor.env());
@@ -261,22 +280,29 @@ impl Place {
 
     /// Becomes live, and joins as a runner.
     pub(super) fn enter(&self, actor: &Actor, word: ProcessWord) -> Attached {
-        let keeper = usize::from(actor.me().slot);
+        let me = usize::from(actor.me().slot);
+        self.holders.borrow_mut().insert(word.generation(), me);
+        // None: an overtaken process has the thread slot for a moment longer.
         let owner = self.threads.attach(SLOT);
-        // The thread after the process: see `Seat::take_as_keeper`.
-        let threads_first = self.variant == Variant::ThreadFirst;
-        let owner = owner.filter(|owner| !threads_first || self.threads.go_live(*owner, SLOT));
-        let live = owner.and_then(|_| self.processes.go_live(SLOT, word, keeper));
-        let is_live = owner.is_some_and(|owner| threads_first || self.threads.go_live(owner, SLOT));
-        let Some(word) = live.filter(|_| is_live) else {
-            // Overtaken, or one that was is on its way out of the thread slot.
-            self.processes.free(SLOT, live.unwrap_or(word));
-            let mine = self.threads.word(0);
-            if owner.is_some_and(|owner| owner.generation == mine.generation()) {
-                self.threads.free(0, mine);
+        let live = owner.ok_or(word).and_then(|owner| match self.variant {
+            Variant::ThreadFirst if !self.threads.go_live(owner, SLOT) => Err(word),
+            Variant::ThreadFirst => {
+                let live = self.processes.go_live(SLOT, word, owner.slot.into());
+                live.ok_or(word)
             }
-            self.give_life_back(actor);
-            return Attached::Overtaken;
+            _ => go_live(&self.processes, &self.threads, (SLOT, word), owner),
+        });
+        let word = match live {
+            Ok(word) => word,
+            Err(held) => {
+                self.processes.free(SLOT, held);
+                let mine = self.threads.word(0);
+                if owner.is_some_and(|owner| owner.generation == mine.generation()) {
+                    self.threads.free(0, mine);
+                }
+                self.give_life_back(actor);
+                return Attached::Overtaken;
+            }
         };
         let claim = self.group.claim(SLOT, &Alive(actor.env())).unwrap();
         let claim = claim.slot().expect("swept, so free");

@@ -21,13 +21,9 @@ use crate::table::scope::{Cancelled, Initiated, Scope};
 
 pub(super) use tables::*;
 
-/// Faults that the shipped code still has: their models must be found.
-pub(super) const OPEN: &[&str] = &[];
-
-/// Whether a tag of so many bits wraps within a model; not while the words that a fault is
-/// of do not take their widths from `width.rs`.
-pub(super) fn wraps(bits: u32, fault: &str) -> bool {
-    bits <= 2 && !OPEN.contains(&fault)
+/// Whether a tag of `bits` bits wraps within a model.
+pub(super) fn wraps(bits: u32) -> bool {
+    bits <= 2
 }
 
 /// An epoch, as the shipped code has it.
@@ -52,7 +48,7 @@ const SCOPE: [&str; 12] = [
     "mark",
 ];
 
-/// A graceful shutdown within so many milliseconds.
+/// A graceful shutdown within `budget_millis`.
 pub(super) fn ask(budget_millis: u32) -> Ask {
     Ask {
         mode: Mode::Graceful,
@@ -238,17 +234,17 @@ impl Shutdowns {
             .unwrap()
     }
 
-    /// A helper's look at the shutdown of `epoch`, in Signaling: stamps it where that is due.
+    /// A helper stamps the shutdown of `epoch`, in Signaling, where that is due.
     pub(super) fn settle(&self, epoch: Epoch, me: &Actor) {
         self.scope.settle(Phase::Signaling, epoch, || me.now());
     }
 
-    /// When the shutdown of an epoch began, for one who may stamp it.
+    /// When the shutdown of an epoch began, for an actor that may stamp it.
     pub(super) fn started(&self, epoch: Epoch, me: &Actor) -> u64 {
         self.scope.started(epoch, me.now())
     }
 
-    /// When the shutdown that is on began, for one who only reads.
+    /// When the shutdown that is on began, for an actor that only reads.
     pub(super) fn began(&self) -> Option<u64> {
         let epoch = self.scope.control().epoch();
         self.scope.entered(Phase::Signaling, epoch)

@@ -17,6 +17,7 @@ use crate::segment::{Body, Opened, refused};
 use crate::sync::life;
 use crate::sync::{Env, Mem, Owner, Pulse, Real};
 use crate::table::Corrupt;
+use crate::table::liveness::go_live;
 use crate::table::resources::Key;
 use crate::table::slots::{Dead, Identity, ProcessWord};
 use crate::table::sweep::sweep;
@@ -44,10 +45,10 @@ where
     pid: u32,
     portable: bool,
     forks: u32,
-    /// The same, or no number of forks: what a handle is of use in. So one comparison on the
-    /// way of each call tells of forks and of a lost slot.
+    /// The number of forks in which a handle is valid; none once the slot is lost. So one
+    /// comparison in each call detects both a fork and a lost slot.
     pub(super) usable_in: AtomicU32,
-    /// How it stands with the own life byte.
+    /// The state of the own life byte.
     pub(super) lock: OwnLock,
     pub(super) polls: Polls,
     /// A byte lock excludes other processes, not other threads of this attachment.
@@ -133,16 +134,16 @@ where
         }
     }
 
-    /// The process is fully attached; `keeper` is the thread slot that stands for it.
+    /// The process is fully attached, and `keeper` is the thread of its keeper.
     ///
     /// # Errors
     /// `Detached` when the life byte was lost meanwhile, and the slot swept.
-    pub(crate) fn go_live(&self, keeper: usize) -> Result<(), SegmentError> {
-        let processes = &self.tables().processes;
-        let live = processes.go_live(self.process, self.word(), keeper);
-        let live = live.ok_or(SegmentError::Detached)?;
-        self.word.store(live.raw(), Ordering::Release);
-        Ok(())
+    pub(crate) fn go_live(&self, keeper: Owner) -> Result<(), SegmentError> {
+        let (tables, slot) = (self.tables(), (self.process, self.word()));
+        let live = go_live(&tables.processes, &tables.threads, slot, keeper);
+        let (Ok(held) | Err(held)) = live;
+        self.word.store(held.raw(), Ordering::Release);
+        live.map(drop).map_err(|_| SegmentError::Detached)
     }
 
     #[inline]

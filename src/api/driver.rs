@@ -1,5 +1,13 @@
 //! One runner's way through a shutdown: act, acknowledge, wait, phase after phase.
+//!
+//! A runner goes through two shutdowns at once when it is shut down alone and the group is, too.
+//! What it does for one of them counts in the other: a phase done is acknowledged in each scope
+//! that has come to it, also while a closure or another runner is waited for, since that other
+//! one may wait for us in the other scope. One of the two may be called off, or called off and
+//! begun anew, while the other holds us to the phase that we are at: then we go on, and what we
+//! have done counts in the new one.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::api::glances::Glances;
@@ -26,7 +34,7 @@ pub(crate) struct Driver<'a> {
     /// Phases that went on without something that overran.
     tardy: bool,
     /// Epochs of the group and of the own scope that `done` belongs to.
-    epochs: (u64, u64),
+    epochs: Cell<(u64, u64)>,
     handlers: Vec<HandlerReport>,
     glances: Glances,
 }
@@ -38,7 +46,7 @@ impl<'a> Driver<'a> {
             runner,
             done: Phase::Running,
             tardy: false,
-            epochs: (group.epoch(), own.epoch()),
+            epochs: Cell::new((group.epoch(), own.epoch())),
             handlers: Vec::new(),
             glances: Glances::of_runner(runner.core(), runner.key().0),
         }
@@ -53,8 +61,8 @@ impl<'a> Driver<'a> {
             core.deaths.tell(core.tables());
             self.glances.take(core).map_err(corrupt)?;
             let (group, own) = self.runner.controls();
-            if (group.epoch(), own.epoch()) != self.epochs {
-                self.call_off(group, own)?;
+            if (group.epoch(), own.epoch()) != self.epochs.get() {
+                self.call_off(group, own);
                 began = true;
             }
             let phase = |control: Control| control.phase().map_err(corrupt);
@@ -94,16 +102,34 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// The phase that those scopes hold us to whose shutdown has not been called off.
+    fn held(&self, group: Control, own: Control) -> Phase {
+        let (of_group, of_own) = self.epochs.get();
+        // A corrupt word is reported by the next turn of `run`.
+        let of = |control: Control, before: u64| match control.epoch() == before {
+            true => control.phase().unwrap_or(Phase::Running),
+            false => Phase::Running,
+        };
+        of(group, of_group).max(of(own, of_own))
+    }
+
+    /// Whether a scope holds us to `phase` still. Then a shutdown of the other scope that has
+    /// begun anew is ours from now on, and what we have done counts there.
+    fn is_held_to(&self, phase: Phase) -> bool {
+        let (group, own) = self.runner.controls();
+        let now = (group.epoch(), own.epoch());
+        let is_held = now == self.epochs.get() || self.held(group, own) >= phase;
+        if is_held {
+            self.epochs.set(now);
+        }
+        is_held
+    }
+
     /// One scope's shutdown was called off (and perhaps begun anew): what was done is
     /// undone, but for what the other scope still holds us to. A resource that was closed
     /// for the group is not closed again because our own shutdown was cancelled.
-    fn call_off(&mut self, group: Control, own: Control) -> Result<(), CoordinationError> {
-        let kept = |control: Control, before: u64| match control.epoch() == before {
-            true => control.phase().map_err(corrupt),
-            false => Ok(Phase::Running),
-        };
-        let held = kept(group, self.epochs.0)?.max(kept(own, self.epochs.1)?);
-        self.done = self.done.min(held);
+    fn call_off(&mut self, group: Control, own: Control) {
+        self.done = self.done.min(self.held(group, own));
         if self.done < Phase::Draining {
             self.runner.reopen_gate();
             if let Some(resources) = self.runner.resources() {
@@ -113,18 +139,18 @@ impl<'a> Driver<'a> {
         if self.done == Phase::Running {
             self.tardy = false;
         }
-        self.epochs = (group.epoch(), own.epoch());
-        Ok(())
+        self.epochs.set((group.epoch(), own.epoch()));
     }
 
     /// Acknowledges, in each scope, every phase done that the scope has come to.
     fn settle(&self) -> Result<(), CoordinationError> {
-        if self.runner.has_acknowledged(self.epochs, self.done) {
+        let epochs = self.epochs.get();
+        if self.runner.has_acknowledged(epochs, self.done) {
             return Ok(());
         }
         for phase in Phase::ACKNOWLEDGED {
             if phase <= self.done {
-                self.runner.settle(self.epochs, phase, self.tardy)?;
+                self.runner.settle(epochs, phase, self.tardy)?;
             }
         }
         Ok(())
@@ -141,8 +167,7 @@ impl<'a> Driver<'a> {
             return Ok(false);
         }
         self.close_resources(phase);
-        let (group, own) = self.runner.controls();
-        Ok((group.epoch(), own.epoch()) == self.epochs)
+        Ok(self.is_held_to(phase))
     }
 
     fn run_handlers(&mut self, phase: Phase) {
@@ -153,7 +178,7 @@ impl<'a> Driver<'a> {
         };
         let (slot, generation) = runner.key();
         let note = |note: Note| {
-            let note = note.runner(slot, generation).epoch(self.epochs.0);
+            let note = note.runner(slot, generation).epoch(self.epochs.get().0);
             runner.core().note_now(note)
         };
         let watched = || {
@@ -166,7 +191,7 @@ impl<'a> Driver<'a> {
             phase,
             core: runner.core(),
             announce: &announce,
-            left: &|| self.settled_and_left(phase),
+            left: &|| self.settle_and_left(phase),
             watched: &watched,
             note: &note,
         });
@@ -184,13 +209,14 @@ impl<'a> Driver<'a> {
         let Some(resources) = self.runner.resources() else {
             return;
         };
-        let left = || self.settled_and_left(phase);
+        let left = || self.settle_and_left(phase);
         let in_time = match phase {
             Phase::Draining => resources.drain(&left),
             Phase::Closing => {
                 // Closing cannot be called off, whatever becomes of the other scope.
                 let report = resources.cleanup_in_shutdown(&|| {
-                    self.settle_both();
+                    let _ = self.is_held_to(phase);
+                    self.settle_in_between();
                     self.left_of(phase)
                 });
                 let is_late = |r: &ResourceReport| r.state == ResourceState::TimedOut;
@@ -201,34 +227,29 @@ impl<'a> Driver<'a> {
         self.tardy |= !in_time;
     }
 
-    /// What a wait for a closure asks each time that a control word has moved. The other
-    /// scope may have begun to shut down since the closure was started, and we may be waiting
-    /// for one that waits there for us: what we have done counts there, too.
-    fn settled_and_left(&self, phase: Phase) -> Duration {
-        self.settle_both();
-        self.left(phase)
+    /// How long `phase` may still take before it is forced in one of the scopes that are
+    /// shutting down; zero when it was, or when no scope holds us to it any more. Not the present
+    /// phase's: the others go on while we are at it.
+    ///
+    /// Waits for closures ask this each time that a control word has moved; so this is where
+    /// what is done so far is acknowledged in a shutdown that has begun meanwhile.
+    fn settle_and_left(&self, phase: Phase) -> Duration {
+        if !self.is_held_to(phase) {
+            // Called off: nobody waits for the handler any more.
+            return Duration::ZERO;
+        }
+        self.settle_in_between();
+        self.left_of(phase)
     }
 
-    fn settle_both(&self) {
+    fn settle_in_between(&self) {
         // An error is the end of this runner, which the next turn of `run` reports.
         let _ = self.settle();
     }
 
-    /// How long `phase` may still take before it is forced in one of the scopes that are
-    /// shutting down; zero when it was. Not the present phase's: the others go on while
-    /// we are at it.
-    fn left(&self, phase: Phase) -> Duration {
-        let (group, own) = self.runner.controls();
-        if (group.epoch(), own.epoch()) != self.epochs {
-            // Called off: nobody waits for the handler any more.
-            return Duration::ZERO;
-        }
-        self.left_of(phase)
-    }
-
     fn left_of(&self, phase: Phase) -> Duration {
         let (group, own) = self.runner.controls();
-        // After the words.
+        // After the controls: a start that nobody has noted yet is noted as now.
         let now = self.runner.core().now();
         let of = |scope: &Scope<Real>, control: Control| {
             if !control.is_shutting_down() {
@@ -249,7 +270,7 @@ impl<'a> Driver<'a> {
     /// When the present phase is forced: the earlier of the scopes that are shutting down.
     pub(crate) fn deadline_micros(&self) -> u64 {
         let (group, own) = self.runner.controls();
-        // After the words.
+        // After the controls, as above.
         let now = self.runner.core().now();
         let of = |scope: &Scope<Real>, control: Control| {
             if !control.is_shutting_down() {
@@ -272,10 +293,10 @@ impl<'a> Driver<'a> {
         let tables = core.tables();
         let gate = &self.runner.record().gate;
         loop {
-            let (group, own) = self.runner.controls();
-            if (group.epoch(), own.epoch()) != self.epochs {
+            if !self.is_held_to(Phase::Draining) {
                 return Ok(false);
             }
+            let (group, own) = self.runner.controls();
             // The other scope may have begun to shut down meanwhile; what we have done
             // counts there, too.
             self.settle()?;
@@ -300,8 +321,8 @@ impl<'a> Driver<'a> {
             if self.runner.controls() != (group, own) {
                 continue;
             }
-            let now = core.now();
-            let bound = now
+            let bound = core
+                .now()
                 .saturating_add(limits::WAIT_BOUND_MICROS)
                 .min(self.deadline_micros());
             let [group, own] = self.runner.cells(group, own);

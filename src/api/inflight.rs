@@ -24,8 +24,8 @@ impl Drop for InFlight<'_> {
 }
 
 impl Runner {
-    /// Counts an item of work in. It is counted out when the guard is dropped. Never
-    /// blocks; a few loads and one compare-and-swap.
+    /// Counts an item of work as in flight until the guard is dropped. Never blocks; a few
+    /// loads and one compare-and-swap.
     ///
     /// # Errors
     /// [`CoordinationError::Draining`] from the moment the phase word says Draining;

@@ -47,13 +47,17 @@ pub(crate) struct Writing(Mutex<bool>);
 
 /// A write in progress.
 #[must_use]
-pub(crate) struct Written<'a>(#[allow(dead_code)] MutexGuard<'a, bool>);
+pub(crate) struct Written<'a> {
+    _has_left: MutexGuard<'a, bool>,
+}
 
 impl Writing {
     /// Begins a write, after the one in progress; `None` once the runner has left.
     pub(crate) fn begin(&self) -> Option<Written<'_>> {
         let has_left = self.lock();
-        (!*has_left).then(|| Written(has_left))
+        (!*has_left).then_some(Written {
+            _has_left: has_left,
+        })
     }
 
     /// Waits for the write in progress and ends the right; false if it has ended before.

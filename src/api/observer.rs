@@ -223,7 +223,7 @@ impl Observer {
         self.observed.header().identity()
     }
 
-    /// Who keeps an unforced remover off: whoever holds its life byte or lives.
+    /// The processes that keep an unforced remover off: each that holds its life byte or lives.
     pub(super) fn attached(&self) -> Vec<Holder> {
         let processes = &self.tables().processes;
         let keeps_off = |slot: &usize| {

@@ -7,17 +7,17 @@
 //!                              |--- the name leads elsewhere -------------> NAMELESS
 //!                              '--- the process word is another's --------> handles are spent
 //! ```
-//! Whoever finds the byte free under a life word that beats puts a message into the keeper's
-//! inbox; so does this process when an answer of its own descriptor is void. A process
-//! without life words asks its descriptor each second, because nobody else can know that it
-//! lives.
+//! A process that finds the byte free under a life word that beats sends a message to the
+//! keeper's inbox; so does this process when a query of its own descriptor is void. A process
+//! without life words checks its descriptor each second, because no other process can know
+//! that it lives.
 //!
-//! A process whose life word beats is swept by nobody, so it takes its byte again whenever it
-//! gets to it. One without life words may be in the hands of a sweeper that found its byte
-//! free, and that may be stopped. So after the life byte it takes its own sweep byte, too,
-//! for an instant: if that is busy for longer than a sweeper takes to ask again, the slot is
-//! lost. Then it takes a new generation, against a sweeper that has lost its descriptor
-//! itself: every step of it fails but one that it had begun.
+//! No process sweeps one whose life word beats, so that one takes its byte again at any later
+//! time. A sweeper that has found the byte of a process without life words free, and that may
+//! be stopped, may still sweep it. So after the life byte that process takes its own sweep
+//! byte, too, for an instant: if that is busy for longer than a sweeper takes to check again,
+//! the slot is lost. Then it takes a new generation, against a sweeper that has lost its own
+//! descriptor: every later step of that sweeper fails, except one that it had begun.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -47,7 +47,7 @@ const ELSEWHERE: u8 = 3;
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How it stands with the own life byte.
+/// The state of the own life byte.
 #[derive(Debug, Default)]
 pub(crate) struct OwnLock {
     state: AtomicU8,
@@ -67,7 +67,8 @@ impl<M: Mem> Core<M>
 where
     Layout<M>: Body,
 {
-    /// An answer of the own descriptor; `otherwise` if it is void; the keeper is notified of that.
+    /// The result of a query of the own descriptor. Returns `otherwise` and notifies the
+    /// keeper if it is void.
     fn heard<T>(&self, answer: Result<T, Void>, otherwise: T) -> T {
         answer.unwrap_or_else(|Void| {
             // The keeper knows already otherwise.
@@ -81,11 +82,11 @@ where
     }
 
     /// By the keeper, in each of its rounds: takes the own life byte again if it was lost, or
-    /// if somebody `found` it free.
+    /// if another process `found` it free.
     pub(crate) fn keep_lock(&self, found: bool) {
         let state = self.lock.state.load(Ordering::Relaxed);
         let is_well = state == HELD && self.opened().locks().are_ours();
-        // Without a name it is looked for again when somebody asks.
+        // Without a name it is searched again only on request.
         if !found && (is_well || state == NAMELESS) || self.is_spent() {
             return;
         }
@@ -131,8 +132,8 @@ where
         self.lock.state.store(ELSEWHERE, Ordering::Relaxed);
     }
 
-    /// Whether the slot is still this process's, and in no sweeper's hands. One without life
-    /// words has to ask: a sweeper may have found its byte free.
+    /// Whether the slot is still this process's, and no sweeper has begun to sweep it. A
+    /// process without life words has to check: a sweeper may have found its byte free.
     fn is_still_mine(&self, is_taken: bool) -> bool {
         let tables = self.tables();
         let word = self.word();
@@ -143,7 +144,7 @@ where
         if beats || !is_taken || self.lock.state.load(Ordering::Relaxed) == HELD {
             return !tables.processes.is_lost(self.process(), word);
         }
-        // Whoever takes the sweep byte from here on asks for the life byte after.
+        // A sweeper that takes the sweep byte from here on checks the life byte after.
         let sweeps = Byte::Sweep(self.process());
         let is_alone = (0..TRIES).any(|_| {
             let is_taken = self.try_take(sweeps);
@@ -183,7 +184,7 @@ where
 
     /// The slot is another's: no handle is of use any more.
     fn lose_slot(&self) {
-        // No process has seen so many forks.
+        // No process reaches this number of forks.
         self.usable_in.store(u32::MAX, Ordering::Relaxed);
     }
 
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn who_loses_its_lock_while_it_attaches_takes_it_again_once_it_is_live() {
+    fn a_process_that_loses_its_lock_while_it_attaches_takes_it_again_once_it_is_live() {
         let place = Place::new();
         let core = place.attach();
         close(core.opened());
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_swept_while_it_attaches_is_told_and_harms_nobody() {
+    fn a_process_swept_while_it_attaches_detects_it_and_does_no_harm() {
         let place = Place::new();
         let core = place.attach();
         close(core.opened());

@@ -153,9 +153,10 @@ impl Runner {
     pub fn phase_remaining(&self) -> Option<Duration> {
         match Driver::new(self).deadline_micros() {
             u64::MAX => None,
-            until => Some(Duration::from_micros(
-                until.saturating_sub(self.core().now()),
-            )),
+            until => {
+                let left = until.saturating_sub(self.core().now());
+                Some(Duration::from_micros(left))
+            }
         }
     }
 

@@ -27,21 +27,20 @@ where
 {
     /// Takes a thread slot, and its life word where the platform has life words.
     pub(crate) fn take(core: &'a Core<M>) -> Result<Self, SegmentError> {
-        Self::take_then(core, |_| Ok(()))
+        Self::take_by(core, |owner| {
+            let is_live = core.tables().threads.go_live(owner, core.process());
+            is_live.then_some(()).ok_or(SegmentError::Detached)
+        })
     }
 
     /// The same as the keeper of a process, which becomes live by it.
-    ///
-    /// The process word is moved before the thread's: until then the process has but its
-    /// byte, and if that is lost a sweeper may be about to free this thread slot. Either it
-    /// does so before the thread's word is moved, and we learn of it here, or not at all.
     pub(crate) fn take_as_keeper(core: &'a Core<M>) -> Result<Self, SegmentError> {
-        Self::take_then(core, |owner| core.go_live(usize::from(owner.slot)))
+        Self::take_by(core, |owner| core.go_live(owner))
     }
 
-    fn take_then(
+    fn take_by(
         core: &'a Core<M>,
-        before_live: impl FnOnce(Owner) -> Result<(), SegmentError>,
+        go_live: impl FnOnce(Owner) -> Result<(), SegmentError>,
     ) -> Result<Self, SegmentError> {
         let threads = &core.tables().threads;
         let attach = || threads.attach(core.process());
@@ -78,10 +77,7 @@ where
             }
         }
         // An error drops the seat, which frees no slot but its own.
-        before_live(owner)?;
-        if !threads.go_live(owner, core.process()) {
-            return Err(SegmentError::Detached);
-        }
+        go_live(owner)?;
         Ok(seat)
     }
 

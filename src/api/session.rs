@@ -11,7 +11,7 @@
 //!
 //! Orders themselves are kept in this process: a message says only that there is something.
 //! While it watches, the inbox is one of the words that it sleeps on. Without life words it
-//! looks after its descriptor each second.
+//! checks its descriptor each second.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -251,7 +251,7 @@ fn keep(core: &Core, orders: &Orders, has_life_word: bool) {
                 slots.push(slot);
             }
         }
-        // A corrupt table ends the watching; who looks at it by a call gets the error.
+        // A corrupt table ends the watching; a call that reads it returns the error.
         if !slots.is_empty() && watch_once(core, &slots, beside) == Some(true) {
             continue;
         }

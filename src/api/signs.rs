@@ -15,7 +15,7 @@ use crate::table::liveness::{self, Verdict};
 use crate::table::slots::{Identity, ProcessWord};
 use crate::table::threads::LifeSign;
 
-/// Of so many polls of one process one asks for the start time, too.
+/// One of this many polls of one process also reads the start time.
 const POLLS: u8 = 10;
 
 /// How often each process was polled.
@@ -74,8 +74,8 @@ where
         liveness::verdict::<M>(word, sign, is_held, || self.existence(process, word))
     }
 
-    /// Whether the holder of a slot is there, where life words do not tell: nothing overrules
-    /// a keeper's word that beats; else the byte is held, and the process exists.
+    /// Whether the holder of a slot lives. Nothing overrules a keeper's word that beats;
+    /// without one the byte must be held, and the process exist.
     fn is_there(&self, process: usize) -> bool {
         let tables = self.layout();
         let word = tables.processes.word(process);
@@ -93,7 +93,7 @@ where
                 || process::existence(identity.pid, identity.start_time) != Existence::Gone)
     }
 
-    /// The life of a process by its life words, and where they do not tell by the rest.
+    /// Returns the life of a process by its life words, or without them by the other signs.
     fn process_life(&self, process: usize, word: ProcessWord) -> Pulse<'_, M> {
         let keeper = word.keeper().filter(|_| word.is_live());
         let threads = &self.layout().threads;

@@ -232,7 +232,7 @@ impl Teller {
         let tables = self.core.tables();
         let (group, own) = (&tables.group.scope, &record.own);
         let controls = [(group, group.control()), (own, own.control())];
-        // After the words.
+        // After the controls: a start that nobody has noted yet is noted as now.
         let now = self.core.now();
         let phases = controls.map(|(_, control)| phase_of(control));
         let is_on = |(scope, control): (&Scope<Real>, Control)| {

@@ -29,7 +29,7 @@ impl<E> View<'_, E> {
 }
 
 impl<E: Env<Real>> View<'_, E> {
-    /// The processes that live without their life byte for good, as they have said.
+    /// The processes that have published that they live without their life byte.
     pub(super) fn lockless(&self) -> Vec<Holder> {
         let processes = &self.tables.processes;
         let said = processes.occupied().filter(|p| processes.is_lockless(*p));

@@ -3,8 +3,8 @@
 //! A byte lock lives as long as any copy of its descriptor. A forked child that
 //! kept one would make its dead parent look alive, so the child closes all
 //! [`PrivateFile`]s before it runs any other code. A child made by `_Fork` or by a bare
-//! `clone` runs no handlers: it keeps the lock of its parent, of whose death the other
-//! processes then learn in another way (see `table/liveness.rs`).
+//! `clone` runs no handlers: it keeps the lock of its parent, whose death the other
+//! processes then detect in another way (see `table/liveness.rs`).
 
 use std::cell::Cell;
 use std::fs::File;
@@ -86,8 +86,8 @@ impl Entry {
     }
 }
 
-/// Held (1) by whoever opens or closes a private file or sets a lock through one, and by a
-/// fork: no child is born while a descriptor is open but not registered, and no number
+/// Held (1) by each thread that opens or closes a private file or sets a lock through one,
+/// and by a fork: no child is born while a descriptor is open but not registered, and no number
 /// becomes that of another private file in the middle of such a step.
 static GATE: AtomicU32 = AtomicU32::new(0);
 

@@ -23,7 +23,7 @@ impl Pidfd {
     /// `start_time`. `None` when that very process is gone.
     ///
     /// # Errors
-    /// The kernel has no pidfds, no descriptor is left, or [`start_time`] cannot tell.
+    /// The kernel has no pidfds, no descriptor is left, or [`start_time`] is unknown.
     pub(crate) fn open(pid: u32, expected_start_time: u64) -> io::Result<Option<Self>> {
         let Ok(number) = libc::pid_t::try_from(pid) else {
             return Ok(None);

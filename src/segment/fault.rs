@@ -17,7 +17,7 @@ impl<B: Body> Opened<B> {
     /// before a byte of it is touched.
     ///
     /// # Errors
-    /// The kernel refuses to tell.
+    /// The kernel refuses the query.
     pub(crate) fn fault(&self) -> Result<Option<SegmentError>, SegmentError> {
         let status = match self.locks().status() {
             Ok(Some(status)) => Some(status),
@@ -32,7 +32,7 @@ impl<B: Body> Observed<B> {
     /// As [`Opened::fault`].
     ///
     /// # Errors
-    /// The kernel refuses to tell.
+    /// The kernel refuses the query.
     pub(crate) fn fault(&self) -> Result<Option<SegmentError>, SegmentError> {
         let file = self.file.get();
         let status = file.map(|file| fstat(file).map_err(io::Error::from));

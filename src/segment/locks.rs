@@ -1,7 +1,7 @@
 //! The descriptor through which an attachment takes byte locks, and its replacement when
 //! other code of the program has closed it.
 //!
-//! Every answer is void unless the number still has the name that it was given (see
+//! Every query is void unless the number still has the name that it was given (see
 //! `os/descriptor.rs`). Then nothing is concluded from it: a byte that was asked for is
 //! held, one that was to be taken is not taken.
 
@@ -21,14 +21,14 @@ use crate::segment::inode::Inode;
 use crate::segment::open::Opened;
 use crate::segment::refused;
 
-/// Nothing can be told: the descriptor is not ours any more.
+/// The result is unknown: the descriptor is not ours any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Void;
 
 /// The descriptor for byte locks of one attachment.
 #[derive(Debug)]
 pub(crate) struct Locks {
-    /// Never waited for but by who replaces it: signal handlers ask through it, too.
+    /// Only the thread that replaces it waits for it: signal handlers ask through it, too.
     file: RwLock<PrivateFile>,
     /// Device and inode of the segment's file; zeros if they are not known.
     of: (u64, u64),
@@ -156,7 +156,7 @@ impl<B: Body> Opened<B> {
     }
 
     /// The segment's file, opened for reading by its name; `None` if the name leads to it no
-    /// more. For one who has lost the descriptor.
+    /// more. For a process that has lost the descriptor.
     ///
     /// # Errors
     /// The system refuses it.

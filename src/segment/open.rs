@@ -129,7 +129,7 @@ impl<B: Body> Opened<B> {
         let is_linked = match self.locks.status() {
             Ok(Some(Ok(status))) => status.st_nlink != 0,
             Ok(Some(Err(error))) => return Err(refused("examine", &self.path, error)),
-            // The descriptor is lost, or being replaced: then the name tells.
+            // The descriptor is lost, or being replaced: then the name decides.
             Ok(None) | Err(Void) => self.named()?.is_some(),
         };
         if !is_linked || self.is_removed() {
@@ -163,8 +163,8 @@ impl<B: Body> Observed<B> {
         self.map.body()
     }
 
-    /// Whether anybody holds a byte; true, too, when nothing can be told: the kernel refuses
-    /// to say, or other code of the program has closed the descriptor.
+    /// Whether any process holds a byte; true, too, when that is unknown: the kernel refuses
+    /// the query, or other code of the program has closed the descriptor.
     pub(crate) fn is_held(&self, offset: u64) -> bool {
         let answer = file::is_held_by_other(self.file.inner(), offset).unwrap_or(true);
         // Asked after the query: what is lost does not come back.

@@ -19,7 +19,7 @@
 //! A sequence that wraps all of its 2^30 values between note and sleep hides one
 //! notification for one bounded sleep; each value is a system call of 0.3 µs, so a wrap
 //! takes 5 minutes of nothing else. A task's bound is set when it notes the word, so it,
-//! too, looks again after a second at most.
+//! too, reads the word again after a second at most.
 //!
 //! # Sleepers that wait for several things
 //! A task's wait is slept by a thread that waits for many things (`note_shared`), and the

@@ -24,7 +24,7 @@ impl<F: Fn()> Env<Real> for Stops<F> {
         Pulse::Alive(None)
     }
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Real> {
-        // Whoever is dead now is never asked for again: the others have its lock.
+        // A dead owner is asked for once: then the others have its lock.
         match self.dead.get() == Some(owner) {
             true => {
                 self.dead.set(None);
@@ -52,7 +52,7 @@ const ME: Owner = Owner {
     generation: 1,
 };
 
-/// After so many threads a name agrees in what sleepers compare, or, narrow, in all of it.
+/// After this number of threads a name agrees in what sleepers compare, or, narrow, in all of it.
 const ROUND: u64 = if cfg!(feature = "narrow") {
     1 << width::THREAD
 } else {
@@ -77,7 +77,7 @@ fn passes(lock: &Lock, dead: Owner, later: Owner) {
 
 /// The taker has read the dead owner's word and knows it to be dead. Before its
 /// compare-and-swap the lock passes to a later thread of that slot, whose name agrees in 16
-/// bits. The width of the name is what makes the swap fail: a narrow one comes round, and
+/// bits. The width of the name is what makes the swap fail: a narrow one wraps, and
 /// then there are two owners.
 #[test]
 fn width_guards_an_owner_against_a_late_taker() {

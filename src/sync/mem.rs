@@ -159,6 +159,53 @@ macro_rules! word {
 word!(AtomicU32, u32);
 word!(AtomicU64, u64);
 
+/// Implements [`Word`] for a wrapper of an atomic that calls `tick` before each access: a
+/// memory of the tests.
+#[cfg(test)]
+macro_rules! ticking_word {
+    ($word:ty, $value:ty, $tick:path) => {
+        impl $crate::sync::Word for $word {
+            type Value = $value;
+            fn load(&self, order: Ordering) -> $value {
+                $tick();
+                self.0.load(order)
+            }
+            fn store(&self, value: $value, order: Ordering) {
+                $tick();
+                self.0.store(value, order);
+            }
+            fn swap(&self, value: $value, order: Ordering) -> $value {
+                $tick();
+                self.0.swap(value, order)
+            }
+            fn compare_exchange(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                $tick();
+                self.0.compare_exchange(current, new, success, failure)
+            }
+            fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                $tick();
+                self.0.fetch_add(value, order)
+            }
+            fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+                $tick();
+                self.0.fetch_or(value, order)
+            }
+            fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+                $tick();
+                self.0.fetch_and(value, order)
+            }
+        }
+    };
+}
+#[cfg(test)]
+pub(crate) use ticking_word;
+
 impl Mem for Real {
     type U32 = AtomicU32;
     type U64 = AtomicU64;

@@ -14,17 +14,17 @@
 //!
 //! # Who may move it
 //! Each by a compare-and-swap of all 64 bits from exactly the value seen:
-//! - free → owned: anybody (`take`).
+//! - free → owned: any thread (`take`).
 //! - owned → free: its owner (`unlock`).
-//! - owned by the dead → owned, INCONSISTENT: anybody who loaded the word, then asked
-//!   whether the thread named there lives, and was told that it is dead (`take`); → free,
-//!   INCONSISTENT: its reaper, likewise (`hand_over`).
+//! - owned by the dead → owned, INCONSISTENT: any thread that loaded the word and then
+//!   found the thread named there dead (`take`); → free, INCONSISTENT: its reaper, likewise
+//!   (`hand_over`).
 //! - WAITERS on: a waiter about to sleep (`enlist`), or one that takes the lock
 //!   after a sleep, for it cannot know whether it was the last sleeper.
 //!
 //! # A step that comes late
 //! A thread may be stopped for any time between the load and the compare-and-swap.
-//! - `take` of a free word: free is free, whoever freed it.
+//! - `take` of a free word: it does not matter which thread freed it.
 //! - `take` and `hand_over` from the dead: the value seen comes back only with the dead
 //!   thread's name, and a name has one thread in 410 years of thread churn (`width::THREAD`).
 //!   So the swap fails once the lock has had another owner. Width is all that guards this:
@@ -39,7 +39,7 @@
 //! # No wake-up is lost
 //! A sleeper has WAITERS set in the value it sleeps on, so either the unlocker finds
 //! WAITERS in the word that it frees and wakes one, or the word changed before the sleep and
-//! the kernel refuses the sleep. Whoever consumes a wake-up either takes the lock with
+//! the kernel refuses the sleep. A thread that consumes a wake-up either takes the lock with
 //! WAITERS set or sets WAITERS before it does anything else, leaving on time-out
 //! included: the duty to wake the next one is passed on.
 //!

@@ -32,7 +32,7 @@ impl Acked {
     }
 }
 
-/// What a runner says: the holder of a slot generation has done a phase of the shutdown of
+/// An acknowledgement: the holder of a slot generation has done a phase of the shutdown of
 /// an epoch. Tardy: without something that ran over its time.
 #[derive(Clone, Copy)]
 pub(super) struct Said {
@@ -46,10 +46,10 @@ pub(super) struct Said {
 }
 
 impl<M: Mem, const N: usize> Group<M, N> {
-    /// A runner's word that it has done `phase` of the group's shutdown; then the
-    /// advance, if that was the last. What was done in the shutdown of `epoch` counts in
-    /// that one only: another may have been begun since. `tardy`: it went on without
-    /// something that ran over its time, and says so.
+    /// Acknowledges `phase` of the group's shutdown for a runner, and advances the shutdown
+    /// if that was the last. What was done in the shutdown of `epoch` counts in that one
+    /// only: another may have been begun since. `tardy`: the runner continued without
+    /// something that ran over its time.
     pub(crate) fn acknowledge(
         &self,
         slot: usize,
@@ -151,7 +151,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
         let Some(index) = said.phase.index() else {
             return Ok((Acked::OutOfOrder, false));
         };
-        // Most say again what is known.
+        // Most repeat an acknowledgement that is stored already.
         let seen = Ack::from_raw(word.load(Ordering::Acquire));
         if let Decided::Known(acked) = self.decide(&said, scope, seen)? {
             return Ok((acked, false));
@@ -184,7 +184,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
         Ok((acked, new_at.is_some()))
     }
 
-    /// What is to become of the word, given that it is `ack`.
+    /// Decides the step from `ack`, the present value of the word.
     #[inline]
     fn decide(&self, said: &Said, scope: &Scope<M>, ack: Ack) -> Result<Decided, Corrupt> {
         let Said {

@@ -25,7 +25,7 @@
 //!   word loaded. If the place was taken over before it was read, `since` says so; if after,
 //!   the generation had ended, or its next holder counts in and moves the control word.
 //! - Counting in, tripping, breaking, withdrawing, resetting: from exactly the control word
-//!   that was looked at, which has the generation, who arrived and who withdrew.
+//!   that was read, which has the generation, who arrived and who withdrew.
 //! - Marking a place BROKEN: from exactly its `since` in the broken generation.
 //! - `since` is stored by its holder; nobody takes the place of one that lives.
 //!
@@ -96,7 +96,7 @@ impl<M: Mem> Place<M> {
     }
 
     /// Gives it up: first the generation, so that the next holder has none before it comes.
-    /// Neither is ours any more if somebody took us for dead; one that is marked BROKEN this
+    /// Neither is ours any more if another thread took us for dead; one that is marked BROKEN this
     /// instant is of a generation that is over.
     pub(super) fn give_up(&self, me: Owner, since: Since) {
         let _ = self.since.compare_exchange(
@@ -175,8 +175,8 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
             // older.
             let is_over = || !one.since().is_of(self.control());
             let is_free = match Holder::of(seen) {
-                // Asked again after its death, since when nothing of it moves: one who died
-                // after counting in is never taken for an old one.
+                // Read again after its death, since when nothing of it moves: a thread that
+                // died after it counted in is never taken for an old one.
                 Holder::Thread(owner) => {
                     is_over() && matches!(env.thread_pulse(owner), Pulse::Dead) && is_over()
                 }
@@ -264,7 +264,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
             // Ends: a round is repeated only when another party moved the word.
             loop {
                 let control = self.control();
-                // After the control word: somebody else may have freed the place meanwhile.
+                // After the control word: another thread may have freed the place meanwhile.
                 let here = one.of(control);
                 let here = here.filter(|(owner, _)| *owner == dead && control.is_open());
                 let Some((_, since)) = here else { break };

@@ -170,7 +170,7 @@ fn one_life_word_is_watched_once_and_one_without_is_looked_at_again_soon() {
     assert_eq!(look(&env).0, Polled::Over(broken(Cause::Died, Some(1))));
 }
 
-/// Steps that come late: whoever takes one was stopped after it had looked.
+/// Late steps: the thread that takes one was stopped after its reads.
 mod late {
     use core::cell::Cell;
 

@@ -254,8 +254,8 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
         }
     }
 
-    /// A look that reads the holder of a place before its generation, and neither again:
-    /// broken on purpose.
+    /// Must-fail variant: reads the holder of a place before its generation, and neither
+    /// again.
     pub(crate) fn look_once(&self, env: &impl Env<M>) {
         let control = self.control();
         for one in &self.places {

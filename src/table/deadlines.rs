@@ -22,7 +22,7 @@ use super::scope::Scope;
 pub(crate) struct Deadlines {
     /// When the present phase is forced.
     pub(crate) phase: u64,
-    /// When everything is over, as things stand.
+    /// When everything is over, by the present deadlines.
     pub(crate) overall: u64,
     /// Beyond this no extension goes.
     pub(crate) cap: u64,
@@ -31,7 +31,8 @@ pub(crate) struct Deadlines {
 impl<M: Mem> Scope<M> {
     /// The deadlines of the shutdown that `control` is a snapshot of. Cumulative shares
     /// of one budget, so that what one phase leaves the next inherits. `now` is read from the
-    /// clock after `control`.
+    /// clock after `control` was: it becomes the start, if nobody has noted that yet, and a
+    /// start before the floor of the shutdown would be lost.
     pub(crate) fn deadlines(&self, control: Control, now: u64) -> Deadlines {
         if control.mode() == Mode::Immediate {
             self.set_once(&self.immediate, control.epoch(), now);

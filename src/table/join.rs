@@ -87,7 +87,7 @@ pub(crate) enum Joined {
 }
 
 impl<M: Mem, const N: usize> Group<M, N> {
-    /// The control word for who wants to join, after it has helped a renewal to its end:
+    /// Returns the control word for a joiner, after it has helped a renewal to its end:
     /// Running, or the join is refused.
     pub(crate) fn renewed_control(&self) -> Result<Control, Corrupt> {
         loop {

@@ -8,7 +8,7 @@
 //! text:  24 bytes
 //! ```
 //! A thread is identified by its slot alone, without the slot's generation: it is advice for
-//! people, no step follows from it, and the pid stands beside it.
+//! people, no step follows from it, and the pid is stored beside it.
 //!
 //! Of the slot's generation and of the epoch only these low bits are kept: the journal is
 //! advice, and no protocol decision reads it. Compare what is kept (`note.rs`).

@@ -15,16 +15,16 @@
 //! decides. A process without life words (portable liveness) has its byte, and its identity
 //! where that can be asked.
 //!
-//! Evidence is for good: a marked word of one incarnation never beats again, a byte that
-//! an incarnation has lost comes back only while its word stands, and an identity that is
-//! gone does not return. So a stop of any length between the evidence and the step that
+//! Evidence stays valid: a marked word of one incarnation never beats again, an incarnation
+//! takes a lost byte again only while its word is unchanged, and an identity that is gone
+//! does not return. So a stop of any length between the evidence and the step that
 //! follows from it changes nothing, if the evidence was collected *after* the process word
 //! was loaded, and the step is bound to that word.
 
 use crate::os::process::Existence;
-use crate::sync::{LifeArea, Mem};
+use crate::sync::{LifeArea, Mem, Owner};
 
-use super::slots::ProcessWord;
+use super::slots::{ProcessWord, Processes};
 use super::threads::{LifeSign, Threads};
 
 /// What the signs say about the holder of a process slot.
@@ -36,6 +36,28 @@ pub(crate) enum Verdict {
     LockLost,
     /// No thread of it runs any more.
     Gone,
+}
+
+/// Makes the holder of a process slot live, and then the thread slot of its keeper. Returns
+/// the word under which the process slot is held from then on; as an error if one of the two
+/// was swept.
+///
+/// The process word is moved before the thread's: until then only the life byte shows that
+/// the process lives, and if that is lost a sweeper may be about to free the thread slot.
+/// Either it does so before the thread's word is moved, and that move fails, or not at all.
+/// Model: `loom_tests/slots/`.
+pub(crate) fn go_live<M: Mem, const PROCESSES: usize, const THREADS: usize>(
+    processes: &Processes<M, PROCESSES>,
+    threads: &Threads<M, THREADS>,
+    (process, word): (usize, ProcessWord),
+    keeper: Owner,
+) -> Result<ProcessWord, ProcessWord> {
+    let live = processes.go_live(process, word, usize::from(keeper.slot));
+    let live = live.ok_or(word)?;
+    match threads.go_live(keeper, process) {
+        true => Ok(live),
+        false => Err(live),
+    }
 }
 
 /// What the keeper of a process slot's holder shows.
@@ -56,8 +78,8 @@ pub(crate) fn keeper_sign<M: Mem, const THREADS: usize>(
     }
 }
 
-/// Weighs the signs. `word` must have been loaded before any of them was looked at.
-/// `is_held` asks for the life byte and answers true in doubt; `existence` asks for the
+/// Weighs the signs. `word` must have been loaded before any of them was read.
+/// `is_held` returns whether the life byte is held, true in doubt; `existence` checks the
 /// identity that was registered under `word`.
 pub(crate) fn verdict<M: Mem>(
     word: ProcessWord,

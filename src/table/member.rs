@@ -18,7 +18,7 @@
 //! claim raises the generation, so within a generation no value comes back: marking a
 //! runner dead on evidence that was collected before it left, or before the slot got its
 //! next holder, fails however long the process was stopped in between. The width of the
-//! generation ([`width::RUNNER`]) guards that; what the runner has done stands in another
+//! generation ([`width::RUNNER`]) guards that; what the runner has done is in another
 //! word ([`Ack`](super::ack::Ack)).
 
 use crate::segment::shared;

@@ -90,7 +90,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
         }
     }
 
-    /// A runner's word that it has done `phase` of its own shutdown; see
+    /// Acknowledges `phase` of a runner's own shutdown; see
     /// [`acknowledge`](Self::acknowledge).
     pub(crate) fn acknowledge_own(
         &self,

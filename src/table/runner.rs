@@ -57,9 +57,9 @@ pub(crate) struct Runner<M: Mem> {
     pub(crate) joined: M::U64,
     pub(crate) pid: M::U64,
     /// Generation of the holder's process slot: that slot may have a new holder while
-    /// this record still tells of the old one.
+    /// this record is still that of the old one.
     pub(crate) process_generation: M::U64,
-    /// What the runner said of itself.
+    /// What the runner published about itself.
     pub(super) verdict: M::U64,
 }
 
@@ -127,7 +127,7 @@ impl<M: Mem> Runner<M> {
         self.verdict.update(|_| Next::Store(none, ()));
     }
 
-    /// What the holder of `generation` said of itself.
+    /// What the holder of `generation` published about itself.
     pub(crate) fn verdict(&self, generation: u64) -> Verdict {
         let word = self.verdict.load(Ordering::Acquire);
         let of_it = word & !mask(VERDICT_BITS) == verdict_of(generation, Verdict::None);

@@ -34,7 +34,7 @@ fn initiate(scope: &Scope<Real>, clock: &Clock) -> u64 {
     }
 }
 
-/// So many shutdowns that are cancelled, and one that is on.
+/// `times` shutdowns that are cancelled, and one that is on.
 fn again(scope: &Scope<Real>, times: u64, clock: &Clock) -> u64 {
     for _ in 0..times {
         assert_eq!(scope.cancel(), Ok(Cancelled::Done));
@@ -129,7 +129,7 @@ fn a_floor_that_is_raised_late_is_below_the_start() {
     let (scope, clock) = (Scope::<Real>::default(), Clock::from(1_000_000));
     let running = scope.control();
     let first = scope.may_begin(running, || clock.now()).unwrap();
-    // Its clock was read later than that of the one who begins.
+    // Its clock was read later than that of the initiator that begins.
     let late = scope.may_begin(running, || clock.now()).unwrap();
     assert!(scope.begin(running, ASK, first, || clock.now()));
     let start = scope.entered(Phase::Signaling, running.epoch());
@@ -201,7 +201,7 @@ fn an_extension_is_counted_in_milliseconds_and_asks_whether_the_shutdown_is_on()
 }
 
 #[test]
-fn a_phase_without_a_time_gets_one_from_whoever_looks_and_keeps_it() {
+fn a_phase_without_a_time_gets_one_from_the_first_reader_and_keeps_it() {
     let scope = Scope::<Real>::default();
     let _ = scope.initiate(ASK, || 1000).unwrap();
     let running = scope.control();
@@ -242,7 +242,7 @@ fn a_phase_is_published_in_its_own_epoch_only() {
 }
 
 #[test]
-fn who_hardens_or_cancels_means_the_shutdown_that_it_has_seen() {
+fn escalation_and_cancellation_apply_to_the_shutdown_that_was_seen() {
     let (scope, clock) = (Scope::<Real>::default(), Clock::from(1_000_000));
     let epoch = initiate(&scope, &clock);
     let next = again(&scope, 1, &clock);

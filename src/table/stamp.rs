@@ -24,7 +24,7 @@
 //! Only two times of one microsecond under one tag could be taken for each other, which
 //! takes all tags in between within that microsecond. The same holds for the end of a
 //! runner, whose tag is the slot's generation and whose floor is the instant of its claim.
-//! Models: `loom_tests/stamps.rs`.
+//! Models: `loom_tests/stamps.rs`; `search_tests/stamps_small.rs`, also without tags.
 
 use core::sync::atomic::Ordering;
 
@@ -109,7 +109,7 @@ mod tests {
         true
     }
 
-    /// So many tags later the same tag is back.
+    /// The number of epochs after which a tag wraps.
     const AROUND: u64 = TAG + 1;
 
     #[test]

@@ -8,7 +8,7 @@ use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::rc::Rc;
 
-use crate::sync::mem::{LifeArea, Mem, Woken, Word};
+use crate::sync::mem::{LifeArea, Mem, Woken, ticking_word};
 
 type Others = Box<dyn FnOnce()>;
 
@@ -85,49 +85,8 @@ pub(crate) struct U32(AtomicU32);
 #[derive(Debug, Default)]
 pub(crate) struct U64(AtomicU64);
 
-macro_rules! word {
-    ($word:ty, $value:ty) => {
-        impl Word for $word {
-            type Value = $value;
-            fn load(&self, order: Ordering) -> $value {
-                tick();
-                self.0.load(order)
-            }
-            fn store(&self, value: $value, order: Ordering) {
-                tick();
-                self.0.store(value, order);
-            }
-            fn swap(&self, value: $value, order: Ordering) -> $value {
-                tick();
-                self.0.swap(value, order)
-            }
-            fn compare_exchange(
-                &self,
-                current: $value,
-                new: $value,
-                success: Ordering,
-                failure: Ordering,
-            ) -> Result<$value, $value> {
-                tick();
-                self.0.compare_exchange(current, new, success, failure)
-            }
-            fn fetch_add(&self, value: $value, order: Ordering) -> $value {
-                tick();
-                self.0.fetch_add(value, order)
-            }
-            fn fetch_or(&self, value: $value, order: Ordering) -> $value {
-                tick();
-                self.0.fetch_or(value, order)
-            }
-            fn fetch_and(&self, value: $value, order: Ordering) -> $value {
-                tick();
-                self.0.fetch_and(value, order)
-            }
-        }
-    };
-}
-word!(U32, u32);
-word!(U64, u64);
+ticking_word!(U32, u32, tick);
+ticking_word!(U64, u64, tick);
 
 /// A life word that nobody holds.
 #[derive(Debug, Default)]

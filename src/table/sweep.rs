@@ -16,8 +16,8 @@ use super::slots::Dead;
 use super::threads::Threads;
 
 /// Marks the runners of the dead process as dead, hands its threads' locks over, and frees
-/// its thread slots. Then looks at all: if it was the last laggard, nobody else may be
-/// looking.
+/// its thread slots. Then checks all: if it was the last laggard, no other process may be
+/// checking.
 pub(crate) fn sweep<M: Mem, const RUNNERS: usize, const THREADS: usize>(
     group: &Group<M, RUNNERS>,
     threads: &Threads<M, THREADS>,
@@ -25,7 +25,7 @@ pub(crate) fn sweep<M: Mem, const RUNNERS: usize, const THREADS: usize>(
     env: &impl Env<M>,
     hand_over: impl Fn(Owner),
 ) -> Result<(), Corrupt> {
-    // A corrupt word keeps nobody's locks: the rest is swept, and the first is told.
+    // A corrupt word keeps no locks held: the rest is swept, and the first is reported.
     let mut found = Ok(());
     for slot in 0..group.used() {
         let member = group.member(slot);

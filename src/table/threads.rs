@@ -213,9 +213,9 @@ impl<M: Mem, const N: usize> Threads<M, N> {
     }
 
     /// Frees a slot whose word is still the one seen: by its own thread after it released
-    /// the life word, or by who knows that thread to be dead. What the thread holds was
+    /// the life word, or by a thread that has found it dead. What the thread holds was
     /// handed over before. Every lock still bearing its name reads as owner-died from here
-    /// on. False if somebody else has freed it.
+    /// on. False if another thread has freed it.
     pub(crate) fn free(&self, slot: usize, seen: ThreadWord) -> bool {
         self.moved(slot, seen, seen.freed())
     }
@@ -389,7 +389,7 @@ impl<M: Mem, const N: usize> Default for Threads<M, N> {
 
 #[cfg(all(test, feature = "loom"))]
 impl<M: Mem, const N: usize> Threads<M, N> {
-    /// [`free`](Self::free) of whatever word is there: broken on purpose.
+    /// [`free`](Self::free) of any word: a must-fail variant.
     pub(crate) fn free_blindly(&self, slot: usize) {
         let freed = self.word(slot).freed();
         self.slots[slot].word.store(freed.0, Ordering::Release);

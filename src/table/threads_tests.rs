@@ -28,7 +28,7 @@ fn live(table: &Table, process: usize, life: u32) -> Owner {
     owner
 }
 
-/// Frees a slot, whoever has it.
+/// Frees a slot from its present holder.
 fn free(table: &Table, slot: usize) {
     assert!(table.free(slot, table.word(slot)));
 }
@@ -272,7 +272,7 @@ const ROUND: u64 = if cfg!(feature = "narrow") {
     1 << 16
 };
 
-/// So many threads attach to the first slot and end, and then one stays.
+/// `threads` threads attach to the first slot in turn; the last one stays.
 fn go_round(table: &Table, threads: u64) -> Owner {
     for _ in 1..threads {
         let owner = live(table, 1, 0);

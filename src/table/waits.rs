@@ -5,11 +5,11 @@
 //! word: [ thread generation:16 | sequence:38 | VICTIM:1 | lock index + 1 :9 ]
 //! ```
 //! No lock: not waiting. The sequence moves with every wait, also from one holder of the
-//! slot to the next, so a word that was read twice stands for *one* wait in between: it
+//! slot to the next, so a word that was read twice was *one* wait in between: it
 //! comes back after 2^38 waits, 6 days (`width::WAIT`).
 //!
 //! The generation is the low bits of the waiter's (`width::WAIT_THREAD`), a sign for readers
-//! and no proof, for it comes round in 3 s of attaching and ending. It need not be one: a
+//! and no proof, for it wraps in 3 s of attaching and ending. It need not be one: a
 //! thread's wait is cleared before its slot is freed, by the one that frees it.
 //!
 //! # A step that comes late
@@ -20,9 +20,9 @@
 //!   the question, nothing is done; if after, its wait was cleared before, so the word has
 //!   moved. Models: `loom_tests/ended.rs`, with a must-fail variant that stores.
 //! - A mark goes to exactly the wait that was seen. If it has come back, another wait is
-//!   marked, and that thread looks for itself, finds no cycle and sleeps again.
+//!   marked, and that thread searches itself, finds no cycle and sleeps again.
 //! - The second walk accepts a wait that is over only if its word has come back, in the
-//!   instant of that walk: then a thread may be told of a deadlock that has just ended.
+//!   instant of that walk: then a deadlock that has just ended may be reported to a thread.
 //!
 //! # The look
 //! Only a thread that is about to sleep publishes its wait; then it fences and follows
@@ -39,10 +39,10 @@
 //! # One victim
 //! A thread waits for one lock, and a lock has one owner: a thread is on one cycle at
 //! most, and all members agree on the highest (slot, generation), from whole names. Only
-//! that one gives up, and only when its own look finds the cycle. Who finds a cycle and is
-//! not its victim sets VICTIM in exactly the wait seen and wakes that word: the victim
-//! sleeps on it beside the lock, the flag is in the half that the kernel compares, and what
-//! the marker saw happens before what the victim reads, so it sees the cycle unless that
+//! that one gives up, and only when its own search finds the cycle. A thread that finds a
+//! cycle and is not its victim sets VICTIM in exactly the wait seen and wakes that word: the
+//! victim sleeps on it beside the lock, the flag is in the half that the kernel compares, and
+//! what the marker saw happens before what the victim reads, so it sees the cycle unless that
 //! has been resolved. A marker killed between mark and wake was a member: its death resolves
 //! the cycle. A mark alone makes nobody give up, so no stray one can.
 
@@ -140,8 +140,8 @@ impl<M: Mem, const N: usize> Waits<M, N> {
         }
     }
 
-    /// The step of whoever frees the slot of a dead thread, before that. `is_still` asks
-    /// whether the slot is that thread's yet.
+    /// Clears a dead thread's wait, before its slot is freed. `is_still` returns whether the
+    /// slot is still that thread's.
     pub(crate) fn clear_dead(&self, dead: Owner, is_still: impl FnOnce() -> bool) {
         let Some(wait) = self.0.get(usize::from(dead.slot)) else {
             return;
@@ -292,7 +292,7 @@ impl<M: Mem, const N: usize> Default for Waits<M, N> {
 
 #[cfg(all(test, feature = "loom"))]
 impl<M: Mem, const N: usize> Waits<M, N> {
-    /// [`clear_dead`](Self::clear_dead) by a look and a store: broken on purpose.
+    /// [`clear_dead`](Self::clear_dead) by a load and a store: a must-fail variant.
     pub(crate) fn clear_dead_blindly(&self, dead: Owner) {
         if self.of(dead).is_some() {
             self.clear(dead);

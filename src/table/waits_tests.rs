@@ -178,7 +178,7 @@ fn a_late_clearing_leaves_the_next_holders_wait() {
         waits.clear(dead);
         waits.publish(next, 1, 20);
     };
-    // Stopped before it looks.
+    // Stopped before its read.
     waits.publish(dead, 0, 10);
     waits_again();
     waits.clear_dead(dead, || false);
@@ -194,7 +194,7 @@ fn a_late_clearing_leaves_the_next_holders_wait() {
 }
 
 /// A marker is stopped before its swap. Width is what keeps its mark off a later wait; one
-/// that gets it all the same looks for itself and sleeps on.
+/// that gets it all the same searches itself and sleeps again.
 #[test]
 fn width_keeps_a_late_mark_off_a_later_wait() {
     let (waits, env) = (Table::default(), Known::default());

@@ -13,7 +13,7 @@ use nix::unistd::{getpid, pause};
 use crate::os::futex;
 use crate::segment::shared;
 use crate::sync::life::RealLife;
-use crate::sync::mem::{LifeArea, Mem, Woken, Word};
+use crate::sync::mem::{LifeArea, Mem, Woken, ticking_word};
 
 /// Accesses made so far by this process.
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -79,49 +79,8 @@ impl LifeArea<Faulty> for FaultyLife {
     }
 }
 
-macro_rules! word {
-    ($word:ty, $value:ty) => {
-        impl Word for $word {
-            type Value = $value;
-            fn load(&self, order: Ordering) -> $value {
-                tick();
-                self.0.load(order)
-            }
-            fn store(&self, value: $value, order: Ordering) {
-                tick();
-                self.0.store(value, order);
-            }
-            fn swap(&self, value: $value, order: Ordering) -> $value {
-                tick();
-                self.0.swap(value, order)
-            }
-            fn compare_exchange(
-                &self,
-                current: $value,
-                new: $value,
-                success: Ordering,
-                failure: Ordering,
-            ) -> Result<$value, $value> {
-                tick();
-                self.0.compare_exchange(current, new, success, failure)
-            }
-            fn fetch_add(&self, value: $value, order: Ordering) -> $value {
-                tick();
-                self.0.fetch_add(value, order)
-            }
-            fn fetch_or(&self, value: $value, order: Ordering) -> $value {
-                tick();
-                self.0.fetch_or(value, order)
-            }
-            fn fetch_and(&self, value: $value, order: Ordering) -> $value {
-                tick();
-                self.0.fetch_and(value, order)
-            }
-        }
-    };
-}
-word!(FaultyU32, u32);
-word!(FaultyU64, u64);
+ticking_word!(FaultyU32, u32, tick);
+ticking_word!(FaultyU64, u64, tick);
 
 impl Mem for Faulty {
     type U32 = FaultyU32;

@@ -108,9 +108,7 @@ impl Scene {
     }
 
     pub(super) fn seat(&self) -> Seat<'_, Faulty> {
-        let seat = Seat::take(&self.core).unwrap();
-        self.core.go_live(usize::from(seat.owner.slot)).unwrap();
-        seat
+        Seat::take_as_keeper(&self.core).unwrap()
     }
 
     /// Joins as a runner; false if a shutdown is on.

@@ -233,7 +233,7 @@ fn threads_that_ended_without_a_word_leave_their_slots_to_others() {
         other.tell(&(limits::MAX_THREADS - 3).to_string());
         assert_eq!(other.reply("end threads"), "ok");
         if place.liveness == Liveness::Portable || support::is_portable_forced() {
-            // Nothing tells of them but the end of their process.
+            // Only the end of their process reports them.
             let full = lock_by_another_thread(&segment, "lock 7");
             let full = format!("{:?}", full.unwrap_err());
             assert!(full.contains("Full { table: \"threads\""), "{full:.200}");

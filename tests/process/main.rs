@@ -78,6 +78,7 @@ mod timeline;
 mod tokens;
 #[cfg(feature = "tracing")]
 mod traces;
+mod two_scopes;
 mod users;
 mod why;
 mod within;

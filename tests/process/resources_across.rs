@@ -8,9 +8,9 @@ use crate::support::{
     self, Agent, Child, HANG, Place, Shutdown, both, both_with, event, outcome, reply,
 };
 use ebbtide::{
-    CrossProcessEvent, Leak, Outcome, Phase, Reclaim, ResourceManager, ResourceOptions,
-    ResourceReport, ResourceState, ResourceType, Runner, Scope, Segment, ShutdownCoordinator,
-    ShutdownOutcome, ShutdownRequest, SystemResource,
+    CrossProcessEvent, Leak, Outcome, Reclaim, ResourceManager, ResourceOptions, ResourceReport,
+    ResourceState, ResourceType, Runner, Segment, ShutdownCoordinator, ShutdownOutcome,
+    SystemResource,
 };
 
 /// Registers what it is told to (a child that it does not wait for, too), and closes when it is told to.
@@ -176,38 +176,6 @@ fn a_producer_killed_in_the_middle_of_closing_frees_the_queue() {
             .collect();
         assert_eq!(leaks, [("producer/feed".to_owned(), Leak::OwnerDied)]);
         consumer.quit();
-    });
-}
-
-/// The consumer is shut down alone and waits in Closing for the producer's feed, which is closed
-/// only by the group's shutdown: that must not wait for the consumer in turn.
-#[test]
-fn one_that_waits_in_its_own_closing_holds_up_no_group() {
-    both_with(here!(), &[("owner", owner)], |place| {
-        let segment = place.create();
-        let (mut consumer, mut producer) = pair(place, &segment);
-        let gate = CrossProcessEvent::open(&segment, "feed").unwrap();
-        consumer.tell("run");
-        producer.tell("run");
-        let coordinator = ShutdownCoordinator::new(&segment);
-        let alone = ShutdownRequest::new().timeout(HANG * 8);
-        let scope = Scope::runner("consumer");
-        coordinator.initiate_shutdown(&scope, &alone).unwrap();
-        until_state(place, "consumer/queue", ResourceState::Draining);
-        support::until_true("the consumer is in its own closing", || {
-            let find =
-                |r: &ebbtide::RunnerReport| r.id == "consumer" && r.own_phase == Phase::Closing;
-            place.status().runners.iter().any(find)
-        });
-        let all = ShutdownRequest::new().timeout(HANG * 8);
-        coordinator.initiate_shutdown(&Scope::All, &all).unwrap();
-        assert_eq!(producer.event("closing"), "feed");
-        gate.set().unwrap();
-        assert_eq!(consumer.event("closed"), "queue");
-        assert_eq!(consumer.event("run"), "Completed consumer/queue=Closed");
-        assert_eq!(producer.event("run"), "Completed producer/feed=Closed");
-        consumer.quit();
-        producer.quit();
     });
 }
 

@@ -1,14 +1,14 @@
-//! Must-fail variants: what is broken on purpose, so that the oracles can be seen to catch it.
+//! Must-fail variants: faults that the oracles must catch.
 
 /// What is broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum Fault {
-    /// A lock that reads first and takes then.
+    /// A lock that is read and then stored, without a compare-and-swap.
     Racy = 1,
     /// Three writes in place of one transaction.
     Torn = 2,
-    /// Items that are finished and not counted out.
+    /// Items that are finished and stay counted.
     Uncounted = 4,
     /// A permit that is not asked for.
     Unasked = 8,

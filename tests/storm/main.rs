@@ -165,7 +165,7 @@ fn what_is_broken_on_purpose_is_caught() {
         (Fault::Racy, "is held by two"),
         // Three writes in place of a transaction.
         (Fault::Torn, "state: the sum is"),
-        // Items that are not counted out.
+        // Finished items that stay counted.
         (Fault::Uncounted, "in flight, but"),
         // Permits that were not asked for.
         (Fault::Unasked, "more than 3 permits"),

@@ -14,7 +14,7 @@ use super::random::Random;
 pub enum Kind {
     /// Everything: budgets short enough to be forced, cancellations, every mode, SIGTERM.
     Mixed = 1,
-    /// Nothing that may let a phase pass without somebody: budgets of an hour, no
+    /// Nothing that may let a phase pass without a member: budgets of an hour, no
     /// cancellation, no `Immediate`, no SIGTERM. The oracles of phases are exact here.
     Patient = 2,
     /// Few workers, beside members that initiate and cancel, join and are refused, and
@@ -32,7 +32,7 @@ pub const SHARES: [u16; 3] = [200, 300, 500];
 pub struct Plan {
     pub seed: u64,
     pub kind: Kind,
-    /// The round is over after so many kills, and not sooner.
+    /// The round is over after this number of kills, and not sooner.
     pub kills: u64,
     /// At least so long.
     pub length: Duration,
@@ -43,7 +43,7 @@ pub struct Plan {
     pub takes_all_slots: bool,
 }
 
-/// Processes of a round by kind: at least so many, and so many more.
+/// Processes of a round by kind: at least the first number, and at most the second more.
 type People = [(usize, u64); 4];
 
 impl Plan {
@@ -101,7 +101,7 @@ pub fn request(ledger: &Ledger, random: &mut Random) -> ShutdownRequest {
     request.timeout(timeout).cap(2 * timeout)
 }
 
-/// What an initiator says of itself, so that who reads it knows whose terms it has.
+/// The reason of an initiator, by which a reader knows whose terms it has.
 pub fn reason(process: usize) -> (ReasonCode, String) {
     (
         ReasonCode::Idle,

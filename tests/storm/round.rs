@@ -97,7 +97,7 @@ fn storm(all: &mut Population<'_>, ledger: &Ledger, plan: &Plan) {
     }
 }
 
-/// Without kills, over what is broken on purpose, until each sign was seen. Returns the
+/// Without kills, over a must-fail variant, until each sign was seen. Returns the
 /// first violation with each of them.
 fn storm_until(
     all: &mut Population<'_>,

@@ -5,13 +5,14 @@
 //! decided, and nothing runs twice: who takes a closure out runs it.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::api::resource::closing::Closing;
 use crate::api::resource::entries::{Shared, lock};
 use crate::api::resource::report::CleanupReport;
 use crate::limits;
+use crate::sync::{Mem, Real};
 use crate::table::resources::{Key, Moved, State};
 
 /// The cleanup under way, or the last one.
@@ -27,7 +28,7 @@ struct Ending<'a>(&'a Shared);
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         lock(&self.0.run).is_on = false;
-        self.0.ended.notify_all();
+        self.0.news.poke();
     }
 }
 
@@ -49,12 +50,8 @@ impl Shared {
     pub(crate) fn cleanup(self: &Arc<Self>, left: &dyn Fn() -> Duration) -> CleanupReport {
         let mut run = lock(&self.run);
         if run.is_on {
-            // The earliest deadline holds for all.
-            self.cap.fetch_min(self.after(left()), Ordering::AcqRel);
-            self.news.poke();
-            while run.is_on {
-                run = self.ended.wait(run).unwrap_or_else(PoisonError::into_inner);
-            }
+            drop(run);
+            run = self.join(left);
             if let Some(report) = &run.report {
                 return report.clone();
             }
@@ -84,6 +81,29 @@ impl Shared {
         lock(&self.run).report = Some(report.clone());
         drop(ending);
         report
+    }
+
+    /// Waits for the end of the cleanup under way. The earliest deadline holds for all.
+    fn join(&self, left: &dyn Fn() -> Duration) -> MutexGuard<'_, Run> {
+        /// Two looks at one deadline, as durations, differ by less.
+        const SAME_MICROS: u64 = 1000;
+        loop {
+            let until = self.after(left());
+            let before = self.cap.fetch_min(until, Ordering::AcqRel);
+            if until < before.saturating_sub(SAME_MICROS) {
+                self.news.poke();
+            }
+            // Before the look: what changes after this ends the sleep.
+            let mut words = vec![self.news.watch()];
+            words.extend(self.control_cells());
+            let run = lock(&self.run);
+            if !run.is_on {
+                return run;
+            }
+            drop(run);
+            let bound = self.now().saturating_add(limits::WAIT_BOUND_MICROS);
+            Real::wait_any(&words, bound);
+        }
     }
 
     pub(super) fn after(&self, time: Duration) -> u64 {

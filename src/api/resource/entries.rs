@@ -2,7 +2,7 @@
 //! the closures that go with them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::api::core::{Core, Tables};
@@ -51,7 +51,6 @@ pub(crate) struct Shared {
     pub(super) parallel: AtomicUsize,
     /// The cleanup under way or the last one.
     pub(super) run: Mutex<Run>,
-    pub(super) ended: Condvar,
     /// The end of the cleanup under way, in microseconds: for its threads.
     pub(super) until: AtomicU64,
     /// The earliest end that anybody who joined it asked for.
@@ -79,7 +78,6 @@ impl Shared {
             errors: Mutex::default(),
             parallel: AtomicUsize::new(1),
             run: Mutex::default(),
-            ended: Condvar::new(),
             until: AtomicU64::new(u64::MAX),
             cap: AtomicU64::new(u64::MAX),
             in_shutdown: AtomicBool::new(false),

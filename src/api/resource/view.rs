@@ -17,7 +17,7 @@ impl<E: Env<Real>> View<'_, E> {
     ) -> Vec<ResourceReport> {
         let table = &self.tables.resources;
         let picked = |index: usize| {
-            // One registration throughout: it is looked for again after all was read.
+            // One registration throughout: it is searched again after all was read.
             let key = table.key(index);
             let word = table.find(key)?;
             shows(word, table.about(index)).then(|| self.resource(key))?

@@ -100,9 +100,9 @@ const ALL_BYTES: u64 = 1 + MAX_PROCESSES as u64;
 /// torn ones, other layouts, other boots.
 ///
 /// It takes the removers' byte and all life bytes at once, which shows that nobody is
-/// attached and keeps attachers out; marks the header, so that one who has opened the file
-/// but not attached yet learns of it; and takes the name away. With `force` it goes
-/// on although somebody is attached. That the name was taken away by another
+/// attached and keeps attachers out; marks the header, so that a process that has opened the
+/// file but not attached yet detects that; and unlinks the name. With `force` it continues
+/// although processes are attached. That the name was taken away by another
 /// meanwhile is no error.
 ///
 /// Without `force`, `is_in_use` is asked once while the bytes are held: a process that has
@@ -126,7 +126,7 @@ pub(crate) fn remove(
     Removal::begin(&directory, name, inode, force)?.run(is_in_use)
 }
 
-/// Removes a segment again that its creator could not attach to, unless somebody else has
+/// Removes a segment again that its creator could not attach to, unless another process has
 /// by now. As far as that can be done: it is nothing but an empty segment.
 pub(crate) fn take_back(name: &SegmentName, options: &Options, made: Identity) {
     let remove = || {

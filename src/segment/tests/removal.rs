@@ -146,7 +146,7 @@ fn a_leftover_is_finished_though_processes_are_attached() {
 }
 
 #[test]
-fn an_attacher_learns_who_holds_all_life_bytes() {
+fn an_attacher_is_refused_with_the_holder_of_all_life_bytes() {
     let place = Place::with_segment();
     let attacher = place.open().unwrap();
     assert!(attacher.being_removed().is_none());
@@ -181,7 +181,7 @@ fn a_held_byte_keeps_files_of_every_kind() {
 }
 
 #[test]
-fn who_removes_is_noted_while_the_byte_is_held() {
+fn a_remover_is_noted_while_its_byte_is_held() {
     let place = Place::with_segment();
     let opened = place.open().unwrap();
     let directory = place.directory();

@@ -88,7 +88,7 @@ pub(crate) fn threads<M: Mem, W: Witness<M>, const T: usize, const P: usize>(
                 let what = "belongs to a process that is not attached";
                 look.broken(Invariant::Attached, at, what, &[raw, owner.raw()]);
             }
-            // Whoever finds no free slot frees it. A keeper's mark is its process's death.
+            // A thread that finds no free slot frees it. A keeper's mark is its process's death.
             Standing::Living if owner.keeper() != Some(slot) => {
                 if threads.ended(slot).is_some_and(|(seen, _)| seen == word) {
                     let what = "belongs to a thread that has ended, of a process that lives";

@@ -16,7 +16,7 @@ use super::{At, Invariant, Look, Standing, Witness, standing};
 /// Kinds of resources that the API knows.
 const KINDS: u8 = 7;
 
-/// A generation that is so far ahead or further is one of long ago. Half of all: none wraps
+/// A generation that is so far ahead or further is an old one. Half of all: none wraps
 /// in the life of a segment but with narrow tags, where nothing is ahead.
 const AHEAD: u64 = if cfg!(feature = "narrow") {
     0

@@ -14,7 +14,7 @@ use crate::table::scope::Scope;
 
 use super::{At, Invariant, Look, Witness};
 
-/// Whether `epoch` comes after `than`, of which so many bits are kept. They wrap, and an
+/// Whether `epoch` comes after `than`, of which `bits` are kept. They wrap, and an
 /// old one may be stored for long, so only near ones do.
 pub(super) const fn is_after(epoch: u64, than: u64, bits: u64) -> bool {
     let ahead = epoch.wrapping_sub(than) & bits;

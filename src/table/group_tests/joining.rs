@@ -75,7 +75,7 @@ fn a_new_holder_finds_nothing_of_the_old_one() {
     assert_eq!(group.member(claim.slot).process(), Some(8));
     assert_eq!(runner.own.control().phase(), Ok(Phase::Running));
     assert_eq!(runner.own.control().epoch(), own + 1);
-    // What the old one does now is nothing to the new one.
+    // What the old one does now has no effect on the new one.
     let new = old + 1;
     runner.judge(old, Verdict::Failed);
     runner.count_progress(old);
@@ -207,7 +207,7 @@ fn a_generation_is_begun_though_the_epochs_have_wrapped() {
     assert_eq!(group.generation.current(), 8);
     assert_eq!(group.generation.begin(&group.scope, complete), Ok(true));
     assert_eq!(group.generation.current(), 9);
-    // One who would do the same late finds another word.
+    // A process that does the same late finds another word.
     assert_eq!(group.generation.begin(&group.scope, complete), Ok(false));
     assert_eq!(
         (group.generation.current(), phase(&group)),

@@ -186,7 +186,7 @@ fn one_that_withdraws_ends_the_shutdown_of_itself() {
     assert_eq!(own.control().phase(), Ok(Phase::Complete));
 }
 
-/// Somebody else has moved its word: it is not a runner, and says so.
+/// Another process has moved its word: it is no runner, and the join fails.
 #[test]
 fn one_whose_word_was_moved_is_not_live() {
     let stopped = Stopped::new();

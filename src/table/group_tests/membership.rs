@@ -3,8 +3,8 @@
 use super::*;
 use crate::width;
 
-/// Somebody has found the holder dead, and is stopped. Meanwhile it has left, and the slot
-/// has had so many other holders.
+/// A process has found the holder dead, and is stopped. Meanwhile it has left, and the slot
+/// has had other holders, up to a wrap.
 #[test]
 fn a_runner_is_not_marked_dead_on_evidence_about_an_earlier_holder() {
     let wrap = 1 << width::RUNNER;
@@ -59,7 +59,7 @@ fn refused_joins_use_up_no_generation() {
         assert!(matches!(refused, Claimed::Refused(control) if control.epoch() == epoch));
     }
     assert_eq!((words(), group.used()), before);
-    // One whose identity is taken is refused before it claims.
+    // A joiner whose identity is taken is refused before it claims.
     let (group, env, [a, ..]) = three();
     let taken = group.taken(None, &env, |slot| slot == a.slot).unwrap();
     assert!(matches!(taken, Some(Joined::Duplicate(slot)) if slot == a.slot));
@@ -131,7 +131,7 @@ fn an_acknowledgement_that_comes_late_is_of_no_other_shutdown() {
     assert_eq!(ack(&group, &env, a, Phase::Signaling), Acked::InTime);
 }
 
-/// A claimant that looked before the shutdown began claims during it: the word of the
+/// A claimant that read the phase before the shutdown began claims during it: the word of the
 /// holder before is gone for an acknowledger of that one.
 #[test]
 fn a_claim_during_a_shutdown_takes_the_word_from_a_stopped_acknowledger() {

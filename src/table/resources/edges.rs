@@ -52,7 +52,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
     /// whether it may remain, and [ends the try](Self::end_try). False if there is no room.
     pub(crate) fn try_dependency(&self, key: Key, on: Key) -> bool {
         let has_room = self.move_edge(key, 0, on.packed() | TRIED);
-        // SYNC POINT dependency: the other words are looked at after this.
+        // SYNC POINT dependency: the other words are read after this.
         M::fence(Ordering::SeqCst);
         has_room
     }
@@ -63,7 +63,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         self.move_edge(key, on.packed() | TRIED, edge);
     }
 
-    /// Whether the first edge of a record stands.
+    /// Whether the first edge of a record remains after its try.
     #[cfg(all(test, feature = "loom"))]
     pub(crate) fn has_standing(&self, index: usize) -> bool {
         let edge = self.records[index].depends_on[0].load(Ordering::Acquire);

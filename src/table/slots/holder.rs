@@ -8,7 +8,7 @@ use crate::width;
 
 use super::{ProcessWord, Processes};
 
-/// In the inbox: somebody found that the holder has lost its life byte.
+/// In the inbox: another process found that the holder has lost its life byte.
 pub(crate) const LOCK_LOST: u32 = 1;
 /// In the inbox: the holder has an order for its keeper.
 pub(crate) const ORDER: u32 = 1 << 1;
@@ -110,7 +110,7 @@ impl<M: Mem, const N: usize> Processes<M, N> {
         }
     }
 
-    /// Empties the own inbox; the keeper then looks at everything, and sleeps while it is
+    /// Empties the own inbox; the keeper then checks everything, and sleeps while it is
     /// empty.
     pub(crate) fn take_inbox(&self, slot: usize) -> u32 {
         // SYNC POINT inbox: pairs with `send`.
@@ -118,7 +118,7 @@ impl<M: Mem, const N: usize> Processes<M, N> {
             .map_or(0, |inbox| inbox.update(|word| Next::Store(0, word)))
     }
 
-    /// The holder under `word` tells whether it lives without its life byte for good.
+    /// The holder under `word` publishes whether it lives without its life byte from now on.
     pub(crate) fn set_lockless(&self, slot: usize, word: ProcessWord, is_lockless: bool) {
         if let Some(process) = self.0.get(slot) {
             process
@@ -131,7 +131,7 @@ impl<M: Mem, const N: usize> Processes<M, N> {
         }
     }
 
-    /// Whether the holder of a slot lives without its life byte for good, as it has said.
+    /// Whether the holder of a slot has published that it lives without its life byte.
     pub(crate) fn is_lockless(&self, slot: usize) -> bool {
         let word = self.word(slot);
         let said = self.0.get(slot).map(|p| p.lockless.load(Ordering::Relaxed));

@@ -1,9 +1,9 @@
 //! Process slots: one per attached process, and who may sweep one.
 //!
 //! A holder claims a slot by taking its *life byte* and moving the word; the kernel takes the
-//! byte back at the process's end, whatever instruction that end comes at. Whoever finds the
-//! holder [gone](super::liveness) takes the slot's *sweep byte*, asks again, clears what the
-//! holder left and marks the slot free. A sweeper never holds the life byte, so one that is
+//! byte back at the process's end, whatever instruction that end comes at. A process that finds
+//! the holder [gone](super::liveness) takes the slot's *sweep byte*, checks again, clears what
+//! the holder left and marks the slot free. A sweeper never holds the life byte, so one that is
 //! stopped makes nobody seem alive: it delays the reuse of one slot. One that dies loses the
 //! sweep byte, and the next one begins again.
 //!
@@ -50,7 +50,7 @@ pub(crate) enum Byte {
 /// What the kernel does and says about process slots. Real: byte locks on the file, life
 /// words and `/proc`.
 pub(crate) trait Kernel {
-    /// Takes a byte; false when another process holds it, or nothing can be told.
+    /// Takes a byte; false when another process holds it, or that is unknown.
     fn try_take(&self, byte: Byte) -> bool;
     fn give_back(&self, byte: Byte);
     /// What the signs say about the holder of a slot, asked now; `word` was loaded before.
@@ -98,9 +98,9 @@ impl<M: Mem> Dead<'_, M> {
     /// Whether the slot is still that of the dead one. To be asked *after* the load of each
     /// word that a step of the sweep moves: what was loaded before is not a new holder's.
     ///
-    /// Whoever holds the slot next writes its word before anything else in its name, and
-    /// what it writes is read with acquire; so who has read one of its words reads its
-    /// process word here, too.
+    /// The next holder of the slot writes its word before anything else in its name, and
+    /// what it writes is read with acquire; so a process that has read one of its words
+    /// reads its process word here, too.
     pub(crate) fn is_still(&self) -> bool {
         self.cell.load(Ordering::Acquire) == self.word.raw()
     }
@@ -172,7 +172,7 @@ impl<M: Mem, const N: usize> Processes<M, N> {
     }
 
     /// The process that has claimed or holds a slot under `word` is fully attached; `keeper`
-    /// is the thread slot that stands for it. `None` if it was swept meanwhile, for it has
+    /// is the thread slot of its keeper. `None` if it was swept meanwhile, for it has
     /// lost its life byte.
     #[must_use]
     pub(crate) fn go_live(
@@ -185,8 +185,8 @@ impl<M: Mem, const N: usize> Processes<M, N> {
         self.swap(slot, word, live).then_some(live)
     }
 
-    /// Whether a slot that was held under `word` is another's, or nobody's. Not if the word is
-    /// one that no release writes: that says nothing.
+    /// Whether a slot that was held under `word` has another holder, or none. False if the
+    /// word is one that no release writes: that is no evidence.
     pub(crate) fn is_lost(&self, slot: usize, word: ProcessWord) -> bool {
         let now = self.word(slot);
         now != word && now.fault().is_none()
@@ -227,7 +227,7 @@ impl<M: Mem, const N: usize> Processes<M, N> {
             word: self.word(slot),
             cell: &process.word,
         };
-        // Again: another sweeper may have been quicker, and somebody live there now. The
+        // Again: another sweeper may have been quicker, and a new holder live there. The
         // evidence is of this word, for it was loaded before.
         let is_gone = !dead.word.is_free() && kernel.verdict(slot, dead.word) == Verdict::Gone;
         let is_freed = is_gone && {

@@ -126,7 +126,7 @@ fn a_sweep_takes_no_life_byte_and_gives_its_own_back() {
 }
 
 #[test]
-fn what_another_sweeps_is_left_to_it_and_a_busy_slot_to_whoever_has_it() {
+fn a_slot_under_a_sweep_and_a_busy_slot_are_left_alone() {
     let (table, machine) = (Table::default(), Machine::default());
     live(&table, 0);
     machine.dead[0].set(true);
@@ -142,7 +142,7 @@ fn what_another_sweeps_is_left_to_it_and_a_busy_slot_to_whoever_has_it() {
 }
 
 /// The sweeper is stopped between its first question and its byte: another sweeps, and
-/// somebody lives in the slot.
+/// a process lives in the slot.
 #[test]
 fn it_is_asked_again_under_the_sweep_byte() {
     for is_claimed in [true, false] {
@@ -242,7 +242,7 @@ fn a_renewed_holder_is_swept_by_nobody_who_began_before() {
 }
 
 #[test]
-fn who_somebody_is_goes_with_the_generation() {
+fn an_identity_ends_with_its_generation() {
     let table = Table::default();
     live(&table, 0);
     let word = table.word(0);
@@ -291,7 +291,7 @@ fn there_is_nothing_beyond_the_table() {
 }
 
 #[test]
-fn words_that_no_release_writes_are_told() {
+fn words_that_no_release_writes_are_reported() {
     let last = width::mask(width::PROCESS);
     for good in [
         ProcessWord::free(last),
@@ -318,6 +318,6 @@ fn words_that_no_release_writes_are_told() {
     for bad in bad {
         assert!(ProcessWord::from_raw(bad).fault().is_some(), "{bad:#x}");
         table.get(0).unwrap().word.store(bad, Ordering::Relaxed);
-        assert!(!table.is_lost(0, mine), "{bad:#x} is nobody's");
+        assert!(!table.is_lost(0, mine), "{bad:#x} has no owner");
     }
 }

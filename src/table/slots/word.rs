@@ -25,7 +25,7 @@ impl ProcessWord {
     pub(crate) const fn is_live(self) -> bool {
         self.0 & STATE == LIVE
     }
-    /// The thread slot whose life word stands for the process.
+    /// The thread slot whose life word is that of the process.
     pub(crate) const fn keeper(self) -> Option<usize> {
         ((self.0 >> KEEPER_SHIFT & width::mask(KEEPER_BITS)) as usize).checked_sub(1)
     }

@@ -1,5 +1,5 @@
 //! A fork of a process whose descriptors were lost: the child closes nothing that is not the
-//! library's, and keeps nobody's lock.
+//! library's, and keeps no lock.
 
 use super::{Own, spawn, victim};
 use crate::support::{HANG, both_with, until_true};
@@ -28,7 +28,7 @@ fn a_child_forked_after_the_loss_closes_no_file_of_the_program() {
     });
 }
 
-/// Forks a child that looks at its files and at its handle, and ends.
+/// Forks a child that checks its files and at its handle, and ends.
 pub(super) fn fork(segment: &Segment, own: Option<&mut Own>) -> String {
     // SAFETY: the child goes on in this one thread only, and allocates, which glibc
     // allows after a fork of a process with threads.

@@ -69,14 +69,14 @@ fn dies(segment: &Segment, mut victim: Agent) {
 }
 
 #[test]
-fn who_has_lost_its_descriptors_is_swept_by_nobody_and_takes_its_lock_again() {
+fn a_process_without_its_descriptors_is_not_swept_and_takes_its_lock_again() {
     with_life_words(here!(), |place| {
         let segment = place.create();
         for close in ["close", "close beside"] {
             let mut victim = spawn(place, &segment, place.liveness);
             let before = notes(place).len();
             assert_eq!(victim.ask(close), "ok");
-            // Each look of ours may be the one that tells its keeper.
+            // Each check of ours may be the one that notifies its keeper.
             assert_eq!(segment.reap().unwrap(), 0);
             lives(place, &segment);
             assert!(segment.repair().is_ok());
@@ -97,9 +97,9 @@ fn who_has_lost_its_descriptors_is_swept_by_nobody_and_takes_its_lock_again() {
     });
 }
 
-/// The finder is the process itself: its own queries are void, and it is told so.
+/// The finder is the process itself: its own queries are void.
 #[test]
-fn who_finds_its_own_descriptor_lost_sweeps_nobody_and_takes_its_lock_again() {
+fn a_process_that_finds_its_own_descriptor_lost_sweeps_no_slot_and_takes_its_lock_again() {
     with_life_words(here!(), |place| {
         let segment = place.create();
         let mut other = place.runner(&segment, "other");
@@ -122,7 +122,7 @@ fn who_finds_its_own_descriptor_lost_sweeps_nobody_and_takes_its_lock_again() {
 
 /// Stopped, so that it can do nothing about it.
 #[test]
-fn who_can_do_nothing_about_its_lost_lock_is_alive_to_all() {
+fn a_process_that_cannot_take_its_lost_lock_again_is_seen_alive() {
     with_life_words(here!(), |place| {
         let segment = place.create();
         let mut victim = spawn(place, &segment, place.liveness);
@@ -157,7 +157,7 @@ fn who_can_do_nothing_about_its_lost_lock_is_alive_to_all() {
 }
 
 #[test]
-fn who_has_lost_its_lock_and_its_life_is_swept() {
+fn a_dead_process_without_its_lock_is_swept() {
     with_life_words(here!(), |place| {
         let segment = place.create();
         let coordinator = ShutdownCoordinator::new(&segment);
@@ -177,9 +177,9 @@ fn who_has_lost_its_lock_and_its_life_is_swept() {
     });
 }
 
-/// There is no way to open it again: it lives on by its life word, and says so.
+/// There is no way to open it again: it lives on by its life word, and reports that.
 #[test]
-fn who_cannot_take_its_lock_again_says_so_until_it_can() {
+fn a_process_that_cannot_take_its_lock_again_reports_that_until_it_can() {
     with_life_words(here!(), |place| {
         let segment = place.create();
         let mut victim = spawn(place, &segment, place.liveness);

@@ -1,12 +1,12 @@
-//! Without life words a process has its lock, and its pid, to show that it lives. It looks
-//! after its descriptor each second; what it was taken for in between it learns.
+//! Without life words a process has its lock, and its pid, to show that it lives. It
+//! checks its descriptor each second, and then detects whether it was swept meanwhile.
 
 use super::{spawn, victim};
 use crate::support::{HANG, once_with, until, until_true};
 use ebbtide::{CrossProcessLock, JournalEvent, Liveness, LockError};
 
 #[test]
-fn who_lost_its_lock_for_a_moment_has_it_again() {
+fn a_process_that_lost_its_lock_for_a_moment_has_it_again() {
     once_with(here!(), &[("victim", victim)], |place| {
         let segment = place.create();
         let mut victim = spawn(place, &segment, Liveness::Portable);
@@ -29,7 +29,7 @@ fn who_lost_its_lock_for_a_moment_has_it_again() {
 }
 
 #[test]
-fn who_was_swept_meanwhile_is_told_so_and_harms_nobody() {
+fn a_process_swept_meanwhile_is_notified_and_does_no_harm() {
     once_with(here!(), &[("victim", victim)], |place| {
         let segment = place.create();
         let mut victim = spawn(place, &segment, Liveness::Portable);
@@ -40,7 +40,9 @@ fn who_was_swept_meanwhile_is_told_so_and_harms_nobody() {
         next.tell("lock device 30000");
         assert_eq!(next.event("lock"), "died=true");
         victim.go_on();
-        until_true("it is told", || victim.ask("begin").contains("Detached"));
+        until_true("it is notified", || {
+            victim.ask("begin").contains("Detached")
+        });
         assert!(victim.ask("lock").contains("Detached"));
         assert_eq!(victim.ask("unlock"), "Some(false)");
         let lock = CrossProcessLock::open(&segment, "device").unwrap();

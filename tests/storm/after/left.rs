@@ -50,7 +50,7 @@ pub fn nothing(segment: &Segment, ledger: &Ledger) -> Checked {
     books(segment, ledger)
 }
 
-/// All parties meet at the barrier, whoever died there.
+/// All parties meet at the barrier, although some died there.
 fn meet(segment: &Segment, ledger: &Ledger) -> Checked {
     let parties = ledger.parties() as usize;
     let barrier = CrossProcessBarrier::open(segment, "meeting", parties);

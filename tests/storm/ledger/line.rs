@@ -4,8 +4,8 @@
 //! confirmed after. A thread killed between the two leaves an *open bracket*: then the
 //! call has happened or not, and both are right. Of all others the books are exact.
 //!
-//! Where a runner stands in its life is one word, so that one load is a statement that
-//! was true at one instant: see [`Status`].
+//! The state of a runner is one word, so that one load is a statement that was true at one
+//! instant: see [`Status`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,7 +50,7 @@ pub enum State {
     Closed = 6,
 }
 
-/// Where a runner stands: its state, the generation it joined, and the last phase of the
+/// The status of a runner: its state, the generation it joined, and the last phase of the
 /// present shutdown that it has done, all in one word. `done` is raised before the phase
 /// is acknowledged, `Leaving` is written before leaving.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -185,7 +185,7 @@ impl<'a> Line<'a> {
         (index < ledger.lines()).then(|| Self::at(ledger, index))
     }
 
-    /// `None`: taken by somebody who was killed before it wrote its name.
+    /// `None`: taken by a process that was killed before it wrote its name.
     pub fn process(&self) -> Option<usize> {
         let word = self.word(PROCESS).load(Ordering::Acquire) & !JOINER;
         (word as usize).checked_sub(1)

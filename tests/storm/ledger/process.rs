@@ -1,10 +1,10 @@
 //! What the ledger knows of a process: whether it may be dead.
 //!
 //! The parent marks a process *doomed* before it sends the signal that may end it. A
-//! death follows its signal, and whoever learns of a death from the library learns of it
-//! after it happened; so a process that gets a report of a death and then finds no mark got
-//! one of a death that did not happen. Nobody ends in the middle of the storm in any
-//! other way: one that does is a violation by itself (`population`).
+//! death follows its signal, and the library reports a death only after it
+//! happened; so a process that gets a report of a death and then finds no mark got
+//! one of a death that did not happen. No process ends in the middle of the storm in any
+//! other way: that is a violation by itself (`population`).
 //!
 //! *Ended* is set after the parent has waited for the process: none of its instructions
 //! runs any more.

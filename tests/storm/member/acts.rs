@@ -163,7 +163,7 @@ impl<'a> Acts<'a> {
         }
     }
 
-    /// Two locks, mostly in their order; else somebody is chosen to give way.
+    /// Two locks, mostly in their order; else one is chosen to give way.
     fn nest(&mut self) {
         if self.breaks(Fault::Racy) {
             return;

@@ -69,7 +69,7 @@ impl Descriptors {
         self.ledger.count(Act::Closed);
         if self.random.once_in(2) {
             // Descriptors that were open for an instant, in the middle of some call, are
-            // closed by whoever opened them: not under the numbers of these files.
+            // closed by the code that opened them: not under the numbers of these files.
             std::thread::sleep(Duration::from_millis(30));
             for number in 0..FILES {
                 let path = self.folder.join(format!("{}-{number}", self.process));
@@ -93,7 +93,7 @@ impl Descriptors {
 fn close_all() {
     const FIRST: libc::c_uint = 3;
     // SAFETY: nothing of this process relies on a descriptor for the safety of memory; the
-    // mappings stay. Whoever uses a closed number gets an error.
+    // mappings stay. Any use of a closed number returns an error.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, 0) };
     assert_eq!(closed, 0, "{}", std::io::Error::last_os_error());
 }

@@ -1,10 +1,10 @@
-//! Where the group stands, for certain, and how the next generation begins.
+//! The phase and generation of the group, exactly, and how the next generation begins.
 //!
 //! A status is read word by word, and its reader may be stopped in between; and while a
 //! group is renewed it reads as Complete with the number of the next generation. So two
 //! statuses are asked for: if the generation is the same in both, the phase of the second
 //! one was read while it lasted. And Complete is that generation's own if it was known to
-//! have begun before: somebody had joined it, or had begun it.
+//! have begun before: a process had joined it, or had begun it.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -51,7 +51,7 @@ impl Member {
     }
 }
 
-/// Where nobody keeps books, somebody must ask who is gone; and then the group rests.
+/// Where no process keeps books, one must ask which are gone; then the group rests.
 fn rest(segment: &Segment, ledger: &Ledger, random: &mut Random) {
     let coordinator = ShutdownCoordinator::new(segment);
     let Some(generation) = complete(&coordinator, ledger) else {

@@ -89,7 +89,7 @@ impl Member {
             for _ in 0..50 {
                 aim::at_call(&self.ledger, 16, Duration::from_micros(3));
                 match coordinator.initiate_shutdown(&Scope::All, &request) {
-                    // Complete: somebody must begin the next generation first.
+                    // Complete: a process must begin the next generation first.
                     Ok(Initiation::Over) => return,
                     // Another one's, which is that one's to cancel.
                     Ok(Initiation::Merged) => break,
@@ -103,8 +103,8 @@ impl Member {
         }
     }
 
-    /// A shutdown that goes on without whoever is stopped, after some quiet time in which
-    /// others join.
+    /// Forces a shutdown past each stopped process, after some quiet time in which others
+    /// join.
     fn force(&mut self, coordinator: &ShutdownCoordinator) {
         let (code, text) = plan::reason(self.process);
         std::thread::sleep(self.random.millis(2, 12));

@@ -35,7 +35,7 @@ pub fn register(member: &mut Member, runner: &Runner, line: Line<'_>) -> Resourc
     let file = match manager.register_resource(FILE, ResourceType::File, file) {
         Ok(file) => file,
         Err(error) => {
-            // 1024 of the dead at most, until somebody reaps.
+            // 1024 of the dead at most, until a process reaps.
             println!("no resource: {error}");
             return manager;
         }
@@ -63,7 +63,8 @@ pub fn register(member: &mut Member, runner: &Runner, line: Line<'_>) -> Resourc
         });
         manager.register_resource(CACHE, ResourceType::Custom, options)
     };
-    // Before: whoever closes that file from now on finds it, or the registration is refused.
+    // Before: a process that closes that file from now on finds it, or the registration is
+    // refused.
     line.set_depends_on(other);
     let mut registered = cache(other, nap);
     if registered.is_err() && other.is_some() {

@@ -1,6 +1,6 @@
 //! Locks: bank transfers under each lock, without any other protection.
 //!
-//! Each lock protects four accounts whose sum is zero, and an owner word. Whoever has the
+//! Each lock protects four accounts whose sum is zero, and an owner word. The owner of the
 //! lock swaps its stamp (process, thread, number of the act) into the owner word, moves an
 //! amount from one account to another by plain loads and stores, and swaps its stamp out
 //! again before it gives the lock back.

@@ -1,5 +1,5 @@
 //! Conservation of in-flight items: what was begun was finished, or is on record as in
-//! flight with somebody who died.
+//! flight with a process that died.
 //!
 //! After each generation, before the next may begin, the report's record of every runner
 //! is compared with its line in the ledger. Of a runner that left in order the record
@@ -13,7 +13,7 @@
 //!
 //! *Which generation is complete.* The library shows a group that is being renewed as
 //! Complete with the number of the next generation, for as long as the process that renews
-//! it is stopped. The start of the shutdown tells the two apart: it is that of the
+//! it is stopped. The start of the shutdown distinguishes the two: it is that of the
 //! generation before until the next one is shut down.
 
 use std::sync::Arc;

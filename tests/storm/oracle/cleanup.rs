@@ -8,7 +8,7 @@
 //! - *Dependents first*: when the cleanup of a file begins, no cache that depends on it may
 //!   be open. The ledger knows which are registered and which have been cleaned up; a cache
 //!   that is registered and not cleaned up was given up (its deadline passed) or is of the
-//!   dead, or the order is wrong. *Given up* is what the library says of itself; it counts
+//!   dead, or the order is wrong. *Given up* is what the library reports; it counts
 //!   only as an excuse, and if the library says that the cache is open, there is none. The
 //!   registration is written down after it was made, so a cache that is registered just
 //!   now is overlooked, never invented.

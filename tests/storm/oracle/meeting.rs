@@ -1,7 +1,7 @@
 //! Barriers: nobody passes before all have arrived, and each passage has one leader.
 //!
 //! Every wait has a record in a log: the tick of a shared counter before it began, and the
-//! tick after it ended with what came of it: *led*, *followed*, or *failed* (timed out, or
+//! tick after it ended with its result: *led*, *followed*, or *failed* (timed out, or
 //! broken). A passage happens at one instant, at which all its parties wait. So after the
 //! storm there must be a way to give
 //!
@@ -78,7 +78,7 @@ impl Passed {
     }
 }
 
-/// The log, by what came of each wait.
+/// The log, by the result of each wait.
 #[derive(Default)]
 struct Log {
     led: Vec<Passed>,
@@ -139,7 +139,7 @@ impl Log {
 }
 
 /// The first of `many` that is left over when each is given to one of `few` that it
-/// overlaps with, each of which has room for so many.
+/// overlaps with, each of which has room for its number.
 fn left_over(many: &[Passed], few: &[(Passed, usize)]) -> Option<Passed> {
     let mut given: Vec<Vec<usize>> = vec![Vec::new(); few.len()];
     for start in 0..many.len() {

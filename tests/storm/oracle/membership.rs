@@ -20,11 +20,11 @@
 //!   item sees Closing itself ([`work_is_in_flight`]).
 //!   And work that is asked for after Draining was seen is refused ([`work_was_let_in`]).
 //! - *Generations do not overlap* ([`generation_has_begun`]), in all rounds: a generation
-//!   begins when all members of the one before have left or died. Who sees a new one (it
+//!   begins when all members of the one before have left or died. A process that sees a new one (it
 //!   began it, or joined it) and then loads a status "member of an older one" of a process
 //!   that is not doomed has found an overlap. In `run_shutdown`, which leaves by itself, a
 //!   member counts in patient rounds until it has done Closing, and in others not at all.
-//! - *`wait_gone` tells the truth* ([`is_still_here`]): a member that has not begun to
+//! - *`wait_gone` is right* ([`is_still_here`]): a member that has not begun to
 //!   leave finds that `wait_gone` has returned for its generation. A joiner that was
 //!   stopped in the middle and was admitted into a shutdown that is over finds just that.
 //! - *Joins are admitted into Running* ([`was_admitted`]): into a generation that was not

@@ -51,7 +51,7 @@ pub mod tickets;
 
 use std::time::Duration;
 
-/// The answer, if it is the same three times. For answers that are put together from
+/// The result, if it is the same three times. For results that are put together from
 /// several words while others change them: a process that was stopped in between may have
 /// read parts of two states, but not the same parts three times over.
 pub fn repeated<T: PartialEq>(ask: impl Fn() -> Option<T>) -> Option<T> {

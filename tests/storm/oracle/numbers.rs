@@ -1,9 +1,9 @@
 //! Events: every set has a number of its own, numbers are dense, and every reader gets
-//! every set once or learns how many it missed.
+//! every set once or the number that it missed.
 //!
 //! The payload of a set is the stamp of the setter's act. For each number the ledger has a
-//! cell into which the first who learns of it (the setter, when the call returns, or a
-//! reader) puts the stamp; everybody else must have learnt the same.
+//! cell into which the first thread that reads it (the setter, when the call returns, or a
+//! reader) puts the stamp; all others must have read the same.
 //!
 //! - *Unique*: two sets of one number have two stamps, and the second to reach the cell
 //!   finds the first.
@@ -120,7 +120,7 @@ impl Reader {
     }
 }
 
-/// After the storm: all numbers up to the last were somebody's.
+/// After the storm: all numbers up to the last had a setter.
 pub fn at_end(ledger: &Ledger, last: u64) {
     let of_nobody = (1..=last.min(NUMBERS - 1)).filter(|number| {
         let cell = ledger.number(*number);

@@ -101,7 +101,7 @@ const WATCH: Duration = Duration::from_millis(5);
 const ALL_WATCHES: Duration = Duration::from_millis(60);
 
 /// Initiates shutdowns with the terms of this process, watches each for a while, and
-/// cancels it, so that the epoch moves on under whoever is stopped in an initiation.
+/// cancels it, so that the epoch moves under an initiator that is stopped.
 pub fn watch(ledger: &Ledger, coordinator: &ShutdownCoordinator, process: usize) {
     let ((_, text), request) = (reason(process), watched_request(process));
     let begin = Instant::now();

@@ -7,7 +7,7 @@
 //! *Why `takes` may never exceed `sets`.* Every take has a set of its own, and the set was
 //! counted before it was made, the take after it was done.
 //!
-//! *The dead.* Somebody killed between its count and its set, or between its take and its
+//! *The dead.* A process killed between its count and its set, or between its take and its
 //! count, leaves `sets = takes + 1` for ever. Who finds that unmoved for a while and the
 //! event not set adds a set in its place. From then on the bound is one wider. A *stopped*
 //! one that continues closes the gap again. After the storm there must not have been more

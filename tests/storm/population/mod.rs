@@ -125,7 +125,7 @@ impl<'a> Population<'a> {
         self.scratch.join("output").join(process.to_string())
     }
 
-    /// Kills or terminates somebody.
+    /// Kills or terminates a process.
     pub fn strike(&mut self) {
         let (deed, several) = (self.random.below(20), self.random.below(4));
         let whom = [(); 5].map(|()| self.random.next());
@@ -171,7 +171,7 @@ impl<'a> Population<'a> {
     /// Lets all go on. None stops itself any more, once it has read so.
     ///
     /// # Errors
-    /// Somebody stays stopped.
+    /// A process stays stopped.
     pub fn go_on(&mut self) -> Result<(), String> {
         for member in &mut self.members {
             member.go_on();

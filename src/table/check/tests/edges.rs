@@ -218,7 +218,7 @@ fn a_dependency_is_on_a_record_that_there_is_and_has_been() {
     };
     let on = |index: usize, generation: u64| Key { index, generation }.packed();
     if !cfg!(feature = "narrow") {
-        // One too far on to be distinguished from one of long ago.
+        // One too far on to be distinguished from an old one.
         let far = 1 << (RESOURCE - 1);
         breaks(&[], depend(on(0, far + 1)));
         broken(Invariant::Dependency, depend(on(0, far)));

@@ -106,7 +106,7 @@ fn control() {
 
 #[test]
 fn request() {
-    // An epoch to come, which a narrow build does not distinguish from one of long ago; no
+    // An epoch to come, which a narrow build does not distinguish from an old one; no
     // such state, no process, one that there is no room for.
     for tag in [
         1 << 40 | 1 << 42 | 1,
@@ -323,7 +323,7 @@ fn process_and_thread() {
 
 /// As after other code has closed the descriptor.
 #[test]
-fn who_lives_holds_its_lock() {
+fn a_living_process_holds_its_lock() {
     let lived = Lived::new();
     let core = lived.segment.session().core();
     let byte = PROCESS_LOCKS + core.process() as u64;
@@ -333,7 +333,7 @@ fn who_lives_holds_its_lock() {
     let found = observer.check().unwrap();
     assert_eq!(kinds(&found), [(Invariant::Swept, Gravity::Left)].into());
     assert_eq!(found.findings[0].what, "lives, and has lost its lock");
-    // Whoever would sweep it tells its keeper instead.
+    // A process that would sweep it notifies its keeper instead.
     let other = options.open("lived").unwrap();
     assert_eq!(other.reap().unwrap(), 0);
     while !observer.check().unwrap().is_sound() {

@@ -70,10 +70,10 @@ fn owner() {
 }
 
 #[test]
-fn whose_a_lock_is_has_been_told() {
+fn the_owner_of_a_lock_has_been_notified() {
     let earlier = told(|lived, tables| tables.locks[0].write_raw(gone(lived).name()));
     assert_eq!(earlier, ["is held by an earlier holder of its thread slot"]);
-    // Narrow names come round, so none of them is of later.
+    // Narrow names wrap, so none of them is of later.
     if cfg!(feature = "narrow") {
         return;
     }

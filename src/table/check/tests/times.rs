@@ -92,7 +92,7 @@ fn times_are_judged_in_any_epoch() {
     }
 }
 
-/// Tags wrap in any order, and near is not after: a time of long ago is neither taken for
+/// Tags wrap in any order, and near is not after: an old time is neither taken for
 /// one of now nor in its way.
 #[test]
 fn times_of_a_slot_that_was_claimed_often_are_kept() {

@@ -80,7 +80,7 @@ impl Registers {
         self.0.regs[8]
     }
 
-    /// The number of the system call before whose instruction the thread stands.
+    /// The number of the system call whose instruction the thread is stopped before.
     pub fn next_number(&self) -> u64 {
         self.0.regs[8]
     }

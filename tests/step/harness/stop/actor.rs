@@ -60,7 +60,7 @@ pub struct Actor {
     pub items: Vec<InFlight<'static>>,
     /// The operation, before it was performed.
     pub act: Option<Box<dyn FnOnce() -> Answer>>,
-    /// What came of it.
+    /// The result of the operation.
     pub said: String,
     /// The segment that it has now; the tools are made when they are first used, which is
     /// no part of the operation.
@@ -68,7 +68,7 @@ pub struct Actor {
     pub kept: Option<Kept>,
     /// Of the segment that it made or opened, to see whether it is marked as removed.
     pub observer: Option<Observer>,
-    /// Threads that hold something until they are told to end.
+    /// Threads that hold something until they are asked to end.
     pub holders: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -119,7 +119,7 @@ impl Actor {
         self.tools.expect("it is attached")
     }
 
-    /// The line to the driver: reads deeds and answers them until the driver hangs up.
+    /// The line to the driver: reads deeds and replies to them until the driver hangs up.
     pub fn serve(mut self, line: UnixStream) {
         let mut out = line.try_clone().expect("a descriptor");
         for order in BufReader::new(line).lines() {

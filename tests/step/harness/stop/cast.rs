@@ -203,7 +203,7 @@ impl Cast {
         Ok(())
     }
 
-    /// What came of the operation of one that was stopped, once it has ended.
+    /// The result of the operation of a stopped process, once it has ended.
     pub fn said(&self, who: Who) -> &str {
         let victim = match who {
             Who::Second => &self.second,

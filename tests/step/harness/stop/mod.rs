@@ -1,10 +1,12 @@
-//! Stopped at every access: a process is stopped in the middle of an operation, others do
-//! whole other things meanwhile, and it goes on much later, or is killed then.
+//! Stopped at every access: a process is stopped in the middle of an operation, others act
+//! meanwhile, and it continues much later, or is killed then.
 //!
 //! - `operation`: in what a process is stopped; `scenario`: what others do; `pair`: both,
-//!   and what guards them. - `route`: where it is stopped. - `victim`, `actor`, `cast`: the
-//!   processes; `deed`: what they are asked to do. - `run`: one stop; `aftermath`: what must
-//!   be so afterwards. - `tally`: what was found.
+//!   and what guards them.
+//! - `route`: where it is stopped.
+//! - `victim`, `actor`, `cast`: the processes; `deed`: what they are asked to do.
+//! - `run`: one stop; `aftermath`: what must hold afterwards.
+//! - `tally`: what was found.
 //!
 //! Each stop has a segment of its own, so that every victim goes the same way.
 
@@ -37,14 +39,14 @@ use crate::harness::settings::{Form, Settings};
 const SHORT: u64 = 30;
 /// Violations of a pair after which it is given up.
 const ENOUGH: u64 = 3;
-/// Turns of a loop at each of which the long form stops; then at each so-manieth.
+/// Turns of a loop at each of which the long form stops; then at each n-th.
 const TURNS: u64 = 32;
 /// How often a long run says where it is.
 const NEWS: Duration = Duration::from_secs(30);
 /// Stops of one point before it is taken as not to be reached.
 const TRIES: u32 = 3;
 
-/// How many turns others take of what they repeat: with narrow tags every tag comes round.
+/// How many turns others take of what they repeat: with narrow tags every tag wraps.
 const fn rounds() -> u64 {
     if cfg!(feature = "narrow") { 8 } else { 3 }
 }
@@ -160,7 +162,7 @@ impl Sweep {
         }
     }
 
-    /// Stops at every point, or at every so-manieth.
+    /// Stops at every point, or at each `every`-th one.
     fn all(&mut self, pair: Pair, fates: &[Fate], every: usize) {
         let points = self.points(pair);
         let mut said = Instant::now();
@@ -296,7 +298,7 @@ impl Sweep {
     }
 }
 
-/// So many that also tags which do not move in step with the turns come round exactly.
+/// Enough turns that tags which do not move in step with the turns wrap exactly, too.
 fn all_turns() -> impl Iterator<Item = u64> {
     let more = if cfg!(feature = "narrow") { 4 } else { 1 };
     rounds()..rounds() + more

@@ -29,7 +29,7 @@ const WIDTHS: &[(&str, &str)] = &[
 /// Which points of a route are tried.
 #[derive(Clone, Copy)]
 pub enum Where {
-    /// Every so-manieth.
+    /// Every n-th.
     Each(usize),
     /// Before each atomic step.
     Atomic,
@@ -86,7 +86,7 @@ pub const KNOWN: &[Known] = &[
         Where::Atomic,
     ),
     known(
-        "a living runner is marked dead by one who saw its slot's former holder die",
+        "a living runner is marked dead on evidence about its slot's former holder",
         "initiate beside the dead",
         "refused for long",
         Fate::GoesOn,

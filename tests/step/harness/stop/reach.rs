@@ -99,7 +99,7 @@ impl Victim {
             if !is_main && matches!(seen, Seen::Asleep | Seen::Overslept) {
                 sleeps += 1;
                 if sleeps == SLEEPS {
-                    // It has done what was to be done, and only looks again.
+                    // It has done its work, and only polls.
                     return Ok(());
                 }
             }
@@ -151,7 +151,7 @@ impl Victim {
         Ok(true)
     }
 
-    /// The same for one that may have to wait for somebody who is stopped; false then, too.
+    /// The same for a process that may wait for a stopped one; false then, too.
     pub fn reach_or_sleep(&mut self, cast: &mut Cast, point: Point) -> Result<bool, Violation> {
         self.gives_up = true;
         let reached = self.reach(cast, point);

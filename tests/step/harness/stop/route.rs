@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use crate::harness::arch::{Memory, Registers, is_syscall, memory, whole};
 use crate::harness::area::Areas;
 
-/// What a thread that stands at a point is about to do.
+/// The next step of a thread that is stopped at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Read or write a word of the segment.
@@ -106,7 +106,7 @@ impl Learner {
         self.thread = thread;
     }
 
-    /// The thread stands before an instruction, which is executed next.
+    /// The thread is stopped before an instruction, which is executed next.
     pub fn stands(&mut self) {
         if std::mem::take(&mut self.after_call) {
             // It may have mapped a segment.

@@ -140,7 +140,7 @@ impl Pair {
                 (cast.victim, cast.beside) = (None, None);
             }
         }
-        // Whoever waited for the other goes on now.
+        // A process that waited for the other continues now.
         go_on(&mut cast, Who::Second, self.scenario)?;
         go_on(&mut cast, Who::Victim, self.scenario)?;
         cast.settle()?;

@@ -1,4 +1,4 @@
-//! What others do while a process is stopped: each a whole other life.
+//! What other processes do while one is stopped.
 
 use super::cast::{Cast, Played, Who};
 use super::operation::{About, Operation};
@@ -168,7 +168,7 @@ pub const ALL: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
-        // What the dead had is handed on, though somebody is stopped who saw to that.
+        // What the dead had is handed on, though the process that began that is stopped.
         name: "inheritance",
         fits: |operation| {
             ["reap", "initiate beside the dead", "wait gone"].contains(&operation.name)
@@ -250,7 +250,7 @@ impl Cast {
     }
 }
 
-/// So many turns that half of a tag of the first layout is over.
+/// Enough turns to pass half of a tag of the first layout.
 fn many(cast: &Cast) -> String {
     match cfg!(feature = "narrow") {
         true => cast.turns(),
@@ -258,7 +258,7 @@ fn many(cast: &Cast) -> String {
     }
 }
 
-/// So many epochs pass, and then a shutdown with its own terms is under way.
+/// `times` epochs pass, and then a shutdown with its own terms is under way.
 fn own_after(cast: &mut Cast, times: &str) -> Played {
     if cast.ask(Who::Survivor, "cancelled", times)? == "held up" {
         return Ok(());
@@ -319,7 +319,7 @@ fn records_stand(cast: &mut Cast) -> Played {
     }
 }
 
-/// So many joins are refused while the group is Complete; then one is admitted.
+/// `times` joins are refused while the group is Complete; then one is admitted.
 fn refused(cast: &mut Cast, times: &str) -> Played {
     cast.told(Who::Survivor, "finish", "")?;
     cast.told(Who::Survivor, "reap", "")?;

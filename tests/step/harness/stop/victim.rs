@@ -117,7 +117,7 @@ impl Victim {
         Ok(victim)
     }
 
-    /// The operation has ended: its thread answers the driver.
+    /// The operation has ended: its thread replies to the driver.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
@@ -143,7 +143,7 @@ impl Victim {
         self.tracee.pid()
     }
 
-    /// What came of the operation, once it has ended.
+    /// The result of the operation, once it has ended.
     pub fn said(&self) -> &str {
         &self.said
     }

@@ -233,8 +233,8 @@ fn grasp(actor: &mut Actor, _: &str) -> String {
     got
 }
 
-/// So many threads attach, one after the other, take what they can get and end; the last
-/// one keeps what it has until it is told to end.
+/// `times` threads attach, one after the other, take what they can get and end; the last
+/// one keeps what it has until it is asked to end.
 fn churn(actor: &mut Actor, times: &str) -> String {
     let (tools, board) = (actor.tools(), actor.stage.board);
     for _ in 1..number(times) {

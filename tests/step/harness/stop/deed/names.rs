@@ -58,7 +58,7 @@ pub const ALL: &[(&str, Deed)] = &[
     }),
 ];
 
-/// Removes the segment by force and makes a new one of the same name, so many times.
+/// Removes the segment by force and makes a new one of the same name, `times` times.
 fn replace(actor: &mut Actor, times: &str) -> String {
     let options = actor.stage.options.clone();
     for nth in 0..number(times) {
@@ -79,7 +79,7 @@ fn replace(actor: &mut Actor, times: &str) -> String {
     "replaced".into()
 }
 
-/// Somebody is in the middle of a removal, or the name is taken: legal.
+/// Another process is in the middle of a removal, or the name is taken: legal.
 fn held_up(error: &SegmentError) -> String {
     match error {
         // A remover holds the bytes of all slots.

@@ -1,11 +1,11 @@
 //! Locks, permits, events, values.
 
 use ebbtide::{
-    CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore, EventKind, SharedStateManager,
-    StateError,
+    CrossProcessEvent, CrossProcessLock, CrossProcessSemaphore, EventKind, Segment,
+    SharedStateManager, StateError,
 };
 
-use super::{ALONE, Answer, Operation, Scene, props, text};
+use super::{ALONE, Answer, Operation, Scene, by_process, props, text};
 use crate::harness::peer::BOUND;
 use crate::harness::stage::{EVENT, KEYS, LOCK, NEW, PERMITS, SAID, Stage, leak};
 use crate::harness::stop::actor;
@@ -65,11 +65,9 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "event set",
         scene: |stage| {
-            let segment = stage.segment();
-            let event = leak(CrossProcessEvent::open(segment, EVENT).expect("an event"));
-            Scene::new(props(segment, None), move || {
-                let set = event.set_with(EventKind::Custom(7), SAID);
-                Answer::new(text(&set), props(segment, None))
+            by_process(stage, |segment| {
+                let event = leak(CrossProcessEvent::open(segment, EVENT).expect("an event"));
+                || text(&event.set_with(EventKind::Custom(7), SAID))
             })
         },
         ..ALONE
@@ -77,11 +75,9 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "state set",
         scene: |stage| {
-            let segment = stage.segment();
-            let store = leak(SharedStateManager::open(segment).expect("the shared state"));
-            Scene::new(props(segment, None), move || {
-                let set = store.set("single", NEW);
-                Answer::new(text(&set), props(segment, None))
+            by_process(stage, |segment| {
+                let store = store(segment);
+                || text(&store.set("single", NEW))
             })
         },
         ..ALONE
@@ -89,16 +85,16 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "transaction",
         scene: |stage| {
-            let segment = stage.segment();
-            let store = leak(SharedStateManager::open(segment).expect("the shared state"));
-            Scene::new(props(segment, None), move || {
-                let committed = store.transaction(|transaction| {
-                    for key in KEYS {
-                        transaction.set(key, NEW)?;
-                    }
-                    Ok::<_, StateError>(())
-                });
-                Answer::new(text(&committed), props(segment, None))
+            by_process(stage, |segment| {
+                let store = store(segment);
+                || {
+                    text(&store.transaction(|transaction| {
+                        for key in KEYS {
+                            transaction.set(key, NEW)?;
+                        }
+                        Ok::<_, StateError>(())
+                    }))
+                }
             })
         },
         ..ALONE
@@ -138,13 +134,13 @@ fn holds(cast: &mut Cast, who: Who) -> Played {
 }
 
 fn semaphore(stage: &Stage) -> Scene {
-    let segment = stage.segment();
-    let semaphore = CrossProcessSemaphore::open(segment, PERMITS.0, PERMITS.1);
-    let semaphore = leak(semaphore.expect("a semaphore"));
-    Scene::new(props(segment, None), move || {
-        let permit = semaphore.acquire_timeout(BOUND);
-        let said = text(&permit);
-        drop(permit);
-        Answer::new(said, props(segment, None))
+    by_process(stage, |segment| {
+        let semaphore = CrossProcessSemaphore::open(segment, PERMITS.0, PERMITS.1);
+        let semaphore = leak(semaphore.expect("a semaphore"));
+        || text(&semaphore.acquire_timeout(BOUND))
     })
+}
+
+fn store(segment: &Segment) -> &'static SharedStateManager {
+    leak(SharedStateManager::open(segment).expect("the shared state"))
 }

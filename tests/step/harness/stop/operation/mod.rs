@@ -1,7 +1,7 @@
 //! The operations in whose middle a process is stopped.
 //!
 //! As those of the kill sweep an operation sets its scene and then acts; only the act is
-//! stopped. But whatever others did meanwhile, the act ends, and says how.
+//! stopped. Whatever others did meanwhile, the act ends, and returns its result.
 
 mod hold;
 mod names;
@@ -9,7 +9,7 @@ pub mod own;
 mod shutdown;
 mod variant;
 
-use ebbtide::{Runner, Segment};
+use ebbtide::{Runner, Segment, ShutdownCoordinator};
 
 use super::actor::Props;
 use super::cast::{Cast, Played, Who};
@@ -17,7 +17,7 @@ use crate::harness::stage::{Kept, Stage};
 
 /// The end of an act.
 pub struct Answer {
-    /// What came of it, for the checks.
+    /// The result, for the checks.
     pub text: String,
     /// What the process has now.
     pub props: Props,
@@ -165,6 +165,42 @@ fn joined(stage: &Stage) -> (&'static Segment, &'static Runner) {
     let segment = stage.segment();
     let runner = Runner::join(segment, stage.id).expect("the group runs");
     (segment, crate::harness::stage::leak(runner))
+}
+
+/// An act of a process that has no runner. `prepare` sets the scene and returns the act,
+/// which returns its text.
+fn by_process<A>(stage: &Stage, prepare: impl FnOnce(&'static Segment) -> A) -> Scene
+where
+    A: FnOnce() -> String + 'static,
+{
+    let segment = stage.segment();
+    let act = prepare(segment);
+    Scene::new(props(segment, None), move || {
+        Answer::new(act(), props(segment, None))
+    })
+}
+
+/// The same of a runner, which stays one.
+fn by_runner<A>(
+    stage: &Stage,
+    prepare: impl FnOnce(&'static Segment, &'static Runner) -> A,
+) -> Scene
+where
+    A: FnOnce() -> String + 'static,
+{
+    let (segment, runner) = joined(stage);
+    let act = prepare(segment, runner);
+    Scene::new(props(segment, Some(runner)), move || {
+        Answer::new(act(), props(segment, Some(runner)))
+    })
+}
+
+/// The same with a coordinator in that process.
+fn by_coordinator(stage: &Stage, act: fn(&ShutdownCoordinator) -> String) -> Scene {
+    by_runner(stage, |segment, _| {
+        let coordinator = ShutdownCoordinator::new(segment);
+        move || act(&coordinator)
+    })
 }
 
 /// What a result says.

@@ -5,11 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ebbtide::{
-    Phase, ResourceHandle, ResourceManager, ResourceOptions, ResourceType, Runner, Scope,
+    ResourceHandle, ResourceManager, ResourceOptions, ResourceType, Runner, Scope,
     ShutdownCoordinator, ShutdownRequest, SystemResource,
 };
 
-use super::{ALONE, Answer, Operation, REGISTERED, Scene, joined, props, text};
+use super::shutdown::acknowledge;
+use super::{
+    ALONE, Answer, Operation, REGISTERED, Scene, by_process, by_runner, joined, props, text,
+};
 use crate::harness::stage::{Stage, leak};
 use crate::harness::stop::cast::Who;
 
@@ -36,29 +39,23 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "initiate its own",
         scene: |stage| {
-            let (segment, runner) = joined(stage);
-            let coordinator = ShutdownCoordinator::new(segment);
-            let request = ShutdownRequest::new().timeout(Duration::from_secs(1_000_000));
-            let scope = Scope::runner(stage.id);
-            Scene::new(props(segment, Some(runner)), move || {
-                let begun = coordinator.initiate_shutdown(&scope, &request);
-                let said = text(&begun);
-                // So that the runner takes work again.
-                let _ = coordinator.cancel_shutdown(&scope);
-                Answer::new(said, props(segment, Some(runner)))
+            by_runner(stage, |segment, _| {
+                let coordinator = ShutdownCoordinator::new(segment);
+                let request = ShutdownRequest::new().timeout(Duration::from_secs(1_000_000));
+                let scope = Scope::runner(stage.id);
+                move || {
+                    let begun = coordinator.initiate_shutdown(&scope, &request);
+                    // So that the runner takes work again.
+                    let _ = coordinator.cancel_shutdown(&scope);
+                    text(&begun)
+                }
             })
         },
         ..REGISTERED
     },
     Operation {
         name: "acknowledge its own",
-        scene: |stage| {
-            let (segment, runner) = joined(stage);
-            Scene::new(props(segment, Some(runner)), move || {
-                let acknowledged = runner.acknowledge(Phase::Signaling);
-                Answer::new(text(&acknowledged), props(segment, Some(runner)))
-            })
-        },
+        scene: acknowledge,
         ready: |cast| cast.told(Who::Survivor, "initiate of", "victim"),
         after: |cast, who| cast.told(who, "leave", ""),
         ..REGISTERED
@@ -79,12 +76,10 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "resource unregister",
         scene: |stage| {
-            let (segment, runner) = joined(stage);
-            let manager = leak(ResourceManager::new(runner));
-            let file = register(manager, "file", file(stage));
-            Scene::new(props(segment, Some(runner)), move || {
-                let gone = manager.unregister(&file);
-                Answer::new(text(&gone), props(segment, Some(runner)))
+            by_runner(stage, |_, runner| {
+                let manager = leak(ResourceManager::new(runner));
+                let file = register(manager, "file", file(stage));
+                move || text(&manager.unregister(&file))
             })
         },
         ..REGISTERED
@@ -109,37 +104,28 @@ pub const ALL: &[Operation] = &[
     },
     Operation {
         name: "reap",
-        scene: |stage| {
-            let segment = stage.segment();
-            Scene::new(props(segment, None), move || {
-                Answer::new(text(&segment.reap()), props(segment, None))
-            })
-        },
+        scene: |stage| by_process(stage, |segment| || text(&segment.reap())),
         ready: |cast| cast.dies(Who::Dead, "grasp"),
         ..ALONE
     },
     Operation {
         name: "reclaim",
-        scene: |stage| {
-            let segment = stage.segment();
-            Scene::new(props(segment, None), move || {
-                Answer::new(text(&segment.reclaim()), props(segment, None))
-            })
-        },
+        scene: |stage| by_process(stage, |segment| || text(&segment.reclaim())),
         ready: |cast| cast.dies(Who::Dead, "own a file"),
         ..ALONE
     },
 ];
 
 fn writing(stage: &Stage, write: fn(&Runner)) -> Scene {
-    let (segment, runner) = joined(stage);
-    Scene::new(props(segment, Some(runner)), move || {
-        write(runner);
-        Answer::new("ok", props(segment, Some(runner)))
+    by_runner(stage, |_, runner| {
+        move || {
+            write(runner);
+            "ok".into()
+        }
     })
 }
 
-/// A resource that stands for a file.
+/// The options of a resource that is a file.
 pub fn file(stage: &Stage) -> ResourceOptions {
     fs::write(&stage.file, "the victim's").expect("a file");
     ResourceOptions::new().system(SystemResource::file(&stage.file).expect("it exists"))

@@ -4,9 +4,33 @@ use std::time::Duration;
 
 use ebbtide::{Mode, Phase, ReasonCode, Runner, Scope, ShutdownCoordinator, ShutdownRequest};
 
-use super::{ALONE, Answer, Operation, REGISTERED, Scene, Thread, joined, props, text};
+use super::{
+    ALONE, Answer, Operation, REGISTERED, Scene, Thread, by_coordinator, by_process, by_runner,
+    joined, props, text,
+};
 use crate::harness::stage::{Stage, leak};
 use crate::harness::stop::cast::Who;
+
+/// Of a runner, in a shutdown that the survivor began.
+const IN_SHUTDOWN: Operation = Operation {
+    ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
+    ..REGISTERED
+};
+
+/// The same; the survivor is a runner, too.
+const OF_TWO: Operation = Operation {
+    arrange: |cast| cast.told(Who::Survivor, "join if it runs", ""),
+    ..IN_SHUTDOWN
+};
+
+/// The same; the survivor has acknowledged.
+const LAST: Operation = Operation {
+    ready: |cast| {
+        cast.told(Who::Survivor, "initiate", "600000")?;
+        cast.told(Who::Survivor, "acknowledge", "")
+    },
+    ..OF_TWO
+};
 
 pub const ALL: &[Operation] = &[
     Operation {
@@ -30,18 +54,15 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "merge",
         scene: initiate,
-        ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
-        ..REGISTERED
+        ..IN_SHUTDOWN
     },
     Operation {
         // One dead runner is marked dead on the way; this process is none.
         name: "initiate beside the dead",
         scene: |stage| {
-            let segment = stage.segment();
-            let coordinator = ShutdownCoordinator::new(segment);
-            Scene::new(props(segment, None), move || {
-                let begun = coordinator.initiate_shutdown(&Scope::All, &request());
-                Answer::new(text(&begun), props(segment, None))
+            by_process(stage, |segment| {
+                let coordinator = ShutdownCoordinator::new(segment);
+                move || text(&coordinator.initiate_shutdown(&Scope::All, &request()))
             })
         },
         ready: |cast| cast.dies(Who::Dead, "grasp"),
@@ -50,37 +71,26 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "acknowledge, last",
         scene: acknowledge,
-        arrange: |cast| cast.told(Who::Survivor, "join if it runs", ""),
-        ready: |cast| {
-            cast.told(Who::Survivor, "initiate", "600000")?;
-            cast.told(Who::Survivor, "acknowledge", "")
-        },
-        ..REGISTERED
+        ..LAST
     },
     Operation {
         name: "acknowledge, not last",
         scene: acknowledge,
-        arrange: |cast| cast.told(Who::Survivor, "join if it runs", ""),
-        ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
-        ..REGISTERED
+        ..OF_TWO
     },
     Operation {
         name: "run shutdown",
         scene: |stage| {
-            let (segment, runner) = joined(stage);
-            Scene::new(props(segment, Some(runner)), move || {
-                let report = runner.run_shutdown();
-                let said = match &report {
+            by_runner(stage, |_, runner| {
+                || match runner.run_shutdown() {
                     Ok(report) => format!("{:?}", report.outcome),
                     Err(error) => format!("refused: {error}"),
-                };
-                Answer::new(said, props(segment, Some(runner)))
+                }
             })
         },
-        ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
-        // In a shutdown that somebody else began meanwhile it may wait for others.
+        // In a shutdown that another process began meanwhile it may wait for others.
         asleep: |cast| cast.told(Who::Survivor, "calm", ""),
-        ..REGISTERED
+        ..IN_SHUTDOWN
     },
     Operation {
         name: "leave",
@@ -90,12 +100,7 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "leave, last",
         scene: |stage| leaving(stage, Runner::leave),
-        arrange: |cast| cast.told(Who::Survivor, "join if it runs", ""),
-        ready: |cast| {
-            cast.told(Who::Survivor, "initiate", "600000")?;
-            cast.told(Who::Survivor, "acknowledge", "")
-        },
-        ..REGISTERED
+        ..LAST
     },
     Operation {
         name: "leave forced",
@@ -109,80 +114,53 @@ pub const ALL: &[Operation] = &[
     },
     Operation {
         name: "begin and end",
-        scene: |stage| {
-            let (segment, runner) = joined(stage);
-            Scene::new(props(segment, Some(runner)), move || {
-                let begun = runner.begin();
-                let said = text(&begun);
-                drop(begun);
-                Answer::new(said, props(segment, Some(runner)))
-            })
-        },
+        scene: |stage| by_runner(stage, |_, runner| || text(&runner.begin())),
         ..REGISTERED
     },
     Operation {
         name: "cancel",
         scene: |stage| {
-            let (segment, runner) = joined(stage);
-            let coordinator = ShutdownCoordinator::new(segment);
-            Scene::new(props(segment, Some(runner)), move || {
+            by_coordinator(stage, |coordinator| {
                 let cancelled = coordinator.cancel_shutdown(&Scope::All);
-                let said = text(&cancelled).replacen("ok", "cancelled", 1);
-                Answer::new(said, props(segment, Some(runner)))
+                text(&cancelled).replacen("ok", "cancelled", 1)
             })
         },
-        ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
-        ..REGISTERED
+        ..IN_SHUTDOWN
     },
     Operation {
         name: "extend",
         scene: |stage| {
-            let (segment, runner) = joined(stage);
-            runner.progress();
-            Scene::new(props(segment, Some(runner)), move || {
-                let granted = runner.extend(Duration::from_secs(10));
-                let said = text(&granted).replacen("ok", "extended", 1);
-                Answer::new(said, props(segment, Some(runner)))
+            by_runner(stage, |_, runner| {
+                runner.progress();
+                || extended(&runner.extend(Duration::from_secs(10)))
             })
         },
-        ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
-        ..REGISTERED
+        ..IN_SHUTDOWN
     },
     Operation {
         name: "extend, coordinator",
         scene: |stage| {
-            let (segment, runner) = joined(stage);
-            let coordinator = ShutdownCoordinator::new(segment);
-            Scene::new(props(segment, Some(runner)), move || {
-                let granted = coordinator.extend(&Scope::All, Duration::from_secs(10));
-                let said = text(&granted).replacen("ok", "extended", 1);
-                Answer::new(said, props(segment, Some(runner)))
+            by_coordinator(stage, |coordinator| {
+                extended(&coordinator.extend(&Scope::All, Duration::from_secs(10)))
             })
         },
-        ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
-        ..REGISTERED
+        ..IN_SHUTDOWN
     },
     Operation {
         name: "escalate",
         scene: |stage| {
-            let (segment, runner) = joined(stage);
-            let coordinator = ShutdownCoordinator::new(segment);
-            Scene::new(props(segment, Some(runner)), move || {
-                let harder = coordinator.escalate(&Scope::All, Mode::Fast);
-                Answer::new(text(&harder), props(segment, Some(runner)))
+            by_coordinator(stage, |coordinator| {
+                text(&coordinator.escalate(&Scope::All, Mode::Fast))
             })
         },
-        ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
-        ..REGISTERED
+        ..IN_SHUTDOWN
     },
     Operation {
         name: "begin generation",
         scene: |stage| {
-            let segment = stage.segment();
-            let coordinator = ShutdownCoordinator::new(segment);
-            Scene::new(props(segment, None), move || {
-                let begun = coordinator.begin_generation();
-                Answer::new(text(&begun), props(segment, None))
+            by_process(stage, |segment| {
+                let coordinator = ShutdownCoordinator::new(segment);
+                move || text(&coordinator.begin_generation())
             })
         },
         ready: |cast| cast.told(Who::Survivor, "finish", ""),
@@ -191,11 +169,9 @@ pub const ALL: &[Operation] = &[
     Operation {
         name: "wait gone",
         scene: |stage| {
-            let segment = stage.segment();
-            let coordinator = ShutdownCoordinator::new(segment);
-            Scene::new(props(segment, None), move || {
-                let gone = coordinator.wait_gone(1, Duration::ZERO);
-                Answer::new(text(&gone), props(segment, None))
+            by_process(stage, |segment| {
+                let coordinator = ShutdownCoordinator::new(segment);
+                move || text(&coordinator.wait_gone(1, Duration::ZERO))
             })
         },
         ready: |cast| {
@@ -209,9 +185,7 @@ pub const ALL: &[Operation] = &[
         name: "keeper",
         thread: Thread::Named("ebbtide-keeper"),
         scene: acknowledge,
-        arrange: |cast| cast.told(Who::Survivor, "join if it runs", ""),
-        ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
-        ..REGISTERED
+        ..OF_TWO
     },
     Operation {
         // The thread that waits for futures and descriptors sees a shutdown begin.
@@ -240,20 +214,20 @@ fn request() -> ShutdownRequest {
 }
 
 fn initiate(stage: &Stage) -> Scene {
-    let (segment, runner) = joined(stage);
-    let coordinator = ShutdownCoordinator::new(segment);
-    Scene::new(props(segment, Some(runner)), move || {
-        let begun = coordinator.initiate_shutdown(&Scope::All, &request());
-        Answer::new(text(&begun), props(segment, Some(runner)))
+    by_coordinator(stage, |coordinator| {
+        text(&coordinator.initiate_shutdown(&Scope::All, &request()))
     })
 }
 
-fn acknowledge(stage: &Stage) -> Scene {
-    let (segment, runner) = joined(stage);
-    Scene::new(props(segment, Some(runner)), move || {
-        let acknowledged = runner.acknowledge(Phase::Signaling);
-        Answer::new(text(&acknowledged), props(segment, Some(runner)))
+/// Also in the runner's own scope, if that has the shutdown.
+pub(super) fn acknowledge(stage: &Stage) -> Scene {
+    by_runner(stage, |_, runner| {
+        || text(&runner.acknowledge(Phase::Signaling))
     })
+}
+
+fn extended<T, E: std::fmt::Display>(granted: &Result<T, E>) -> String {
+    text(granted).replacen("ok", "extended", 1)
 }
 
 fn leaving(stage: &Stage, leave: impl FnOnce(&Runner) + 'static) -> Scene {
