@@ -68,10 +68,13 @@ impl fmt::Debug for Handler {
     }
 }
 
+/// A runner slot and its generation, or all of this process.
+type Only = Option<(usize, u64)>;
+
 /// Whose handlers of Signaling there are: without the closures, so that it can be kept where
 /// none may be dropped.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Signaled(Arc<Mutex<Vec<Option<(usize, u64)>>>>);
+pub(crate) struct Signaled(Arc<Mutex<Vec<Only>>>);
 
 impl Signaled {
     /// Whether the runner of a slot and generation has one.

@@ -164,8 +164,7 @@ pub struct Exec {
     /// The signal that tells the program to end
     #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal::parse)]
     pub term_signal: Signal,
-    /// How long it may take after that before a shutdown with mode `immediate` kills it, which
-    /// gives no phase more than a second
+    /// How long it may take after that before mode `immediate` (a second a phase) kills it
     #[arg(long, default_value = "10s", value_parser = duration::parse)]
     pub grace: Duration,
     /// Tell a service manager (systemd) how it stands, if NOTIFY_SOCKET is set
@@ -227,8 +226,7 @@ pub struct Shutdown {
     /// The budget of the whole shutdown; an earlier deadline stands
     #[arg(long, default_value = "30s", value_parser = duration::parse)]
     pub timeout: Duration,
-    /// How hard; a harder one under way stands. After the deadline `fast` and `immediate` are for
-    /// the runners that live on
+    /// How hard; a harder one under way stands. After the deadline: for the runners that live on
     #[arg(long, default_value = "graceful")]
     pub mode: HowHard,
     /// Why, for everybody to read; the first reason given stands
