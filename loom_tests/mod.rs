@@ -86,4 +86,5 @@ mod store;
 mod store_known;
 mod store_twins;
 mod terms;
+mod told;
 pub(crate) mod world;

@@ -122,6 +122,17 @@ pub const MAX_BUDGET_MILLIS: u64 = u32::MAX as u64;
 /// Shares of the budget in per mille: Signaling, Draining, Closing.
 pub const DEFAULT_SHARES: [u16; 3] = [100, 600, 300];
 
+/// How long a phase may take once the mode is Immediate, in microseconds: from the phase's
+/// beginning, or from the escalation if that came later, and never past what the budget leaves
+/// it. A second is enough to remove a file or to close a socket, and three of them are what an
+/// operator waits for.
+pub const IMMEDIATE_PHASE_MICROS: u64 = 1_000_000;
+
+/// What part of Closing's time is kept for what is left to close: in the last quarter a
+/// resource does not wait for those of a runner that has not come to Closing, in the last
+/// eighth for none.
+pub const CLOSING_RESERVE: [u64; 2] = [4, 8];
+
 /// Longest sleep of a phase or event waiter, in microseconds: the safety net for
 /// double faults (a waker killed between its store and its wake).
 pub const WAIT_BOUND_MICROS: u64 = 1_000_000;

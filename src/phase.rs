@@ -82,8 +82,8 @@ pub enum Mode {
     /// In-flight work is asked to stop early ([`Runner::should_abort`](crate::Runner::should_abort)
     /// turns true); draining still waits for it.
     Fast = 1,
-    /// Draining does not wait for in-flight work, and whoever supervises a foreign
-    /// program may kill it.
+    /// Draining does not wait for in-flight work, each phase has one second at most for
+    /// handlers, drains and cleanups, and whoever supervises a foreign program may kill it.
     Immediate = 2,
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
 use std::time::Duration;
 
+use crate::api::within::{Whose, Within};
 use crate::limits::WAIT_BOUND_MICROS;
 use crate::sync::mem::ALL;
 use crate::sync::{Env, Mem, Real};
@@ -34,8 +35,17 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     }
 }
 
-/// Starts a thread for the closure that is called so.
-pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), String> {
+/// Starts a thread for the closure of a runner that is called so.
+pub(crate) fn spawn(
+    name: &str,
+    whose: Whose,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<(), String> {
+    let within = Within::started_here(whose);
+    let body = move || {
+        within.enter();
+        body();
+    };
     let thread = std::thread::Builder::new().name(format!("ebbtide-{name}"));
     match thread.spawn(body) {
         Ok(_) => Ok(()),
@@ -51,6 +61,7 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<
 /// No thread could be started.
 pub(crate) fn run_within<'c, T: Send + 'static>(
     name: &str,
+    whose: Whose,
     env: &impl Env<Real>,
     left: &dyn Fn() -> Duration,
     watched: &dyn Fn() -> Vec<Watched<'c>>,
@@ -59,7 +70,7 @@ pub(crate) fn run_within<'c, T: Send + 'static>(
     let (done, result) = mpsc::channel();
     let ended = Arc::new(AtomicU32::new(0));
     let end = Arc::clone(&ended);
-    spawn(name, move || {
+    spawn(name, whose, move || {
         let _ = done.send(closure());
         end.store(1, Ordering::Release);
         Real::wake(Real::cell(&end), ALL);

@@ -10,6 +10,7 @@ use crate::api::report::{ShutdownOutcome, ShutdownReport};
 use crate::api::request::Scope;
 use crate::api::view::{Target, corrupt};
 use crate::api::waiting::{Look as Looking, Wait};
+use crate::api::within::{self, WaitsFor};
 use crate::error::CoordinationError;
 use crate::phase::Phase;
 use crate::sync::{Env, Real, life};
@@ -28,6 +29,7 @@ impl ShutdownCoordinator {
     ///
     /// # Errors
     /// [`CoordinationError::TimedOut`] with the laggards by name, `NoSuchRunner`,
+    /// `WithinShutdown` in a closure of a runner that it would wait for,
     /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`.
     pub fn wait_for_shutdown_complete(
         &self,
@@ -38,6 +40,7 @@ impl ShutdownCoordinator {
         let began = core.now();
         let until = deadline(core, Some(timeout));
         let mut completion = Completion::new(self, scope)?;
+        let waits_for = completion.waits_for();
         loop {
             core.deaths.tell(core.tables());
             if let Some(report) = completion.look()? {
@@ -47,6 +50,7 @@ impl ShutdownCoordinator {
                 Step::Moved => continue,
                 Step::Asleep(scope, look) => (scope, look),
             };
+            within::refuse(core, "wait_for_shutdown_complete", waits_for)?;
             if core.now() >= until {
                 let laggards = self.view().laggards(completion.target);
                 return Err(CoordinationError::TimedOut {
@@ -64,16 +68,18 @@ impl ShutdownCoordinator {
     ///
     /// # Errors
     /// `NoSuchRunner`, [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle);
-    /// the future itself `Corrupt`.
+    /// the future itself `Corrupt`, or `WithinShutdown` when it is first polled in a closure
+    /// of a runner that it would wait for.
     pub fn shutdown_complete(
         &self,
         scope: &Scope,
     ) -> Result<Wait<ShutdownReport>, CoordinationError> {
         self.checked()?;
         let mut completion = Completion::new(self, scope)?;
+        let waits_for = completion.waits_for();
         let look: Looking<_> =
             Box::new(move |core, sleep| completion.poll(core, sleep).transpose());
-        Ok(Wait::new(&self.session, look))
+        Ok(Wait::new(&self.session, look).refused_within("shutdown_complete", waits_for))
     }
 }
 
@@ -125,6 +131,13 @@ impl Completion {
             last: seen,
             glances: Glances::new(core),
         })
+    }
+
+    fn waits_for(&self) -> WaitsFor {
+        match self.aim {
+            Aim::All => WaitsFor::Group,
+            Aim::Runner { slot, member, .. } => WaitsFor::Runner(slot, member.generation()),
+        }
     }
 
     /// The report, if what was seen last is the end.

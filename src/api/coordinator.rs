@@ -44,6 +44,21 @@ pub struct RunnerHandle {
     epoch: u64,
 }
 
+impl RunnerHandle {
+    pub(super) const fn new(slot: usize, generation: u64, epoch: u64) -> Self {
+        Self {
+            slot,
+            generation,
+            epoch,
+        }
+    }
+
+    /// Slot and its generation.
+    pub(super) const fn key(self) -> (usize, u64) {
+        (self.slot, self.generation)
+    }
+}
+
 /// Begins, watches, hardens and cancels shutdowns. Cheap to make and to clone.
 ///
 /// # Examples

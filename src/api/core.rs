@@ -355,6 +355,14 @@ where
         }
     }
 
+    fn is_stopped(&self, process: usize) -> bool {
+        let identity = self.tables().processes.present(process);
+        identity.is_some_and(|identity| {
+            process::pid_namespace().is_ok_and(|ours| ours == identity.pid_namespace)
+                && process::is_stopped(identity.pid, identity.start_time)
+        })
+    }
+
     fn note(&self, at: u64, note: impl FnOnce() -> Note) -> u64 {
         self.write_note(at, note())
     }

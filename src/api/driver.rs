@@ -17,6 +17,7 @@ use crate::api::resource::{ResourceReport, ResourceState};
 use crate::api::runner::Runner;
 use crate::api::trace;
 use crate::api::view::{Target, corrupt};
+use crate::api::within::{self, WaitsFor};
 use crate::error::CoordinationError;
 use crate::limits;
 use crate::note::{Kind, Note};
@@ -76,6 +77,10 @@ impl<'a> Driver<'a> {
                 };
             }
             began = true;
+            if group.is_shutting_down() {
+                // In a closure of another runner, for which the group waits, too.
+                within::refuse(self.runner.core(), "run_shutdown", WaitsFor::Group)?;
+            }
             self.runner.observe(group, own);
             self.settle()?;
             if self.done < target.min(Phase::Closing) {
@@ -219,7 +224,7 @@ impl<'a> Driver<'a> {
             Phase::Draining => resources.drain(&left),
             Phase::Closing => {
                 // Closing cannot be called off, whatever becomes of the other scope.
-                let report = resources.cleanup(&|| {
+                let report = resources.cleanup_in_shutdown(&|| {
                     let _ = self.is_held_to(phase);
                     self.settle_in_between();
                     self.left_of(phase)

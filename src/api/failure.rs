@@ -41,6 +41,7 @@ impl fmt::Display for FailureReport {
             FailureKind::Panicked => "panicked",
             FailureKind::Skipped => "was skipped",
             FailureKind::Abandoned => "was left behind",
+            FailureKind::OutOfOrder => "was closed out of order",
         };
         let Self {
             runner,

@@ -7,6 +7,7 @@ use crate::api::coordinator::ShutdownCoordinator;
 use crate::api::core::deadline;
 use crate::api::view::corrupt;
 use crate::api::waiting::{Look, Wait};
+use crate::api::within::{self, WaitsFor};
 use crate::error::CoordinationError;
 use crate::limits;
 use crate::note::{Kind, Note};
@@ -61,7 +62,8 @@ impl ShutdownCoordinator {
     /// the processes of the dead are gone with all they held.
     ///
     /// # Errors
-    /// [`CoordinationError::Occupied`] with one that is left when the timeout passes.
+    /// [`CoordinationError::Occupied`] with one that is left when the timeout passes;
+    /// `WithinShutdown` in a closure of such a runner.
     pub fn wait_gone(&self, generation: u32, timeout: Duration) -> Result<(), CoordinationError> {
         let core = self.checked()?;
         let group = &core.tables().group;
@@ -79,6 +81,7 @@ impl ShutdownCoordinator {
                     pid: core.pid_of(process),
                 });
             }
+            within::refuse(core, "wait_gone", WaitsFor::Generation(generation))?;
             // No notice tells that a process is *gone*; a dying one takes as long as
             // its memory. Look every 10 ms, sooner when the control word moves.
             let soon = core.now().saturating_add(limits::PORTABLE_POLL_MICROS);
@@ -90,7 +93,8 @@ impl ShutdownCoordinator {
     /// As [`wait_gone`](Self::wait_gone), as a future and without a timeout.
     ///
     /// # Errors
-    /// Of the future: [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
+    /// Of the future: [`CoordinationError::WithinShutdown`] when it is first polled in a closure
+    /// of such a runner; [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     pub fn gone(&self, generation: u32) -> Wait<()> {
         let coordinator = self.clone();
         let look: Look<_> = Box::new(move |core, sleep| {
@@ -104,7 +108,7 @@ impl ShutdownCoordinator {
             sleep.soon();
             None
         });
-        Wait::new(&self.session, look)
+        Wait::new(&self.session, look).refused_within("gone", WaitsFor::Generation(generation))
     }
 
     /// Slot and process, if the slot's runner is of the generation and not gone.

@@ -11,6 +11,7 @@ use crate::api::report::{HandlerOutcome, HandlerReport};
 use crate::api::session::Session;
 use crate::api::standing::{Patience, take};
 use crate::api::trace;
+use crate::api::within::Whose;
 use crate::error::CoordinationError;
 use crate::note::{Kind, Note};
 use crate::phase::Phase;
@@ -68,9 +69,29 @@ impl fmt::Debug for Handler {
     }
 }
 
+/// A runner slot and its generation, or all of this process.
+type Only = Option<(usize, u64)>;
+
+/// Whose handlers of Signaling there are: without the closures, so that it can be kept where
+/// none may be dropped.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Signaled(Arc<Mutex<Vec<Only>>>);
+
+impl Signaled {
+    /// Whether the runner of a slot and generation has one.
+    pub(crate) fn has(&self, of: (usize, u64)) -> bool {
+        lock(&self.0)
+            .iter()
+            .any(|only| only.is_none_or(|only| only == of))
+    }
+}
+
 /// The handlers of one attachment.
 #[derive(Debug, Default)]
-pub(crate) struct Handlers(Mutex<Vec<Handler>>);
+pub(crate) struct Handlers {
+    all: Mutex<Vec<Handler>>,
+    signaled: Signaled,
+}
 
 impl Handlers {
     pub(crate) fn register(
@@ -88,7 +109,10 @@ impl Handlers {
             of,
             body: Arc::new(Mutex::new(body)),
         };
-        let mut all = lock(&self.0);
+        if phase == Phase::Signaling {
+            lock(&self.signaled.0).push(of);
+        }
+        let mut all = lock(&self.all);
         // Higher priority first; of equals the one registered first.
         let place = all.partition_point(|other| other.priority >= priority);
         all.insert(place, handler);
@@ -97,7 +121,8 @@ impl Handlers {
     /// Drops the handlers of a runner that has ended.
     pub(crate) fn forget(&self, of: (usize, u64)) {
         let is_its = |handler: &mut Handler| handler.of == Some(of);
-        let gone: Vec<_> = lock(&self.0).extract_if(.., is_its).collect();
+        let gone: Vec<_> = lock(&self.all).extract_if(.., is_its).collect();
+        lock(&self.signaled.0).retain(|only| *only != Some(of));
         // Unlocked: a closure may own another runner, which forgets its own.
         drop(gone);
     }
@@ -110,7 +135,7 @@ impl Handlers {
         done: Phase,
         patience: Patience,
     ) -> Vec<(Phase, String)> {
-        let Some(all) = take(&self.0, patience) else {
+        let Some(all) = take(&self.all, patience) else {
             return Vec::new();
         };
         let is_due = |h: &&Handler| h.phase > done && h.of.is_none_or(|only| only == of);
@@ -120,11 +145,15 @@ impl Handlers {
         due
     }
 
+    pub(crate) fn signaled(&self) -> &Signaled {
+        &self.signaled
+    }
+
     /// Runs the handlers of a phase for one runner, one after another.
     pub(crate) fn run(&self, turn: &Turn<'_>) -> Vec<HandlerReport> {
         let Turn { of, phase, .. } = *turn;
         let Turn { announce, note, .. } = turn;
-        let due: Vec<Handler> = lock(&self.0)
+        let due: Vec<Handler> = lock(&self.all)
             .iter()
             .filter(|h| h.phase == phase && h.of.is_none_or(|only| only == of))
             .cloned()
@@ -185,7 +214,15 @@ fn run_one(handler: &Handler, turn: &Turn<'_>) -> HandlerOutcome {
     let body = Arc::clone(&handler.body);
     let span = trace::Carried::here();
     let run = move || unpanicked(|| span.within(|| lock(&body)(&context)));
-    match run_within(&handler.name, turn.core, turn.left, turn.watched, run) {
+    let whose = Whose::new(turn.core, turn.of, turn.runner);
+    match run_within(
+        &handler.name,
+        whose,
+        turn.core,
+        turn.left,
+        turn.watched,
+        run,
+    ) {
         Ok(Some(Ok(()))) => HandlerOutcome::Finished,
         Ok(Some(Err(panic))) => HandlerOutcome::Panicked(panic),
         Ok(None) => HandlerOutcome::Abandoned,

@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
-use crate::api::coordinator::{Aim, ShutdownCoordinator};
-use crate::api::request::Scope;
+use crate::api::coordinator::{Aim, Initiation, RunnerHandle, ShutdownCoordinator};
+use crate::api::core::deadline;
+use crate::api::request::{Scope, ShutdownRequest};
 use crate::api::trace;
 use crate::api::view::corrupt;
+use crate::api::within::{self, WaitsFor};
 use crate::error::CoordinationError;
+use crate::limits;
 use crate::note::{Kind, Note, OWN};
 use crate::phase::{Mode, Phase};
-use crate::sync::{Env, Real};
+use crate::sync::{Env, Mem, Real};
 use crate::table::control::Control;
+use crate::table::member::State;
 use crate::table::scope::{Cancelled, Scope as Record};
 
 impl ShutdownCoordinator {
     /// Makes the shutdown under way harder and wakes everybody; returns the mode before.
+    /// In [`Mode::Immediate`] each phase has one second from now on, at most.
     ///
     /// # Errors
     /// [`CoordinationError::NotShuttingDown`], `ModeHeld` when it is as hard already,
@@ -31,12 +36,118 @@ impl ShutdownCoordinator {
             Some(before) => {
                 let note = Note::new(Kind::Escalated).argument(before as u64);
                 core.note_now(about(note, aim, mode as u8).epoch(epoch));
+                // From now on each phase of Immediate counts, whoever looks next.
+                let _ = record.deadlines(record.control(), core.now());
                 // A runner that is shut down with the group sleeps on the group's word.
                 group.scope.wake_all();
                 trace::escalated(scope, before, mode);
                 Ok(before)
             }
         }
+    }
+
+    /// Asks the runners that live on after a shutdown is over (its deadline passed without
+    /// them) to end, as hard as the request says; returns those runners. The shutdown's outcome
+    /// stays. Each gets a shutdown of its own; one whose own is over, too, sees the harder mode.
+    /// So [`Runner::mode`](crate::Runner::mode) rises, and `ebbtide exec` kills its program in
+    /// Immediate. A runner that does not look at its mode has to be killed by other means.
+    /// Never blocks; see [`wait_left`](Self::wait_left).
+    ///
+    /// # Errors
+    /// [`CoordinationError::NoSuchRunner`],
+    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`.
+    pub fn end_remaining(
+        &self,
+        scope: &Scope,
+        request: &ShutdownRequest,
+    ) -> Result<Vec<RunnerHandle>, CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        let is_over = |control: Control| control.phase() == Ok(Phase::Complete);
+        let ids = match scope {
+            Scope::Runner(id) => vec![id.clone()],
+            Scope::All if !is_over(group.scope.control()) => return Ok(Vec::new()),
+            Scope::All => self.living()?,
+        };
+        let mut remaining = Vec::new();
+        for id in ids {
+            let of_it = Scope::Runner(id);
+            let aim = match self.target(&of_it) {
+                // It has left, and another runner has its slot.
+                Err(CoordinationError::NoSuchRunner { .. }) if *scope == Scope::All => continue,
+                aim => aim?,
+            };
+            let (record, seen) = self.aimed(aim);
+            let Aim::Runner { slot, member, .. } = aim else {
+                continue;
+            };
+            let is_live = member.state() == Ok(State::Live);
+            let is_ended = is_over(seen) || is_over(group.scope.control());
+            if !is_live || !is_ended || group.alive(slot, member, core).map_err(corrupt)?.is_none()
+            {
+                continue;
+            }
+            if self.initiate_shutdown(&of_it, request)? == Initiation::Over
+                && record
+                    .harden_over(seen.epoch(), request.ask().mode)
+                    .map_err(corrupt)?
+            {
+                // It may be asleep on the group's word.
+                group.scope.wake_all();
+            }
+            remaining.push(RunnerHandle::new(slot, member.generation(), seen.epoch()));
+        }
+        Ok(remaining)
+    }
+
+    /// Blocks until this runner has left or died, or the timeout passes. True if it has.
+    ///
+    /// # Errors
+    /// `WithinShutdown` in a closure of that runner;
+    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`.
+    pub fn wait_left(
+        &self,
+        runner: RunnerHandle,
+        timeout: Duration,
+    ) -> Result<bool, CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        let (slot, generation) = runner.key();
+        let until = deadline(core, Some(timeout));
+        loop {
+            let member = group.member(slot);
+            let Some(record) = group
+                .runners
+                .get(slot)
+                .filter(|_| member.is_live(generation))
+            else {
+                return Ok(true);
+            };
+            let seen = record.own.control();
+            if group.alive(slot, member, core).map_err(corrupt)?.is_none() {
+                return Ok(true);
+            }
+            if core.now() >= until {
+                return Ok(false);
+            }
+            within::refuse(core, "wait_left", WaitsFor::Runner(slot, generation))?;
+            // No word moves for certain when it leaves.
+            let soon = core.now().saturating_add(limits::PORTABLE_POLL_MICROS);
+            let _ = Real::wait(record.own.cell(), seen.futex_half(), until.min(soon));
+        }
+    }
+
+    /// The ids of the living runners.
+    fn living(&self) -> Result<Vec<String>, CoordinationError> {
+        let core = self.checked()?;
+        let group = &core.tables().group;
+        let mut ids = Vec::new();
+        for slot in 0..group.used() {
+            if group.member(slot).state().map_err(corrupt)? == State::Live {
+                ids.push(core.tables().texts[slot].id.read().0);
+            }
+        }
+        Ok(ids)
     }
 
     /// Gives the present phase of the shutdown under way more time; returns what was

@@ -48,6 +48,10 @@ impl Runner {
         if self.left.is_set() {
             return self.spent();
         }
+        if begun == Begun::Refused {
+            let (group, own) = self.controls();
+            self.notice(group, own, true);
+        }
         let id = self.id().into();
         match begun {
             Begun::Full => CoordinationError::TooManyItems {

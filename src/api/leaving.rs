@@ -12,6 +12,7 @@ use crate::api::request::{Scope, ShutdownRequest};
 use crate::api::runner::Runner;
 use crate::api::standing::{Patience, items};
 use crate::api::trace;
+use crate::api::within::{self, WaitsFor};
 use crate::error::CoordinationError;
 use crate::phase::{Phase, ReasonCode};
 use crate::table::acknowledge::Acked;
@@ -135,11 +136,19 @@ impl Runner {
     ///
     /// # Errors
     /// [`CoordinationError::NotShuttingDown`] when none is on (see
-    /// [`wait_for_shutdown`](Self::wait_for_shutdown)), `Left`,
+    /// [`wait_for_shutdown`](Self::wait_for_shutdown)), `Left`, `WithinShutdown` in a handler or
+    /// another closure of a runner that it would wait for,
     /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), [`SegmentError::Corrupt`](crate::SegmentError::Corrupt).
     pub fn run_shutdown(&self) -> Result<ShutdownReport, CoordinationError> {
         // Before any lock: a forked child has a copy of one that is never given back.
         self.core().check()?;
+        // It would wait for a closure that waits for it, before this lock or after it.
+        let (slot, generation) = self.key();
+        within::refuse(
+            self.core(),
+            "run_shutdown",
+            WaitsFor::Runner(slot, generation),
+        )?;
         // Of several callers one drives; the others get its report.
         let mut finished = self.finished();
         if let Some(report) = finished.as_ref() {
@@ -265,7 +274,8 @@ impl Runner {
     }
 
     /// Leaves in order: phases no longer wait for this runner. May be repeated; does
-    /// nothing in a forked child.
+    /// nothing in a forked child. It waits for nobody; in a handler or another closure of
+    /// this runner it leaves in the middle of its shutdown, and `run_shutdown` returns `Left`.
     ///
     /// In the middle of a shutdown, a runner that leaves handlers that have not run, open
     /// resources or items in flight is [`Abandoned`](crate::Outcome::Abandoned), and the

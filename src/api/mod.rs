@@ -33,6 +33,7 @@ pub(crate) mod lock_wait;
 pub(crate) mod looking;
 pub(crate) mod metrics;
 pub(crate) mod names;
+mod noticing;
 pub(crate) mod observer;
 pub(crate) mod options;
 pub(crate) mod outcome;
@@ -78,6 +79,7 @@ pub(crate) mod view_locks;
 pub(crate) mod view_rendezvous;
 pub(crate) mod waiting;
 pub(crate) mod why;
+mod within;
 
 pub use crate::table::check::{Gravity, Invariant};
 pub use crate::table::failures::{FailureKind, FailureSource};

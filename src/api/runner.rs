@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::api::core::{Core, Tables};
 use crate::api::driver::Driver;
 use crate::api::left::{Left, Writing, Written};
+use crate::api::noticing::Noticed;
 use crate::api::report::ShutdownReport;
 use crate::api::resource::Shared as Resources;
 use crate::api::session::Session;
@@ -61,6 +62,7 @@ pub struct Runner {
     /// What it has done, and what it has registered.
     standing: Arc<Standing>,
     pub(super) left: Left,
+    pub(super) noticed: Noticed,
     /// The report of the shutdown it went through; locked while it does.
     finished: Mutex<Option<ShutdownReport>>,
 }
@@ -86,6 +88,7 @@ impl Runner {
             writing: Arc::clone(&standing.writing),
             standing,
             left: Left::default(),
+            noticed: Noticed::default(),
             finished: Mutex::new(None),
         }
     }
@@ -103,14 +106,27 @@ impl Runner {
     }
 
     /// Whether a shutdown of the group or of this runner is on or over, or it has left:
-    /// two atomic loads of the segment and one of this handle, no call, no lock. Level-triggered: once true it stays true for every
-    /// thread, unless the shutdown is cancelled.
+    /// two atomic loads of the segment and one of this handle, no call, no lock, while none is
+    /// on. Level-triggered: once true it stays true for every thread, unless the shutdown is
+    /// cancelled.
+    ///
+    /// The first time that it is true it acknowledges Signaling, as this runner knows of the
+    /// shutdown from now on: what it finishes before it calls
+    /// [`run_shutdown`](Self::run_shutdown) is charged to Draining. A runner with a handler of
+    /// Signaling acknowledges that phase in `run_shutdown`, which runs it. The same holds for
+    /// [`wait_for_shutdown`](Self::wait_for_shutdown), its future and its descriptor, and for
+    /// [`begin`](Self::begin) that refuses. [`phase`](Self::phase) only looks, also in a signal
+    /// handler.
     #[inline]
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
         let (group, own) = self.controls();
         // Three loads, of which no one waits for another, and one comparison.
-        Control::any_shutting_down([group, own, self.left.control()])
+        let is_on = Control::any_shutting_down([group, own, self.left.control()]);
+        if is_on {
+            self.notice(group, own, true);
+        }
+        is_on
     }
 
     /// The furthest phase of the group's and this runner's own shutdown; Complete once

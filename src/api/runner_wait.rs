@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::api::core::deadline;
+use crate::api::noticing::acknowledge_told;
 use crate::api::pollable::Notifier;
 use crate::api::runner::Runner;
 use crate::api::waiting::{Look, Wait};
@@ -19,10 +20,12 @@ impl Runner {
     /// # Errors
     /// `Left`; [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     pub fn wait_for_shutdown(&self, timeout: Option<Duration>) -> Result<bool, CoordinationError> {
-        let is_on = self.wait_until(timeout, || self.is_shutting_down())?;
+        let is_told = || self.phase() != Phase::Running;
+        let is_on = self.wait_until(timeout, is_told)?;
         if is_on {
             let (group, own) = self.controls();
             self.observe(group, own);
+            self.notice(group, own, false);
         }
         Ok(is_on)
     }
@@ -80,6 +83,7 @@ impl Runner {
 
     fn shutdown_look(&self) -> Look<Result<(), CoordinationError>> {
         let ((slot, generation), id) = (self.key(), self.id().to_owned());
+        let signaled = self.session().handlers.signaled().clone();
         Box::new(move |core, sleep| {
             let group = &core.tables().group;
             let own = &group.runners.get(slot)?.own;
@@ -88,6 +92,8 @@ impl Runner {
                 return Some(Err(CoordinationError::Left { id: id.clone() }));
             }
             if controls.iter().any(|(_, seen)| seen.is_shutting_down()) {
+                let [(_, group), (_, own)] = controls;
+                acknowledge_told(core, &signaled, (slot, generation), (group, own));
                 return Some(Ok(()));
             }
             for (scope, seen) in controls {

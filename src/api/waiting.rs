@@ -12,6 +12,7 @@ use crate::api::core::Core;
 use crate::api::pollable::PollableWait;
 use crate::api::reactor::{Interest, Sleep};
 use crate::api::session::Session;
+use crate::api::within::{self, WaitsFor};
 use crate::error::CoordinationError;
 use crate::os::descriptor::Kept;
 
@@ -184,6 +185,8 @@ pub struct Wait<T: Send + 'static, E: Send + 'static = CoordinationError> {
     session: Arc<Session>,
     /// Called with the answer, by the task that gets it: the waiting thread is everybody's.
     tell_of: fn(&T),
+    /// Refused when it is started in a closure that it would wait for.
+    refused_within: Option<(&'static str, WaitsFor)>,
     shared: Arc<Shared<Result<T, E>>>,
 }
 
@@ -192,6 +195,7 @@ impl<T: Send + 'static, E: Send + 'static> Wait<T, E> {
         Self {
             session: Arc::clone(session),
             tell_of: |_| {},
+            refused_within: None,
             shared: Shared::new(State::New(look)),
         }
     }
@@ -199,6 +203,12 @@ impl<T: Send + 'static, E: Send + 'static> Wait<T, E> {
     /// The same, with something to be told of the answer.
     pub(crate) fn telling(mut self, tell_of: fn(&T)) -> Self {
         self.tell_of = tell_of;
+        self
+    }
+
+    /// The same, refused when it is started in a closure that it would wait for.
+    pub(crate) fn refused_within(mut self, call: &'static str, waits_for: WaitsFor) -> Self {
+        self.refused_within = Some((call, waits_for));
         self
     }
 
@@ -247,6 +257,12 @@ impl<T: Send + 'static, E: Send + 'static> Wait<T, E> {
         let mut state = self.shared.state();
         match std::mem::replace(&mut *state, State::Gone) {
             State::New(look) => {
+                if let Some((call, waits_for)) = self.refused_within
+                    && let Err(refusal) = within::refuse(self.session.core(), call, waits_for)
+                {
+                    *state = State::New(look);
+                    return Err(refusal);
+                }
                 *state = State::Waiting(look, tell);
                 drop(state);
                 let started = self.session.wait_for(Box::new(Arc::clone(&self.shared)));

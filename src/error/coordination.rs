@@ -64,14 +64,27 @@ pub enum CoordinationError {
         /// Where the counter stands.
         progress: u64,
     },
-    /// The overall cap leaves no more time to give.
-    #[error("no extension: the overall cap of this shutdown is reached")]
+    /// The overall cap leaves no more time to give, or the mode is Immediate, in which no
+    /// phase gets more than its second.
+    #[error("no extension: the overall cap of this shutdown is reached, or its mode is immediate")]
     CapReached,
     /// The runner has left (or was counted out as dead); its handle is spent.
     #[error("runner {id:?} has left")]
     Left {
         /// The runner's id.
         id: String,
+    },
+    /// Called in a handler, a drain, a cleanup or a force closure of a runner that the call
+    /// would wait for: the closure would wait for itself until the deadline. Return from the
+    /// closure, and call it outside; `run_shutdown` does the rest of the shutdown by itself.
+    #[error(
+        "{call} in a closure of runner {id:?} would wait for that closure; return from it, and call {call} outside"
+    )]
+    WithinShutdown {
+        /// The runner whose closure it is.
+        id: String,
+        /// The call.
+        call: &'static str,
     },
     /// New work is refused because the runner drains.
     #[error("runner {id:?} takes no new work in phase {phase}")]

@@ -34,6 +34,12 @@ pub(crate) trait Env<M: Mem> {
     fn process_pulse(&self, process: usize) -> Pulse<'_, M>;
     /// Whether that very thread (slot and generation) lives.
     fn thread_pulse(&self, owner: Owner) -> Pulse<'_, M>;
+    /// Whether that process is stopped (by a signal or a tracer), as far as the kernel can be
+    /// asked.
+    fn is_stopped(&self, process: usize) -> bool {
+        let _ = process;
+        false
+    }
     /// Hears what happened at `at`; advice for the journal. Without one (as in models)
     /// nothing is even looked at. Answers the number of the record, 0 for none. Never blocks.
     fn note(&self, at: u64, note: impl FnOnce() -> Note) -> u64

@@ -8,7 +8,8 @@ use crate::sync::{Env, Mem, Next, Word};
 
 use super::Corrupt;
 use super::ack::Ack;
-use super::group::Group;
+use super::control::Control;
+use super::group::{Group, Laggard};
 use super::scope::Scope;
 use super::times::Times;
 
@@ -40,6 +41,8 @@ pub(super) struct Said {
     pub(super) epoch: u64,
     pub(super) phase: Phase,
     pub(super) tardy: bool,
+    /// Said by another process on its behalf, and nothing of whether it has seen the shutdown.
+    pub(super) excused: bool,
 }
 
 impl<M: Mem, const N: usize> Group<M, N> {
@@ -65,6 +68,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
             epoch,
             phase,
             tardy,
+            excused: false,
         };
         let of = (&self.scope, &runner.group_times, &words.ack);
         let (acked, is_new) = self.store_ack(said, of, 0, env)?;
@@ -72,6 +76,67 @@ impl<M: Mem, const N: usize> Group<M, N> {
             let _ = self.advance(env)?;
         }
         Ok(acked)
+    }
+
+    /// Signaling's share is over. Who has work in progress cannot have been asked whether it
+    /// knows of the shutdown: its call that does is made between two items. What it finishes
+    /// now is drained, and the time is Draining's; so any process that would force Signaling
+    /// acknowledges that phase on its behalf, by the same swap as the runner itself. True if
+    /// that was of use to the group.
+    ///
+    /// A process that was stopped after it had read the count acknowledges late or not at all:
+    /// whoever forced the phase meanwhile had found no work in progress.
+    pub(super) fn excuse_busy(
+        &self,
+        control: Control,
+        from: usize,
+        env: &impl Env<M>,
+    ) -> Result<bool, Corrupt> {
+        let mut is_excused = false;
+        let mut from = from;
+        while let Some(Laggard { slot, .. }) = self.first_laggard(control, env, from)? {
+            from = slot + 1;
+            let (Some(runner), Some(words)) = (self.runners.get(slot), self.members.get(slot))
+            else {
+                continue;
+            };
+            let of = (&self.scope, &runner.group_times, &words.ack);
+            is_excused |= self.excuse(slot, control, of, 0, env)?;
+        }
+        Ok(is_excused)
+    }
+
+    /// The same of one runner, in its own scope or in the group's.
+    pub(super) fn excuse(
+        &self,
+        slot: usize,
+        control: Control,
+        words: (&Scope<M>, &Times<M>, &M::U64),
+        of: u8,
+        env: &impl Env<M>,
+    ) -> Result<bool, Corrupt> {
+        let member = self.member(slot);
+        let generation = member.generation();
+        let gate = self.runners.get(slot).map(|runner| &runner.gate);
+        if gate.is_none_or(|gate| gate.count(generation) == 0) {
+            return Ok(false);
+        }
+        // One that is stopped does not work.
+        if member
+            .process()
+            .is_none_or(|process| env.is_stopped(process))
+        {
+            return Ok(false);
+        }
+        let said = Said {
+            slot,
+            generation,
+            epoch: control.epoch(),
+            phase: Phase::Signaling,
+            tardy: false,
+            excused: true,
+        };
+        Ok(self.store_ack(said, words, of, env)?.1)
     }
 
     /// Stores an acknowledgement in the word of a scope; also returns whether it is new.
@@ -97,7 +162,9 @@ impl<M: Mem, const N: usize> Group<M, N> {
             match self.decide(&said, scope, ack) {
                 Ok(Decided::New { late, over }) => {
                     let now = env.now();
-                    times.observe(scope, said.epoch, now);
+                    if !said.excused {
+                        times.observe(scope, said.epoch, now);
+                    }
                     times.done(scope, index, said.epoch, now);
                     let next = ack.with(said.generation, said.epoch, said.phase, late);
                     let next = if over { next.over() } else { next };

@@ -99,10 +99,18 @@ pub enum FailureKind {
     Skipped = 2,
     /// It overran its time, or its runner went away meanwhile. It may still be running.
     Abandoned = 3,
+    /// It was closed before a resource that depends on it, which was not closed in time.
+    OutOfOrder = 4,
 }
 
 impl FailureKind {
-    const ALL: [Self; 4] = [Self::Failed, Self::Panicked, Self::Skipped, Self::Abandoned];
+    const ALL: [Self; 5] = [
+        Self::Failed,
+        Self::Panicked,
+        Self::Skipped,
+        Self::Abandoned,
+        Self::OutOfOrder,
+    ];
 
     /// The name used by the command line and in JSON.
     #[must_use]
@@ -112,6 +120,7 @@ impl FailureKind {
             Self::Panicked => "Panicked",
             Self::Skipped => "Skipped",
             Self::Abandoned => "Abandoned",
+            Self::OutOfOrder => "OutOfOrder",
         }
     }
 }

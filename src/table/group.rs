@@ -91,7 +91,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
 
     /// The first living slot at or after `from` that has not done the phase of
     /// `control`. Dead ones before it are counted out on the way.
-    fn first_laggard<'e>(
+    pub(super) fn first_laggard<'e>(
         &self,
         control: Control,
         env: &'e impl Env<M>,
@@ -204,6 +204,9 @@ impl<M: Mem, const N: usize> Group<M, N> {
                         laggard,
                         until,
                     });
+                }
+                if phase == Phase::Signaling && self.excuse_busy(control, laggard.slot, env)? {
+                    continue;
                 }
                 how = FORCED;
                 // The phase is forced. Those who are dead are to be told from those

@@ -72,6 +72,10 @@ impl<M: Mem, const N: usize> Group<M, N> {
                             until,
                         });
                     }
+                    let words = (&runner.own, &runner.own_times, &runner.own_acked);
+                    if phase == Phase::Signaling && self.excuse(slot, control, words, OWN, env)? {
+                        continue;
+                    }
                     how |= FORCED;
                 } else {
                     continue;
@@ -106,6 +110,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
             epoch,
             phase,
             tardy,
+            excused: false,
         };
         let of = (&runner.own, &runner.own_times, &runner.own_acked);
         let (acked, is_new) = self.store_ack(said, of, OWN, env)?;

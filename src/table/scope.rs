@@ -45,6 +45,8 @@ pub(crate) struct Scope<M: Mem> {
     pub(super) control: CachePadded<M::U64>,
     /// When each phase was entered; the first is the start of the budget.
     pub(super) entered: [Stamp<M>; 4],
+    /// When the mode was seen to be Immediate.
+    pub(super) immediate: Stamp<M>,
     /// From when on times count, in microseconds.
     pub(super) floor: M::U64,
     /// Granted by `extend`.
@@ -204,6 +206,21 @@ impl<M: Mem> Scope<M> {
         }
     }
 
+    /// Makes the shutdown of `epoch` harder that is over, for a runner that lives on after
+    /// it, and wakes everybody. False if it is not over, or the epoch is.
+    pub(crate) fn harden_over(&self, epoch: u64, mode: Mode) -> Result<bool, Corrupt> {
+        loop {
+            let control = self.control();
+            let is_over = control.stage()? == Stage::Phase(Phase::Complete);
+            if control.epoch() != epoch || !is_over {
+                return Ok(false);
+            }
+            if self.strengthen(control, mode, u32::MAX) {
+                return Ok(true);
+            }
+        }
+    }
+
     fn strengthen(&self, control: Control, mode: Mode, budget: u32) -> bool {
         let merged = control.merged(mode, budget);
         if merged == control {
@@ -348,6 +365,7 @@ impl<M: Mem> Default for Scope<M> {
         Self {
             control: CachePadded::new(M::U64::default()),
             entered: core::array::from_fn(|_| Stamp::default()),
+            immediate: Stamp::default(),
             floor: M::U64::default(),
             extension: Extension::default(),
             request: Request::default(),
@@ -355,4 +373,4 @@ impl<M: Mem> Default for Scope<M> {
     }
 }
 
-shared!(Scope<M> { control, entered, floor, extension, request });
+shared!(Scope<M> { control, entered, immediate, floor, extension, request });

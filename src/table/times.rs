@@ -7,7 +7,8 @@ use super::scope::Scope;
 use super::stamp::Stamp;
 
 /// The times of one runner in one scope, tagged with the scope's epoch; they count from the
-/// scope's floor on. Set by the threads of the runner's process only.
+/// scope's floor on. Set by the threads of the runner's process; when Signaling was done also by
+/// one that acknowledges it on the runner's behalf (`acknowledge.rs`).
 #[repr(C)]
 pub(crate) struct Times<M: Mem> {
     pub(super) observed: Stamp<M>,

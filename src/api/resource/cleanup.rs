@@ -35,7 +35,19 @@ impl Drop for Ending<'_> {
 
 impl Shared {
     /// Closes everything that is open, or joins whoever is at it. `left` is how long it
-    /// may still take, asked again and again.
+    /// may still take, asked again and again. In a shutdown the wait for late runners ends
+    /// before that; see `patience`.
+    pub(crate) fn cleanup_in_shutdown(
+        self: &Arc<Self>,
+        left: &dyn Fn() -> Duration,
+    ) -> CleanupReport {
+        self.in_shutdown.store(true, Ordering::Release);
+        let report = self.cleanup(left);
+        self.in_shutdown.store(false, Ordering::Release);
+        report
+    }
+
+    /// The same outside of a shutdown.
     pub(crate) fn cleanup(self: &Arc<Self>, left: &dyn Fn() -> Duration) -> CleanupReport {
         let mut run = lock(&self.run);
         if run.is_on {

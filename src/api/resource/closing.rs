@@ -13,6 +13,7 @@ use crate::api::closure::{caught, spawn};
 use crate::api::resource::entries::Shared;
 use crate::api::resource::news::Ended;
 use crate::api::resource::options::Once;
+use crate::api::resource::patience::Patience;
 use crate::api::trace;
 use crate::limits::{MAX_WAIT_WORDS, PORTABLE_POLL_MICROS, WAIT_BOUND_MICROS};
 use crate::sync::{Mem, Real, life};
@@ -34,6 +35,7 @@ pub(super) struct Closing<'s> {
     shared: &'s Arc<Shared>,
     waiting: Vec<Key>,
     running: Vec<Running>,
+    patience: Patience,
     /// What was announced last; saying it again would reset its time.
     said: String,
 }
@@ -53,6 +55,7 @@ impl<'s> Closing<'s> {
             shared,
             waiting: shared.in_order(),
             running: Vec::new(),
+            patience: Patience::default(),
             said: String::new(),
         }
     }
@@ -78,6 +81,7 @@ impl<'s> Closing<'s> {
                 break;
             }
             self.give_up_late();
+            self.patience.see(now, time);
             let mut sleep = Sleep {
                 cells,
                 lives: Vec::new(),
@@ -128,6 +132,19 @@ impl<'s> Closing<'s> {
                     cells,
                     life,
                 } => {
+                    if shared.in_shutdown.load(Ordering::Acquire) {
+                        if shared.gives_up_waiting(&self.patience, by) {
+                            let who = shared.view().full_name(by);
+                            let text = "which still needed it and did not close in time";
+                            let cause = format!("closed before {who}, {text}");
+                            let kind = FailureKind::OutOfOrder;
+                            shared.note(key, FailureSource::Cleanup, kind, &cause);
+                            self.begin(at);
+                            continue;
+                        }
+                        let next = self.patience.next(shared.now());
+                        sleep.until = next.map_or(sleep.until, |next| sleep.until.min(next));
+                    }
                     sleep.cells.extend(cells);
                     match life {
                         Some((word, armed)) => {
@@ -140,18 +157,21 @@ impl<'s> Closing<'s> {
                     sleep.blocker.get_or_insert((key, by));
                     at += 1;
                 }
-                Dependents::None => {
-                    self.waiting.remove(at);
-                    // Before its closure runs: that may be where we hang.
-                    self.announce(Some(key), None);
-                    self.running.extend(shared.start(key));
-                }
+                Dependents::None => self.begin(at),
                 // Given up or taken off the list meanwhile.
                 Dependents::Moved => {
                     self.waiting.remove(at);
                 }
             }
         }
+    }
+
+    /// Starts one of those that wait.
+    fn begin(&mut self, at: usize) {
+        let key = self.waiting.remove(at);
+        // Before its closure runs: that may be where we hang.
+        self.announce(Some(key), None);
+        self.running.extend(self.shared.start(key));
     }
 
     /// Gives those up whose own time is over.
@@ -233,7 +253,7 @@ impl Shared {
         // Weak: a cleanup that never ends must not keep this process attached.
         let (weak, news) = (Arc::downgrade(self), Arc::clone(&self.news));
         let around = trace::Carried::here();
-        let started = spawn(&name, move || {
+        let started = spawn(&name, self.whose(), move || {
             let run = || {
                 let _span = trace::resource(&context.name);
                 let result = caught(|| cleanup(&context));
@@ -294,7 +314,7 @@ impl Shared {
         let context = self.context(&name, time.map_or(left, |time| time.min(left)));
         // Weak, as for a cleanup.
         let (weak, news) = (Arc::downgrade(self), Arc::clone(&self.news));
-        let started = spawn(&name, move || {
+        let started = spawn(&name, self.whose(), move || {
             if let Err(error) = caught(|| force(&context))
                 && let Some(shared) = weak.upgrade()
             {

@@ -1,7 +1,7 @@
 //! The resources of one runner as its own process knows them: records in the segment and
 //! the closures that go with them.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::api::resource::report::ResourceReport;
 use crate::api::session::Session;
 use crate::api::standing::{Patience, take};
 use crate::api::view::View;
+use crate::api::within::Whose;
 use crate::graph::order::{Node, close_order};
 use crate::note::Note;
 use crate::phase::Phase;
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(super) until: AtomicU64,
     /// The earliest end that anybody who joined it asked for.
     pub(super) cap: AtomicU64,
+    /// A cleanup in a shutdown does not wait for late runners to the last.
+    pub(super) in_shutdown: AtomicBool,
     /// What the cleanup under way is to know.
     pub(super) news: Arc<News>,
 }
@@ -81,12 +84,18 @@ impl Shared {
             run: Mutex::default(),
             until: AtomicU64::new(u64::MAX),
             cap: AtomicU64::new(u64::MAX),
+            in_shutdown: AtomicBool::new(false),
             news: Arc::default(),
         }
     }
 
     pub(super) fn core(&self) -> &Arc<Core> {
         self.session.core()
+    }
+
+    /// Whose closures run.
+    pub(super) fn whose(&self) -> Whose {
+        Whose::new(self.core(), (self.slot, self.generation), &self.id)
     }
 
     pub(super) fn tables(&self) -> &Tables {

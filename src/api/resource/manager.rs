@@ -10,6 +10,7 @@ use crate::api::resource::options::ResourceOptions;
 use crate::api::resource::report::{CleanupReport, ResourceReport, ResourceType};
 use crate::api::runner::Runner;
 use crate::api::session::Session;
+use crate::api::within::{self, WaitsFor};
 use crate::error::ResourceError;
 use crate::table::resources::{Key, State};
 
@@ -124,17 +125,24 @@ impl ResourceManager {
     /// if the first one ends after all, that is recorded.
     ///
     /// Who calls it meanwhile joins, with the earlier deadline for all, and gets the same
-    /// report. Not to be called by a closure of a resource: it would wait for itself,
-    /// until the deadline. It is a blocking call; a task hands it to a thread for such.
+    /// report. It is a blocking call; a task hands it to a thread for such.
     ///
     /// What must wait for another runner's resource takes none of the places of
     /// [`parallel`](Self::parallel): others go on meanwhile.
     ///
     /// # Errors
+    /// [`CoordinationError::WithinShutdown`](crate::CoordinationError::WithinShutdown) in a
+    /// handler or a closure of this runner, where it would wait for itself;
     /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
     pub fn cleanup_resources(&self, timeout: Duration) -> Result<CleanupReport, ResourceError> {
         let core = self.shared.core();
         core.check()?;
+        let (slot, generation) = (self.shared.slot, self.shared.generation);
+        within::refuse(
+            core,
+            "cleanup_resources",
+            WaitsFor::Runner(slot, generation),
+        )?;
         let until = deadline(core.as_ref(), Some(timeout));
         let left = || Duration::from_micros(until.saturating_sub(self.shared.now()));
         Ok(self.shared.cleanup(&left))

@@ -6,6 +6,7 @@ mod entries;
 mod manager;
 mod news;
 mod options;
+mod patience;
 mod reclaim;
 mod registering;
 mod report;

@@ -41,7 +41,7 @@ impl Shared {
         };
         let run = move || caught(|| closure(&context));
         let env = self.core().as_ref();
-        closure::run_within(name, env, &remaining, &watched, run)?.transpose()
+        closure::run_within(name, self.whose(), env, &remaining, &watched, run)?.transpose()
     }
 
     /// Name and timeout of an entry.

@@ -105,7 +105,8 @@ const EXEC_HELP: &str = "\
 The program needs no change. It is told with the signal and awaited: its end acknowledges
 Draining, and its exit status becomes the outcome and the last words. One that is not done
 after --grace (or when the phase runs out) is a laggard, shown by `ebbtide status`; it is
-killed only if the mode of the shutdown is `immediate`.
+killed only if the mode of the shutdown is `immediate`, in which Draining has a second; also
+after the deadline, by `ebbtide shutdown --mode immediate`.
 
 A program that was told cannot be untold: if the shutdown is cancelled meanwhile, it is
 simply awaited. SIGTERM and SIGINT to `exec` itself shut this one runner down; each further
@@ -163,7 +164,7 @@ pub struct Exec {
     /// The signal that tells the program to end
     #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = signal::parse)]
     pub term_signal: Signal,
-    /// How long it may take after that before a shutdown with mode `immediate` kills it
+    /// How long it may take after that before mode `immediate` (a second a phase) kills it
     #[arg(long, default_value = "10s", value_parser = duration::parse)]
     pub grace: Duration,
     /// Tell a service manager (systemd) how it stands, if NOTIFY_SOCKET is set
@@ -225,7 +226,7 @@ pub struct Shutdown {
     /// The budget of the whole shutdown; an earlier deadline stands
     #[arg(long, default_value = "30s", value_parser = duration::parse)]
     pub timeout: Duration,
-    /// How hard; a harder one under way stands
+    /// How hard; a harder one under way stands. After the deadline: for the runners that live on
     #[arg(long, default_value = "graceful")]
     pub mode: HowHard,
     /// Why, for everybody to read; the first reason given stands
@@ -247,7 +248,8 @@ pub enum HowHard {
     Graceful,
     /// In-flight work is asked to stop early
     Fast,
-    /// In-flight work is not waited for; `exec` kills its program after --grace
+    /// In-flight work is not waited for, each phase has a second at most; `exec` kills its
+    /// program after --grace
     Immediate,
 }
 

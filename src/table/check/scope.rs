@@ -137,6 +137,7 @@ pub(super) fn passed_by<M: Mem>(scope: &Scope<M>, control: Control, acked: Phase
             // Terms may be replaced when their writer dies: the earlier end counts.
             let share = cumulative(&shares, phase).min(cumulative(&DEFAULT_SHARES, phase));
             let due = start + u64::from(control.budget_millis()) * share;
+            let due = due.min(scope.immediate_end(phase, epoch).unwrap_or(due));
             let went_on = scope.entered(phase.next(), epoch);
             went_on.is_some_and(|went_on| went_on < due)
         })

@@ -6,6 +6,7 @@ use super::ack::Ack;
 use super::acknowledge::Acked;
 use super::control::{Ask, Control, Stage};
 use super::group::{Group, Look};
+use super::inflight::Begun;
 use super::join::{Claim, Claimed, Joined};
 use super::known::{Known, owner};
 use super::member::{Member, State};

@@ -71,6 +71,74 @@ fn a_phase_that_was_forced_is_told_late_to_who_comes_after() {
     assert_eq!(missed(a), Some(Phase::Draining));
 }
 
+/// Work that was in progress when the shutdown began is drained; Signaling is not missed by
+/// who could not look meanwhile. Who has none in progress is.
+#[test]
+fn who_has_work_in_progress_is_not_charged_for_signaling() {
+    let (group, env, [a, b, c]) = three();
+    let epoch = initiate(&group, &env);
+    let look = || crate::table::inflight::Look {
+        refuses: false,
+        epochs: (epoch, 0),
+    };
+    let gate = &group.runners[b.slot].gate;
+    assert_eq!(gate.begin_as(b.generation, look), Begun::Counted);
+    assert_eq!(ack(&group, &env, a, Phase::Signaling), Acked::InTime);
+    env.now.set(1_000_000 + 99_999);
+    assert_eq!(laggard(&group, &env), Some((1, 1_100_000)), "not before");
+    env.now.set(1_000_000 + 100_000);
+    let _ = notes(&env);
+    assert_eq!(laggard(&group, &env), Some((0, 1_700_000)));
+    let missed = |claim| missed(&group, claim, epoch);
+    assert_eq!(ack(&group, &env, b, Phase::Signaling), Acked::InTime);
+    assert_eq!(ack(&group, &env, c, Phase::Signaling), Acked::Late);
+    assert_eq!((missed(b), missed(c)), (None, Some(Phase::Signaling)));
+    let times = &group.runners[b.slot].group_times;
+    assert_eq!(
+        times.observed_in(&group.scope, epoch),
+        None,
+        "it was not asked"
+    );
+    assert_eq!(times.done_in(&group.scope, 0, epoch), Some(1_100_000));
+    // Nobody is without work: it is not forced then.
+    let (group, env, claims) = three();
+    let epoch = initiate(&group, &env);
+    for claim in claims {
+        let gate = &group.runners[claim.slot].gate;
+        assert_eq!(gate.begin_as(claim.generation, look), Begun::Counted);
+    }
+    env.now.set(1_000_000 + 100_000);
+    assert_eq!(laggard(&group, &env), Some((0, 1_700_000)));
+    let forced = notes(&env)
+        .into_iter()
+        .any(|(_, detail, ..)| detail & FORCED != 0);
+    assert!(!forced && group.scope.control().epoch() == epoch);
+    // Draining is: the work takes too long.
+    env.now.set(1_000_000 + 700_000);
+    assert_eq!(laggard(&group, &env), Some((0, 2_000_000)));
+    assert_eq!(ack(&group, &env, a, Phase::Draining), Acked::Late);
+}
+
+#[test]
+fn the_same_holds_in_a_shutdown_of_its_own() {
+    let (group, env, [a, ..]) = three();
+    let own = &group.runners[a.slot].own;
+    let _ = own.initiate(ASK, || env.now.get()).unwrap();
+    let epoch = own.control().epoch();
+    let look = || crate::table::inflight::Look {
+        refuses: false,
+        epochs: (0, epoch),
+    };
+    let gate = &group.runners[a.slot].gate;
+    assert_eq!(gate.begin_as(a.generation, look), Begun::Counted);
+    env.now.set(1_000_000 + 100_000);
+    let _ = group.advance_own(a.slot, &env).unwrap();
+    assert_eq!(own.control().phase(), Ok(Phase::Draining));
+    assert_eq!(group.own_ack(a.slot).missed(a.generation, epoch), None);
+    let say = |phase| group.acknowledge_own(a.slot, a.generation, epoch, phase, false, &env);
+    assert_eq!(say(Phase::Signaling), Ok(Acked::InTime));
+}
+
 #[test]
 fn an_acknowledgement_is_of_one_runner_one_shutdown_and_a_phase_that_is_on() {
     let (group, env, [a, ..]) = three();

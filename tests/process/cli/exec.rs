@@ -292,3 +292,51 @@ fn a_group_that_was_shut_down_is_joined_again_after_begin() {
         place.run(&["rm", "job"]).code(0);
     });
 }
+
+/// The deadline has passed without the program; the command that the FAQ names still ends it.
+#[test]
+fn a_program_that_outlived_the_deadline_is_ended_by_a_harder_mode() {
+    both(|place| {
+        for alone in [false, true] {
+            let program = place.exec("job", "mule", &["--grace", "50ms"], &STUBBORN);
+            let scope: &[&str] = if alone { &["--runner", "mule"] } else { &[] };
+            let shutdown = |more: &[&str]| place.run(&[&["shutdown", "job"], scope, more].concat());
+            shutdown(&["--timeout", "300ms"]).code(4);
+            // In fast mode it is asked again, and is not killed.
+            let fast = shutdown(&["--mode", "fast", "--timeout", "100ms"]).code(7);
+            assert!(fast.err.contains("mule"), "{fast:#?}");
+            assert!(fast.err.contains("--mode immediate"), "{fast:#?}");
+            let killed = shutdown(&["--mode", "immediate", "--timeout", "1m"]).code(4);
+            assert!(!killed.out.contains("Completed"), "{killed:#?}");
+            program.wait().code(137);
+            place.run(&["rm", "job"]).code(0);
+        }
+    });
+}
+
+/// What does not look at its mode cannot be ended by the command, which says so.
+#[test]
+fn a_harder_mode_after_the_deadline_is_too_late_for_a_runner_that_is_stopped() {
+    both(|place| {
+        let program = place.exec("job", "mule", &["--grace", "50ms"], &STUBBORN);
+        program.signal(Signal::SIGSTOP);
+        place
+            .run(&["shutdown", "job", "--timeout", "100ms"])
+            .code(4);
+        let late = place
+            .run(&[
+                "shutdown",
+                "job",
+                "--mode",
+                "immediate",
+                "--timeout",
+                "100ms",
+            ])
+            .code(7);
+        assert!(late.err.contains("mule"), "{late:#?}");
+        assert!(late.err.contains("SIGKILL"), "{late:#?}");
+        program.signal(Signal::SIGCONT);
+        program.wait().code(137);
+        place.run(&["rm", "job"]).code(0);
+    });
+}

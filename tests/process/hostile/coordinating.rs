@@ -32,6 +32,12 @@ pub fn try_coordinator(coordinator: &ShutdownCoordinator) {
             .map_err(|error| error.to_string());
         trying("escalate");
         let _ = coordinator.escalate(&scope, Mode::Immediate);
+        trying("end what remains");
+        if let Ok(remaining) = coordinator.end_remaining(&scope, &request) {
+            for runner in remaining {
+                let _ = coordinator.wait_left(runner, SHORT);
+            }
+        }
         trying("cancel");
         let _ = coordinator.cancel_shutdown(&scope);
     }

@@ -176,7 +176,7 @@ impl<'scope> Watch<'scope, '_, '_> {
                 return (status, told.is_some_and(|told| told.is_killed));
             }
             match &mut told {
-                None if self.runner.is_shutting_down() => told = Some(self.tell()),
+                None if self.is_told() => told = Some(self.tell()),
                 None => {}
                 Some(_) if self.is_called_off() => {
                     told = None;
@@ -204,6 +204,11 @@ impl<'scope> Watch<'scope, '_, '_> {
         )
     }
 
+    /// Whether a shutdown is on. Only a look: Signaling is done when the program was told.
+    fn is_told(&self) -> bool {
+        self.runner.phase() != Phase::Running
+    }
+
     fn tell(&self) -> Told {
         self.runner.set_activity(&self.told);
         if let Err(error) = self.process.signal(self.args.term_signal as i32) {
@@ -222,7 +227,7 @@ impl<'scope> Watch<'scope, '_, '_> {
     fn is_called_off(&self) -> bool {
         match self.runner.acknowledge(Phase::Signaling) {
             Ok(_) => false,
-            Err(CoordinationError::OutOfOrder { .. }) => !self.runner.is_shutting_down(),
+            Err(CoordinationError::OutOfOrder { .. }) => !self.is_told(),
             Err(error) => {
                 complain(&chain(&error));
                 false
@@ -250,14 +255,14 @@ impl<'scope> Watch<'scope, '_, '_> {
         // An error means that the handle is spent; then nobody waits for us.
         let _ = self.runner.set_last_words(&words);
         drop(item);
-        let is_told = self.runner.is_shutting_down();
-        // Once it is over the outcome stands: it was late, however it ended then; but one that
-        // was killed did not end by itself.
+        let is_told = self.is_told();
         let is_over = self.runner.phase() == Phase::Complete;
         let is_clean = is_clean(status, is_told.then_some(self.args.term_signal));
         if is_killed && status.signal() == Some(Signal::SIGKILL as i32) {
+            // Also after the deadline: a program that was killed did not complete.
             self.runner.leave_forced();
         } else if is_over {
+            // The outcome stays: it was too late, however it ended then.
             let _ = self.runner.run_shutdown();
         } else if !is_clean {
             self.runner.fail(&words);

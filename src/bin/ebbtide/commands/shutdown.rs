@@ -1,13 +1,13 @@
 //! `ebbtide shutdown`: begins a shutdown (or joins one) and reports how it ended.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ebbtide::{
-    Initiation, ReasonCode, SegmentOptions, ShutdownCoordinator, ShutdownOutcome, ShutdownReport,
-    ShutdownRequest,
+    Initiation, ReasonCode, RunnerHandle, SegmentOptions, ShutdownCoordinator, ShutdownOutcome,
+    ShutdownReport, ShutdownRequest,
 };
 
-use crate::args::Shutdown;
+use crate::args::{HowHard, Shutdown};
 use crate::exit::{Code, Failure};
 use crate::output;
 use crate::render::{self, json};
@@ -15,6 +15,10 @@ use crate::render::{self, json};
 /// The deadline is reached inside the segment first, and names the laggards; this is how
 /// much longer the command waits for that before it gives up by itself.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a runner that is asked to end at once, after its deadline, may take for that: the
+/// bounds of the phases of Immediate.
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 pub fn run(options: &SegmentOptions, args: &Shutdown) -> Result<Code, Failure> {
     let segment = options.open(&args.scoped.segment)?;
@@ -25,6 +29,12 @@ pub fn run(options: &SegmentOptions, args: &Shutdown) -> Result<Code, Failure> {
         .mode(args.mode.into())
         .reason(ReasonCode::Requested, args.reason.as_str());
     let initiation = coordinator.initiate_shutdown(&scope, &request)?;
+    // Nothing is begun then, but what lives on after the deadline can still be ended.
+    let is_hard = !matches!(args.mode, HowHard::Graceful);
+    let remaining = match initiation {
+        Initiation::Over if is_hard => coordinator.end_remaining(&scope, &request)?,
+        _ => Vec::new(),
+    };
     if args.no_wait {
         let part = match initiation {
             Initiation::Drives => "begun",
@@ -41,15 +51,58 @@ pub fn run(options: &SegmentOptions, args: &Shutdown) -> Result<Code, Failure> {
             let text = match initiation {
                 Initiation::Drives => "the shutdown has begun",
                 Initiation::Merged => "a shutdown was under way; this one is merged into it",
-                _ => "the shutdown is over already; its outcome stands",
+                _ if remaining.is_empty() => "the shutdown is over already; its outcome stands",
+                _ => "the shutdown is over already; the runners that live on are asked again",
             };
             output::emit(&format!("{}: {text}\n", args.scoped.segment))?;
         }
         return Ok(Code::Done);
     }
     let patience = args.timeout.saturating_add(PATIENCE);
+    if !remaining.is_empty() {
+        end_remaining(&coordinator, &remaining, args)?;
+    }
     let report = coordinator.wait_for_shutdown_complete(&scope, patience)?;
     tell(&report, args.json.json)
+}
+
+/// Waits until the runners that lived on after the deadline have ended.
+fn end_remaining(
+    coordinator: &ShutdownCoordinator,
+    remaining: &[RunnerHandle],
+    args: &Shutdown,
+) -> Result<(), Failure> {
+    let until = Instant::now() + args.timeout + PATIENCE;
+    for runner in remaining {
+        let patience = match args.mode {
+            // It ends its work at once, or not at all.
+            HowHard::Immediate => args.timeout.min(AT_ONCE) + PATIENCE,
+            HowHard::Graceful | HowHard::Fast => until.saturating_duration_since(Instant::now()),
+        };
+        if coordinator.wait_left(*runner, patience)? {
+            continue;
+        }
+        let report = coordinator.report(&args.scoped.scope())?;
+        let living = report.runners.iter();
+        let living = living.filter(|r| r.alive && r.ended.is_none());
+        let living: Vec<_> = living
+            .map(|r| format!("{:?} (pid {})", r.id, r.pid))
+            .collect();
+        let remedy = match args.mode {
+            HowHard::Immediate => "it does not look at the mode: end the process by SIGKILL",
+            HowHard::Graceful | HowHard::Fast => {
+                "use --mode immediate, or end the process by SIGKILL"
+            }
+        };
+        return Err(Failure::new(
+            Code::TooLate,
+            format!(
+                "too late: the shutdown is over, and runner {} lives on; {remedy}",
+                living.join(", ")
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Prints a report; its outcome is the exit code.
