@@ -77,6 +77,7 @@ mod mutex;
 mod mutex_poll;
 mod mutex_twins;
 mod record;
+mod renewal;
 mod resources;
 pub(crate) mod semaphore;
 pub(crate) mod shutdown;

@@ -4,6 +4,7 @@ use crate::api::driver::Driver;
 use crate::api::handlers::{HandlerContext, register};
 use crate::api::report::{ShutdownOutcome, ShutdownReport};
 use crate::api::runner::Runner;
+use crate::api::signals;
 use crate::api::trace;
 use crate::error::CoordinationError;
 use crate::phase::Phase;
@@ -190,6 +191,7 @@ impl Runner {
         // A corrupt table cannot be left; our slot is reaped when we are gone.
         let _ = core.tables().group.leave(slot, generation, core.as_ref());
         self.session().handlers.forget(self.key());
+        signals::left(self.session(), self.key());
         // A future of this process that waits for the runner sees no word move.
         self.session().reactor().poke();
     }

@@ -1,9 +1,9 @@
 //! Errors of resources.
 
-use super::{CoordinationError, SegmentError};
+use super::{CoordinationError, SegmentError, debug_as_display};
 
 /// Why a resource call was refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ResourceError {
     /// The handle is of a resource that was unregistered (its place may be another's by
@@ -53,6 +53,15 @@ pub enum ResourceError {
     #[error(transparent)]
     Coordination(#[from] CoordinationError),
 }
+
+debug_as_display!(ResourceError {
+    Stale,
+    Duplicate,
+    UnknownDependency,
+    DependencyClosing,
+    Cycle,
+    TooManyDependencies,
+} wraps { Coordination });
 
 impl From<SegmentError> for ResourceError {
     fn from(error: SegmentError) -> Self {

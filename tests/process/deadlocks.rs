@@ -264,7 +264,7 @@ fn conflicting_orders_of_processes_are_told_before_any_deadlock_and_once() {
         let why = agents[0].event("take");
         assert!(
             why.starts_with(
-                "err OrderViolation { held: \"c\", wanted: \"a\", cycle: [\"a\", \"b\", \"c\"] }"
+                "err OrderViolation: lock \"a\" must not be waited for while \"c\" is held: the order so far is a before b before c"
             ),
             "{why}"
         );

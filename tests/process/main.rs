@@ -63,6 +63,7 @@ mod resources_across;
 mod resources_closing;
 mod resources_left;
 mod resources_told;
+mod second_start;
 mod segment_refusals;
 mod semaphore;
 mod signals;

@@ -57,6 +57,14 @@ impl Agent {
                 }
                 Err(error) => format!("err {error:?}"),
             },
+            // A second start: timeout in ms, id.
+            "start" => match Runner::join_or_begin(segment, &rest(2), millis(1)) {
+                Ok(runner) => {
+                    self.runner = Some(Arc::new(runner));
+                    "ok".into()
+                }
+                Err(error) => format!("err {error:?}"),
+            },
             "leave" => {
                 self.runner().leave();
                 "ok".into()
