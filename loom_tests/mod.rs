@@ -76,6 +76,7 @@ pub(crate) mod model;
 mod mutex;
 mod mutex_poll;
 mod mutex_twins;
+mod panic;
 mod record;
 mod renewal;
 mod resources;

@@ -19,14 +19,6 @@ pub enum ResourceError {
         /// `runner/name`.
         name: String,
     },
-    /// No such resource is registered.
-    #[error("resource {name:?} depends on {dependency:?}, which is not registered")]
-    UnknownDependency {
-        /// `runner/name` of what was to be registered.
-        name: String,
-        /// What it names: `runner/name`.
-        dependency: String,
-    },
     /// What it depends on is being closed, or is closed; nothing new may depend on it.
     #[error("resource {name:?} depends on {dependency:?}, which is closing or closed")]
     DependencyClosing {
@@ -57,7 +49,6 @@ pub enum ResourceError {
 debug_as_display!(ResourceError {
     Stale,
     Duplicate,
-    UnknownDependency,
     DependencyClosing,
     Cycle,
     TooManyDependencies,
