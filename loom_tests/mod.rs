@@ -80,6 +80,7 @@ mod panic;
 mod record;
 mod renewal;
 mod resources;
+mod resources_named;
 pub(crate) mod semaphore;
 pub(crate) mod shutdown;
 mod slots;
