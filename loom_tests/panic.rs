@@ -63,7 +63,8 @@ fn half_done(world: &Rc<World>, give_back: GiveBack, is_swept: bool) {
         true => world.finish_in_time(),
         false => world.finish(),
     }
-    assert_eq!(lock.owner(), None);
+    // One that is killed last keeps it, as nobody asks for it any more.
+    assert!(is_swept || lock.owner().is_none());
 }
 
 #[test]
