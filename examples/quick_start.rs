@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut workers = Vec::new();
     for id in ["runner-1", "runner-2"] {
-        let runner = Arc::new(Runner::join(&segment, id)?);
+        let runner = Arc::new(Runner::join_or_begin(&segment, id, Duration::from_secs(5))?);
         runner.register_shutdown_handler(Phase::Closing, 0, "close-cache", move |_| {
             println!("{id}: cache closed");
         })?;

@@ -43,8 +43,8 @@ pub(crate) const PROGRESS: u32 = bits(24, 2);
 /// Generation of a process slot: an attachment, 46 µs. 410 years.
 pub(crate) const PROCESS: u32 = bits(48, 2);
 /// Generation of a thread slot, and so the name of a lock's owner: a thread that attaches
-/// and ends, 46 µs. 410 years.
-pub(crate) const THREAD: u32 = bits(48, 2);
+/// and ends, 46 µs. 205 years. One bit less than fits, which is a flag of locks.
+pub(crate) const THREAD: u32 = bits(47, 2);
 /// Low bits of it in the half of a name that a sleeper compares (`sync/owner.rs`). Where
 /// they agree and the rest does not, one bounded sleep is slept, and no lock is taken.
 pub(crate) const NAME_LOW: u32 = bits(16, 1);

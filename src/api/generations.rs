@@ -4,18 +4,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::api::coordinator::ShutdownCoordinator;
-use crate::api::core::deadline;
+use crate::api::core::{Core, deadline};
 use crate::api::view::corrupt;
 use crate::api::waiting::{Look, Wait};
 use crate::api::within::{self, WaitsFor};
 use crate::error::CoordinationError;
 use crate::limits;
 use crate::note::{Kind, Note};
-use crate::phase::Phase;
 use crate::sync::{Env, Mem, Pulse, Real};
-use crate::table::control::Stage;
 use crate::table::liveness::Verdict;
-use crate::table::member::{Member, State};
+use crate::table::member::State;
+use crate::table::renewal::Renewal;
 use crate::table::slots::Kernel;
 
 impl ShutdownCoordinator {
@@ -27,34 +26,20 @@ impl ShutdownCoordinator {
     /// [`CoordinationError::NotComplete`], `Occupied` with a runner that still lives.
     pub fn begin_generation(&self) -> Result<u32, CoordinationError> {
         let core = self.checked()?;
-        let group = &core.tables().group;
-        loop {
-            group.generation.help(&group.scope).map_err(corrupt)?;
-            let control = group.fenced_control();
-            let generation = group.generation.current();
-            if control.stage().map_err(corrupt)? != Stage::Phase(Phase::Complete) {
-                if control.stage().map_err(corrupt)? == Stage::Renewing {
-                    continue;
-                }
-                let phase = control.phase().map_err(corrupt)?;
-                return Err(CoordinationError::NotComplete { generation, phase });
+        let renewal = core.tables().group.begin_next(core);
+        match renewal.map_err(corrupt)? {
+            Renewal::Begun(generation) => {
+                begun(core, generation);
+                Ok(generation)
             }
-            if let Some((slot, member)) = self.occupant()? {
-                return Err(CoordinationError::Occupied {
-                    generation,
-                    id: core.tables().texts[slot].id.read().0,
-                    pid: member.process().map_or(0, |process| core.pid_of(process)),
-                });
+            Renewal::NotComplete(generation, phase) => {
+                Err(CoordinationError::NotComplete { generation, phase })
             }
-            if group
-                .generation
-                .begin(&group.scope, control)
-                .map_err(corrupt)?
-            {
-                let next = generation.wrapping_add(1);
-                core.note_now(Note::new(Kind::Renewed).argument(u64::from(next)));
-                return Ok(next);
-            }
+            Renewal::Occupied(generation, slot, member) => Err(CoordinationError::Occupied {
+                generation,
+                id: core.tables().texts[slot].id.read().0,
+                pid: member.process().map_or(0, |process| core.pid_of(process)),
+            }),
         }
     }
 
@@ -143,21 +128,9 @@ impl ShutdownCoordinator {
         };
         is_there.then_some((slot, process))
     }
+}
 
-    fn occupant(&self) -> Result<Option<(usize, Member)>, CoordinationError> {
-        let core = self.session.core();
-        let group = &core.tables().group;
-        for slot in 0..group.used() {
-            let member = group.member(slot);
-            if member.state().map_err(corrupt)? == State::Live
-                && group
-                    .alive(slot, member, core.as_ref())
-                    .map_err(corrupt)?
-                    .is_some()
-            {
-                return Ok(Some((slot, member)));
-            }
-        }
-        Ok(None)
-    }
+/// Writes down that this process has begun a generation.
+pub(crate) fn begun(core: &Core, generation: u32) {
+    core.note_now(Note::new(Kind::Renewed).argument(u64::from(generation)));
 }

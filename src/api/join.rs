@@ -3,17 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::core::{Core, holders};
+use crate::api::coordinator::ShutdownCoordinator;
+use crate::api::core::{Core, deadline, holders};
+use crate::api::generations;
 use crate::api::names::check_name;
 use crate::api::runner::Runner;
 use crate::api::segment::Segment;
 use crate::api::session::Session;
+use crate::api::signals;
 use crate::api::view::{Target, View, corrupt};
 use crate::error::{CoordinationError, SegmentError};
 use crate::limits;
 use crate::note::{Kind, Note};
+use crate::phase::Phase;
 use crate::sync::Env;
 use crate::table::control::Control;
+use crate::table::group::Look;
 use crate::table::join::{Claimed, Joined};
 
 /// How often a join is tried again when another joiner of the same id is under way.
@@ -21,6 +26,9 @@ const JOIN_TRIES: usize = 16;
 
 impl Runner {
     /// Registers this process under an id of 1 to 64 bytes, unique among living runners.
+    ///
+    /// After the shutdown of a group that nobody had joined, begins the next generation and
+    /// joins that. See [`join_or_begin`](Self::join_or_begin) for a second start in general.
     ///
     /// # Errors
     /// [`CoordinationError::ShuttingDown`] when a shutdown is on or over (no slot is
@@ -34,7 +42,10 @@ impl Runner {
         core.opened().probe()?;
         for _ in 0..JOIN_TRIES {
             match Self::try_join(session, core, id)? {
-                Some(runner) => return Ok(runner),
+                Some(runner) => {
+                    signals::joined(&runner);
+                    return Ok(runner);
+                }
                 None => std::thread::yield_now(),
             }
         }
@@ -42,6 +53,73 @@ impl Runner {
             id: id.into(),
             pid: 0,
         })
+    }
+
+    /// Registers this process as [`join`](Self::join) does; if a shutdown is on or over, waits
+    /// until it is Complete and the runners of that generation are gone, and begins the next
+    /// generation or joins the one that another process began. With a timeout of zero it
+    /// never waits.
+    ///
+    /// Processes that call it at once become members of the same generation.
+    ///
+    /// # Errors
+    /// When the timeout has passed: [`CoordinationError::ShuttingDown`] while the shutdown is
+    /// on, `Occupied` with a runner that still lives. Otherwise as `join`.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use ebbtide::{Runner, Scope, SegmentOptions, ShutdownCoordinator, ShutdownRequest};
+    ///
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let options = SegmentOptions::new().directory(scratch.path().join("d"));
+    /// let segment = options.open_or_create("job")?;
+    /// for _ in 0..2 {
+    ///     let runner = Runner::join_or_begin(&segment, "worker", Duration::from_secs(30))?;
+    ///     let coordinator = ShutdownCoordinator::new(&segment);
+    ///     coordinator.initiate_shutdown(&Scope::All, &ShutdownRequest::new())?;
+    ///     runner.run_shutdown()?;
+    /// }
+    /// assert_eq!(ShutdownCoordinator::new(&segment).status()?.generation, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn join_or_begin(
+        segment: &Segment,
+        id: &str,
+        timeout: Duration,
+    ) -> Result<Self, CoordinationError> {
+        let coordinator = ShutdownCoordinator::new(segment);
+        let core = segment.session().core().as_ref();
+        core.check()?;
+        let until = deadline(core, Some(timeout));
+        // Each turn returns, waits, or follows a step to another phase.
+        loop {
+            let refused = match Self::join(segment, id) {
+                Err(error @ CoordinationError::ShuttingDown { .. }) => error,
+                joined => return joined,
+            };
+            match coordinator.begin_generation() {
+                Ok(_) => {}
+                Err(CoordinationError::NotComplete { .. }) => {
+                    let group = &core.tables().group;
+                    let look = group.advance(core).map_err(|c| core.corrupt(c))?;
+                    // Idle: Running, or Complete.
+                    if let Look::Blocked { .. } = look {
+                        if core.now() >= until {
+                            return Err(refused);
+                        }
+                        group.sleep(&group.scope, &look, None, core, until);
+                    }
+                }
+                Err(CoordinationError::Occupied { generation, .. }) if core.now() < until => {
+                    let left = until.saturating_sub(core.now());
+                    coordinator.wait_gone(generation, Duration::from_micros(left))?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn try_join(
@@ -55,7 +133,7 @@ impl Runner {
         // A join that is refused claims no slot: check the group, then its runners.
         let control = group.renewed_control().map_err(|c| core.corrupt(c))?;
         if control.is_shutting_down() {
-            return Err(refused(core, control));
+            return unless_of_nobody(core, control);
         }
         let taken = group.taken(None, core.as_ref(), same);
         match taken.map_err(|c| core.corrupt(c))? {
@@ -74,7 +152,7 @@ impl Runner {
         }
         let claim = match claimed {
             Claimed::Slot(claim) => claim,
-            Claimed::Refused(control) => return Err(refused(core, control)),
+            Claimed::Refused(control) => return unless_of_nobody(core, control),
             Claimed::Full => {
                 let living = (0..group.used()).filter_map(|slot| group.member(slot).process());
                 return Err(CoordinationError::Segment(SegmentError::Full {
@@ -106,7 +184,7 @@ impl Runner {
             }
             Joined::Contended => Ok(None),
             Joined::Duplicate(other) => Err(duplicate(core, other, id)),
-            Joined::Refused(control) => Err(refused(core, control)),
+            Joined::Refused(control) => unless_of_nobody(core, control),
         }
     }
 }
@@ -116,6 +194,19 @@ fn duplicate(core: &Core, other: usize, id: &str) -> CoordinationError {
     CoordinationError::DuplicateRunner {
         id: id.into(),
         pid: process.map_or(0, |process| core.pid_of(process)),
+    }
+}
+
+/// Refuses a join, but after a shutdown that had no runner: then the join is to be retried
+/// in the generation that this call begins.
+fn unless_of_nobody(core: &Core, control: Control) -> Result<Option<Runner>, CoordinationError> {
+    let begun = core.tables().group.begin_after_nobody();
+    match begun.map_err(|c| core.corrupt(c))? {
+        Some(generation) => {
+            generations::begun(core, generation);
+            Ok(None)
+        }
+        None => Err(refused(core, control)),
     }
 }
 
@@ -130,6 +221,13 @@ fn refused(core: &Core, control: Control) -> CoordinationError {
         Err(error) => return error.into(),
     };
     let now = core.now();
+    if phase == Phase::Complete {
+        return CoordinationError::ShuttingDown {
+            phase,
+            reason: view.reason(Target::All, control).to_string(),
+            remaining: Duration::ZERO,
+        };
+    }
     let start = core.tables().group.scope.started(control.epoch(), now);
     let deadlines = core.tables().group.scope.deadlines_from(control, start);
     CoordinationError::ShuttingDown {

@@ -10,6 +10,7 @@ use crate::api::handlers::{HandlerContext, register};
 use crate::api::report::{HandlerReport, ShutdownOutcome, ShutdownReport};
 use crate::api::request::{Scope, ShutdownRequest};
 use crate::api::runner::Runner;
+use crate::api::signals;
 use crate::api::standing::{Patience, items};
 use crate::api::trace;
 use crate::api::within::{self, WaitsFor};
@@ -291,6 +292,7 @@ impl Runner {
         }
         self.standing().part(self.session(), Patience::Any);
         self.session().handlers.forget(self.key());
+        signals::left(self.session(), self.key());
         // A future of this process that waits for the runner sees no word move.
         self.session().reactor().poke();
     }

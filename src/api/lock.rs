@@ -20,7 +20,7 @@ use crate::sync::mutex::{Acquired, Busy, Mutex, NotLocked};
 use crate::sync::{Env, Owner, Real};
 
 /// A named lock shared by all processes of a segment. If its owner dies, at whatever
-/// instruction, the next locker gets it and is told so.
+/// instruction, or drops its guard in a panic, the next locker gets it and is notified.
 ///
 /// # Examples
 /// ```
@@ -32,7 +32,7 @@ use crate::sync::{Env, Owner, Real};
 /// let segment = options.create("job")?;
 /// let lock = CrossProcessLock::open(&segment, "device-0")?;
 /// let guard = lock.lock()?;
-/// if guard.previous_owner_died() {
+/// if guard.previous_owner_died() || guard.previous_owner_panicked() {
 ///     // … make whole what it protects …
 ///     guard.mark_consistent();
 /// }
@@ -228,6 +228,8 @@ impl CrossProcessLock {
             lock: self,
             me,
             previous_owner_died: acquired.previous_owner_died,
+            previous_owner_panicked: acquired.previous_owner_panicked,
+            is_unwinding: std::thread::panicking(),
             not_send: PhantomData,
         };
         if acquired.previous_owner_died {
@@ -281,6 +283,9 @@ pub struct LockGuard<'a> {
     lock: &'a CrossProcessLock,
     me: Owner,
     previous_owner_died: bool,
+    previous_owner_panicked: bool,
+    /// It was taken while this thread was unwinding already.
+    is_unwinding: bool,
     /// Ownership is a thread's: the guard cannot be sent.
     not_send: PhantomData<*const ()>,
 }
@@ -294,7 +299,14 @@ impl LockGuard<'_> {
         self.previous_owner_died
     }
 
-    /// Says that what the lock protects is whole again.
+    /// The same of an owner that panicked, and unwound, while it held the lock; false if one
+    /// died. As with a poisoned lock of the standard library, what it protects may be half-done.
+    #[must_use]
+    pub fn previous_owner_panicked(&self) -> bool {
+        self.previous_owner_panicked
+    }
+
+    /// Says that what the lock protects is consistent again, after a death or a panic.
     pub fn mark_consistent(&self) {
         if !self.lock.session.core().is_forked() {
             self.lock.word().mark_consistent(self.me);
@@ -310,6 +322,7 @@ impl LockGuard<'_> {
     pub(crate) fn reacquired(&mut self, acquired: Acquired) {
         threads::took(self.lock.session.core(), self.lock.index);
         self.previous_owner_died = acquired.previous_owner_died;
+        self.previous_owner_panicked = acquired.previous_owner_panicked;
         if acquired.previous_owner_died {
             let core = self.lock.session.core();
             core.note_owner_died(self.lock.index, self.me, true);
@@ -324,6 +337,10 @@ impl Drop for LockGuard<'_> {
         // A forked child never unlocks for its parent.
         if !core.is_forked() {
             threads::gave(core, self.lock.index);
+            if std::thread::panicking() && !self.is_unwinding {
+                let _ = self.lock.word().unlock_in_panic(self.me);
+                return;
+            }
             let _ = self.lock.word().unlock(self.me);
         }
     }
@@ -334,6 +351,7 @@ impl fmt::Debug for LockGuard<'_> {
         f.debug_struct("LockGuard")
             .field("lock", &self.lock.name)
             .field("previous_owner_died", &self.previous_owner_died)
+            .field("previous_owner_panicked", &self.previous_owner_panicked)
             .finish_non_exhaustive()
     }
 }

@@ -102,6 +102,7 @@ impl Asking {
                     index: self.index,
                     me,
                     previous_owner_died: acquired.previous_owner_died,
+                    previous_owner_panicked: acquired.previous_owner_panicked,
                 }))
             }
             // Another task of this process has it, and pokes the waiting thread when it is done.
@@ -152,6 +153,7 @@ pub struct ProcessLockGuard {
     index: usize,
     me: Owner,
     previous_owner_died: bool,
+    previous_owner_panicked: bool,
 }
 
 impl ProcessLockGuard {
@@ -176,7 +178,14 @@ impl ProcessLockGuard {
         self.previous_owner_died
     }
 
-    /// Says that what the lock protects is whole again.
+    /// As [`LockGuard::previous_owner_panicked`](crate::LockGuard::previous_owner_panicked).
+    /// A task that panics drops its guard while it unwinds.
+    #[must_use]
+    pub fn previous_owner_panicked(&self) -> bool {
+        self.previous_owner_panicked
+    }
+
+    /// Says that what the lock protects is consistent again, after a death or a panic.
     pub fn mark_consistent(&self) {
         let core = self.session.core();
         if !core.is_forked() {
@@ -189,7 +198,11 @@ impl Drop for ProcessLockGuard {
     fn drop(&mut self) {
         let core = self.session.core();
         if !core.is_forked() {
-            let _ = core.tables().locks[self.index].unlock(self.me);
+            let word = &core.tables().locks[self.index];
+            let _ = match std::thread::panicking() {
+                true => word.unlock_in_panic(self.me),
+                false => word.unlock(self.me),
+            };
             // Other tasks of this process see no word move.
             self.session.reactor().poke();
         }
@@ -201,6 +214,7 @@ impl fmt::Debug for ProcessLockGuard {
         f.debug_struct("ProcessLockGuard")
             .field("lock", &self.index)
             .field("previous_owner_died", &self.previous_owner_died)
+            .field("previous_owner_panicked", &self.previous_owner_panicked)
             .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{CoordinationError, LockError, SegmentError};
+use super::{CoordinationError, LockError, SegmentError, debug_as_display};
 
 /// Who or what broke a barrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl fmt::Display for BrokenBy {
 }
 
 /// Why a barrier call failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BarrierError {
     /// The barrier is broken, for everybody, until it is reset.
@@ -91,6 +91,13 @@ pub enum BarrierError {
     #[error(transparent)]
     Lock(#[from] LockError),
 }
+
+debug_as_display!(BarrierError {
+    BrokenBarrier,
+    TimedOut,
+    Parties,
+    Mismatch,
+} wraps { Lock });
 
 impl From<CoordinationError> for BarrierError {
     fn from(error: CoordinationError) -> Self {

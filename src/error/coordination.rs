@@ -3,22 +3,23 @@
 use std::io;
 use std::time::Duration;
 
-use super::SegmentError;
+use super::{SegmentError, debug_as_display};
 use crate::phase::{Mode, Phase};
 
 /// Why a coordination call was refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CoordinationError {
-    /// The group (or this runner) is shutting down or has completed; nobody may join.
-    /// Wait for the next generation.
-    #[error("refused: the group is in phase {phase} ({reason}), {} ms remain; join the next generation, which `ebbtide begin` begins once all have gone", remaining.as_millis())]
+    /// The group is shutting down or has completed; nobody may join this generation.
+    /// [`Runner::join_or_begin`](crate::Runner::join_or_begin) waits for its end, and begins
+    /// or joins the next one.
+    #[error("refused: {}; {NEXT}", why_refused(*phase, reason, *remaining))]
     ShuttingDown {
         /// The phase.
         phase: Phase,
         /// Why the group is shut down.
         reason: String,
-        /// Until the overall deadline.
+        /// Until the overall deadline; zero when the phase is Complete.
         remaining: Duration,
     },
     /// A runner id, handler or lock name that is empty, too long or has control characters.
@@ -171,6 +172,43 @@ pub enum CoordinationError {
     /// The segment itself is at fault.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+}
+
+debug_as_display!(CoordinationError {
+    ShuttingDown,
+    WithinShutdown,
+    InvalidName,
+    DuplicateRunner,
+    NoSuchRunner,
+    NotShuttingDown,
+    TooLate,
+    NoProgress,
+    CapReached,
+    Left,
+    Draining,
+    TooManyItems,
+    OutOfOrder,
+    NotComplete,
+    Occupied,
+    TimedOut,
+    ModeHeld,
+    Shares,
+    System,
+    Instance,
+} wraps { Segment });
+
+/// What to do about a refused join.
+const NEXT: &str =
+    "Runner::join_or_begin waits for the next generation or begins it, as `ebbtide begin` does";
+
+fn why_refused(phase: Phase, reason: &str, remaining: Duration) -> String {
+    match phase {
+        Phase::Complete => format!("the group is shut down ({reason})"),
+        _ => {
+            let remaining = remaining.as_millis();
+            format!("the group is in phase {phase} ({reason}), {remaining} ms remain")
+        }
+    }
 }
 
 /// Who was not done, a sentence each.

@@ -1,9 +1,9 @@
 //! Errors of events.
 
-use super::{CoordinationError, LockError, SegmentError};
+use super::{CoordinationError, LockError, SegmentError, debug_as_display};
 
 /// Why an event call failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError {
     /// The event exists and resets in another way. Open it without asking for one, or
@@ -38,6 +38,12 @@ pub enum EventError {
     #[error(transparent)]
     Lock(#[from] LockError),
 }
+
+debug_as_display!(EventError {
+    Reset,
+    Payload,
+    Count,
+} wraps { Lock });
 
 impl From<CoordinationError> for EventError {
     fn from(error: CoordinationError) -> Self {

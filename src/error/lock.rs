@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{CoordinationError, SegmentError};
+use super::{CoordinationError, SegmentError, debug_as_display};
 
 /// Why a lock or condition variable call failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
     /// The timeout passed; the lock was not taken.
@@ -62,6 +62,14 @@ pub enum LockError {
     #[error(transparent)]
     Coordination(#[from] CoordinationError),
 }
+
+debug_as_display!(LockError {
+    TimedOut,
+    WouldBlock,
+    Recursive,
+    Deadlock,
+    OrderViolation,
+} wraps { Coordination });
 
 impl From<SegmentError> for LockError {
     fn from(error: SegmentError) -> Self {

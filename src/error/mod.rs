@@ -2,12 +2,15 @@
 
 mod barrier;
 mod coordination;
+mod debug;
 mod event;
 mod lock;
 mod resource;
 mod segment;
 mod semaphore;
 mod state;
+
+use debug::debug_as_display;
 
 pub use barrier::{BarrierError, BrokenBy};
 pub use coordination::CoordinationError;
@@ -19,7 +22,7 @@ pub use semaphore::SemaphoreError;
 pub use state::StateError;
 
 /// Any error of the library.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// From the segment.
@@ -47,6 +50,8 @@ pub enum Error {
     #[error(transparent)]
     Resource(ResourceError),
 }
+
+debug_as_display!(Error {} wraps { Segment, Coordination, Lock, State, Event, Semaphore, Barrier, Resource });
 
 impl From<CoordinationError> for Error {
     fn from(error: CoordinationError) -> Self {

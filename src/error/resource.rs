@@ -1,9 +1,9 @@
 //! Errors of resources.
 
-use super::{CoordinationError, SegmentError};
+use super::{CoordinationError, SegmentError, debug_as_display};
 
 /// Why a resource call was refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ResourceError {
     /// The handle is of a resource that was unregistered (its place may be another's by
@@ -18,14 +18,6 @@ pub enum ResourceError {
     Duplicate {
         /// `runner/name`.
         name: String,
-    },
-    /// No such resource is registered.
-    #[error("resource {name:?} depends on {dependency:?}, which is not registered")]
-    UnknownDependency {
-        /// `runner/name` of what was to be registered.
-        name: String,
-        /// What it names: `runner/name`.
-        dependency: String,
     },
     /// What it depends on is being closed, or is closed; nothing new may depend on it.
     #[error("resource {name:?} depends on {dependency:?}, which is closing or closed")]
@@ -53,6 +45,14 @@ pub enum ResourceError {
     #[error(transparent)]
     Coordination(#[from] CoordinationError),
 }
+
+debug_as_display!(ResourceError {
+    Stale,
+    Duplicate,
+    DependencyClosing,
+    Cycle,
+    TooManyDependencies,
+} wraps { Coordination });
 
 impl From<SegmentError> for ResourceError {
     fn from(error: SegmentError) -> Self {

@@ -1,5 +1,6 @@
 //! Errors of the segment.
 
+use super::debug_as_display;
 use std::io;
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ pub struct Holder {
 }
 
 /// Why a segment could not be created, opened, attached, listed or removed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SegmentError {
     /// The name is empty, too long, starts with a dot or has a character outside
@@ -229,6 +230,32 @@ pub enum SegmentError {
         source: io::Error,
     },
 }
+
+debug_as_display!(SegmentError {
+    InvalidName,
+    NotFound,
+    Exists,
+    ForeignOwner,
+    Mode,
+    NotRegular,
+    Directory,
+    Size,
+    Magic,
+    Layout,
+    Boot,
+    Corrupt,
+    Full,
+    NoSpace,
+    Permission,
+    InUse,
+    Stale,
+    InvalidToken,
+    ForkedHandle,
+    Detached,
+    Environment,
+    Clock,
+    Io,
+});
 
 fn more_space(limit: Option<u64>) -> String {
     match limit {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{LockError, SegmentError};
+use super::{LockError, SegmentError, debug_as_display};
 
 /// Why a semaphore call failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SemaphoreError {
     /// The timeout passed; no permit was taken.
@@ -50,6 +50,13 @@ pub enum SemaphoreError {
     #[error(transparent)]
     Lock(#[from] LockError),
 }
+
+debug_as_display!(SemaphoreError {
+    TimedOut,
+    WouldBlock,
+    Permits,
+    Mismatch,
+} wraps { Lock });
 
 impl From<SegmentError> for SemaphoreError {
     fn from(error: SegmentError) -> Self {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::SegmentError;
+use super::{SegmentError, debug_as_display};
 use crate::limits::{KEY_BYTES, MAX_KEYS, VALUE_BYTES};
 
 /// Why a call on the shared state failed. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
     /// The key is empty, longer than 64 bytes, or has a control character.
@@ -75,3 +75,13 @@ pub enum StateError {
     #[error(transparent)]
     Segment(#[from] SegmentError),
 }
+
+debug_as_display!(StateError {
+    InvalidKey,
+    TooLong,
+    Full,
+    WrongSize,
+    NoRoom,
+    TimedOut,
+    Nested,
+} wraps { Segment });

@@ -89,6 +89,7 @@ fn width_guards_an_owner_against_a_late_taker() {
     if cfg!(feature = "narrow") {
         let two_owners = Ok(Acquired {
             previous_owner_died: true,
+            previous_owner_panicked: false,
         });
         assert_eq!(taken, two_owners, "narrow names have come round");
         return;

@@ -14,8 +14,10 @@ pub(crate) struct LockLook {
     pub(crate) owner: Option<Owner>,
     /// What no transition makes, if it is that.
     pub(crate) fault: Option<&'static str>,
-    /// An owner died inside, and nobody called what it protects whole since.
+    /// An owner died or panicked inside, and nobody called what it protects whole since.
     pub(crate) is_inconsistent: bool,
+    /// It panicked, and did not die.
+    pub(crate) has_panicked: bool,
 }
 
 impl<M: Mem> Mutex<M> {
@@ -39,6 +41,7 @@ impl<M: Mem> Mutex<M> {
             owner,
             fault,
             is_inconsistent: state.is_inconsistent(),
+            has_panicked: state.has_panicked(),
         }
     }
 }

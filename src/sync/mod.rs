@@ -20,6 +20,7 @@ pub(crate) mod mutex_poll;
 mod owner;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use crate::note::Note;
 pub(crate) use life::Pulse;

@@ -2,20 +2,20 @@
 //!
 //! # The word
 //! ```text
-//!  63           16 15       3    2    1              0
-//! ┌───────────────┬──────────┬─────┬──────────────┬─────────┐
-//! │ generation    │ slot + 1 │ TAG │ INCONSISTENT │ WAITERS │
-//! └───────────────┴──────────┴─────┴──────────────┴─────────┘
+//!    63       62           16 15       3    2    1              0
+//! ┌──────────┬───────────────┬──────────┬─────┬──────────────┬─────────┐
+//! │ PANICKED │ generation    │ slot + 1 │ TAG │ INCONSISTENT │ WAITERS │
+//! └──────────┴───────────────┴──────────┴─────┴──────────────┴─────────┘
 //! ```
 //! `generation | slot + 1 | TAG` is the owner's name (`sync/owner.rs`); all zero is free.
 //! `WAITERS`: somebody may sleep on the word. `INCONSISTENT`: an owner died inside
-//! and nobody has marked what it protected consistent since. The low half, which has both
-//! flags and the low 16 bits of the generation, is the futex.
+//! or panicked inside, and nobody has marked what it protected consistent since. `PANICKED`,
+//! only beside it: it panicked. The low half, which has the first two flags and the low 16 bits of the generation, is the futex.
 //!
 //! # Who may move it
 //! Each by a compare-and-swap of all 64 bits from exactly the value seen:
 //! - free → owned: any thread (`take`).
-//! - owned → free: its owner (`unlock`).
+//! - owned → free: its owner (`unlock`); → free, INCONSISTENT: its owner, in a panic.
 //! - owned by the dead → owned, INCONSISTENT: any thread that loaded the word and then
 //!   found the thread named there dead (`take`); → free, INCONSISTENT: its reaper, likewise
 //!   (`hand_over`).
@@ -26,7 +26,7 @@
 //! A thread may be stopped for any time between the load and the compare-and-swap.
 //! - `take` of a free word: it does not matter which thread freed it.
 //! - `take` and `hand_over` from the dead: the value seen comes back only with the dead
-//!   thread's name, and a name has one thread in 410 years of thread churn (`width::THREAD`).
+//!   thread's name, and a name has one thread in 205 years of thread churn (`width::THREAD`).
 //!   So the swap fails once the lock has had another owner. Width is all that guards this:
 //!   with names of few bits two threads own the lock (tests: `late_tests.rs`, models:
 //!   `loom_tests/late.rs`).
@@ -61,14 +61,16 @@ use core::sync::atomic::Ordering;
 
 use super::life::{self, Pulse};
 use super::lock_word::{FREE, State};
-use super::mem::{ALL, Mem, Next, Word};
+use super::mem::{Mem, Next, Word};
+use super::watch::sleep_beside;
+pub(crate) use super::watch::{CalledOff, Watch};
 use super::{Env, Holder, Owner};
 use crate::limits;
 
 /// A robust process-shared lock.
 #[repr(C)]
 pub(crate) struct Mutex<M: Mem> {
-    /// `generation:48 | slot+1:13 | TAG:1 | INCONSISTENT:1 | WAITERS:1`
+    /// `PANICKED:1 | generation:47 | slot+1:13 | TAG:1 | INCONSISTENT:1 | WAITERS:1`
     word: M::U64,
 }
 
@@ -78,6 +80,19 @@ pub(crate) struct Mutex<M: Mem> {
 pub(crate) struct Acquired {
     /// An owner died inside and nobody called the protected state whole since.
     pub(crate) previous_owner_died: bool,
+    /// The same of one that panicked inside, if none died.
+    pub(crate) previous_owner_panicked: bool,
+}
+
+impl Acquired {
+    /// From a lock in this state.
+    fn of(state: State) -> Self {
+        let (is_broken, has_panicked) = (state.is_inconsistent(), state.has_panicked());
+        Self {
+            previous_owner_died: is_broken && !has_panicked,
+            previous_owner_panicked: has_panicked,
+        }
+    }
 }
 
 /// Why `try_lock` did not take the lock.
@@ -104,23 +119,6 @@ pub(crate) enum NotLocked {
     NotOurs,
     /// By the caller's [`Watch`].
     CalledOff,
-}
-
-/// Somebody else's reason to stop waiting; it knows which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CalledOff;
-
-/// What is done before each sleep of a waiter. `()` does nothing.
-pub(crate) trait Watch<M: Mem> {
-    /// Called when WAITERS is set, so that leaving loses no wake-up. Answers one more
-    /// word to sleep on, with the value expected there.
-    fn before_sleep(&self) -> Result<Option<(M::Cell<'_>, u32)>, CalledOff>;
-}
-
-impl<M: Mem> Watch<M> for () {
-    fn before_sleep(&self) -> Result<Option<(M::Cell<'_>, u32)>, CalledOff> {
-        Ok(None)
-    }
 }
 
 /// What `unlock` did.
@@ -193,6 +191,7 @@ impl<M: Mem> Mutex<M> {
             .is_ok()
             .then_some(Acquired {
                 previous_owner_died: false,
+                previous_owner_panicked: false,
             })
     }
 
@@ -268,17 +267,23 @@ impl<M: Mem> Mutex<M> {
             .compare_exchange(mine, FREE, Ordering::Release, Ordering::Relaxed);
         match freed {
             Ok(_) => Released::Freed,
-            Err(_) => self.unlock_marked(me),
+            Err(_) => self.unlock_marked(me, |seen| seen),
         }
+    }
+
+    /// The same in a panic of its owner: stays INCONSISTENT.
+    #[cold]
+    pub(crate) fn unlock_in_panic(&self, me: Owner) -> Released {
+        self.unlock_marked(me, State::after_panic)
     }
 
     /// The same of a word with WAITERS or INCONSISTENT, or that is not ours.
     #[cold]
-    fn unlock_marked(&self, me: Owner) -> Released {
+    fn unlock_marked(&self, me: Owner, mark: impl Fn(State) -> State) -> Released {
         // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): pairs with `lock`, `take`.
         // Ends: while we own it, only WAITERS moves.
         let before = self.word.update(|word| match State(word) {
-            seen if seen.is_owned_by(me) => Next::Store(seen.freed().0, Some(seen)),
+            seen if seen.is_owned_by(me) => Next::Store(mark(seen).freed().0, Some(seen)),
             _ => Next::Leave(None),
         });
         match before {
@@ -342,23 +347,18 @@ impl<M: Mem> Mutex<M> {
         // SYNC POINT mutex-handover (models: loom_tests/mutex.rs): pairs with `unlock`.
         self.word.update(|word| {
             let seen = State(word);
-            let (next, died) = match seen.holder() {
-                Holder::Nobody => (seen.passed_to(me), seen.is_inconsistent()),
+            let next = match seen.holder() {
+                Holder::Nobody => seen.passed_to(me),
                 Holder::Thread(owner) if owner == me => return Next::Leave(Taking::Recursive),
                 Holder::Thread(owner) => match env.thread_pulse(owner) {
-                    Pulse::Dead => (seen.after_death().passed_to(me), true),
+                    Pulse::Dead => seen.after_death().passed_to(me),
                     Pulse::Alive(life) => return Next::Leave(Taking::Held { seen, owner, life }),
                 },
                 Holder::Corrupt => return Next::Leave(Taking::Corrupt { word }),
             };
             // Who has slept cannot know whether it was the last sleeper.
             let next = if slept { next.with_waiters() } else { next };
-            Next::Store(
-                next.0,
-                Taking::Taken(Acquired {
-                    previous_owner_died: died,
-                }),
-            )
+            Next::Store(next.0, Taking::Taken(Acquired::of(next)))
         })
     }
 
@@ -373,23 +373,5 @@ impl<M: Mem> Mutex<M> {
             .compare_exchange(seen.0, flagged.0, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
             .then_some(flagged)
-    }
-}
-
-/// Sleeps until the lock word, the owner's life word or the further word moves.
-fn sleep_beside<'a, M: Mem>(
-    lock: (M::Cell<'a>, u32),
-    (life, armed): (&'a M::U32, u32),
-    further: Option<(M::Cell<'a>, u32)>,
-    until: u64,
-) {
-    let life_cell = (M::cell(life), armed);
-    match further {
-        Some(further) => M::wait_any(&[lock, life_cell, further], until),
-        None => M::wait_any(&[lock, life_cell], until),
-    };
-    if life::is_marked::<M>(life) {
-        // The kernel wakes one sleeper of a dead thread; that one wakes the rest.
-        M::wake(M::cell(life), ALL);
     }
 }

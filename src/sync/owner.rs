@@ -1,19 +1,19 @@
 //! The name of a thread: its slot and the slot's generation, as a value and as a number.
 //!
 //! ```text
-//!  63              16 15       3    2    1     0
-//! ┌──────────────────┬──────────┬─────┬─────────┐
-//! │ generation       │ slot + 1 │ TAG │ free: 0 │
-//! └──────────────────┴──────────┴─────┴─────────┘
+//!    63     62              16 15       3    2    1     0
+//! ┌─────────┬──────────────────┬──────────┬─────┬─────────┐
+//! │ free: 0 │ generation       │ slot + 1 │ TAG │ free: 0 │
+//! └─────────┴──────────────────┴──────────┴─────┴─────────┘
 //! ```
-//! Zero names nobody. The two lowest bits belong to the word that keeps the name (the flags
-//! of a lock). The low half of the number is what a sleeper compares: it has the slot, TAG
+//! Zero names nobody. The highest bit and the two lowest ones belong to the word that keeps
+//! the name (the flags of a lock). The low half of the number is what a sleeper compares: it has the slot, TAG
 //! and the low bits of the generation (`width::NAME_LOW`).
 //!
 //! # Why a name may be compared at any later time
 //! A slot's generation goes up when the slot is freed (`table/threads.rs`) and never
-//! otherwise, so a name belongs to one thread, and comes back only after 2^48 threads of
-//! one slot: 410 years (`width::THREAD`). A step that replaces a dead thread's name, stopped
+//! otherwise, so a name belongs to one thread, and comes back only after 2^47 threads of
+//! one slot: 205 years (`width::THREAD`). A step that replaces a dead thread's name, stopped
 //! for any time in between, therefore never meets the same name of a living one. Nothing
 //! else guards those steps.
 //!
@@ -30,7 +30,7 @@ const GENERATION: u64 = width::mask(width::THREAD);
 
 const _: () = assert!(MAX_THREADS < SLOT as usize);
 const _: () = assert!(GENERATION_SHIFT >= SLOT_SHIFT + 13);
-const _: () = assert!(GENERATION_SHIFT + width::THREAD <= u64::BITS);
+const _: () = assert!(GENERATION_SHIFT + width::THREAD < u64::BITS);
 
 /// The name of an attached thread: its slot and the slot's generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -38,6 +38,7 @@ pub(crate) mod order;
 pub(crate) mod own;
 pub(crate) mod place;
 pub(crate) mod reason;
+pub(crate) mod renewal;
 pub(crate) mod request;
 #[cfg(test)]
 mod request_tests;

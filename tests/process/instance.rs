@@ -74,7 +74,7 @@ fn a_process_is_bound_from_its_environment() {
         ] {
             let told = start(runner, token).reply("coordinator");
             assert!(
-                told.starts_with("err Segment(Environment") && told.contains(missing),
+                told.starts_with("err Environment") && told.contains(missing),
                 "{told}"
             );
         }

@@ -103,8 +103,10 @@ fn refusals_name_what_is_wrong() {
             |name: &str, options| manager.register_resource(name, ResourceType::File, options);
         assert_is!(register("queue", options()), Err(ResourceError::Duplicate { ref name }) if name == "a/queue");
         assert_is!(
-            register("b", options().depends_on_named("nobody/queue")),
-            Err(ResourceError::UnknownDependency { ref dependency, .. }) if dependency == "nobody/queue"
+            register("b", options().depends_on_named("nobody")),
+            Err(ResourceError::Coordination(
+                CoordinationError::InvalidName { .. }
+            ))
         );
         assert_is!(
             register("b", options().depends_on_named("a/b")),

@@ -4,6 +4,7 @@ use crate::support::{self, Agent, HANG, Shutdown, both, once};
 use ebbtide::{CoordinationError, Mode, Phase, ReasonCode, Scope, ShutdownCoordinator};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use std::os::unix::process::ExitStatusExt;
 
 #[test]
 fn sigterm_shuts_the_runner_down_in_order_and_no_other() {
@@ -67,9 +68,6 @@ fn each_further_signal_hardens_the_mode() {
         // Immediate does not wait for the item.
         let left = "CompletedWithFailures a=CompletedWithFailures";
         assert_eq!(runner.event("run"), left);
-        // And one more after the end does no harm.
-        runner.signal(Signal::SIGTERM);
-        assert_eq!(runner.ask("mode"), "immediate true");
         runner.quit();
     });
 }
@@ -141,22 +139,96 @@ fn a_policy_that_leaves_sigint_alone_lets_it_kill() {
 }
 
 #[test]
-fn nothing_is_installed_unless_asked_and_then_once() {
+fn nothing_is_installed_unless_asked_and_the_last_policy_is_in_effect() {
     once(here!(), |place| {
         let segment = place.create();
         let mut plain = place.runner(&segment, "plain");
         plain.signal(Signal::SIGTERM);
         assert!(!plain.ended().success());
         let mut twice = place.runner(&segment, "twice");
-        assert_eq!(twice.ask("signals runner"), "ok");
-        let told = twice.ask("signals all");
-        assert!(told.starts_with("err Instance"), "{told}");
+        for policy in ["all", "runner", "all", "runner ignore", "runner"] {
+            assert_eq!(twice.ask(&format!("signals {policy}")), "ok");
+        }
+        // The runner alone, with one handler for both signals.
+        twice.signal(Signal::SIGINT);
+        support::until_true("it is told", || twice.ask("check") == "true true");
+        assert_eq!(place.status().phase, Phase::Running);
+        twice.quit();
         let unused = ebbtide::SignalPolicy::for_all(&segment);
         assert_eq!(unused.scope(), Scope::All);
         assert_is!(
             ShutdownCoordinator::new(&segment).cancel_shutdown(&Scope::All),
             Err(CoordinationError::NotShuttingDown)
         );
+    });
+}
+
+#[test]
+fn a_signal_after_the_runner_has_left_does_what_it_did_before() {
+    both(here!(), |place| {
+        let segment = place.create();
+        for (signal, policy) in [
+            (Signal::SIGTERM, "runner"),
+            (Signal::SIGINT, "runner"),
+            (Signal::SIGINT, "runner ignore"),
+        ] {
+            let mut runner = place.runner(&segment, "a");
+            assert_eq!(runner.ask(&format!("signals {policy}")), "ok");
+            assert_eq!(runner.ask("leave"), "ok");
+            runner.signal(signal);
+            let status = runner.ended();
+            assert_eq!(status.signal(), Some(signal as i32), "{policy}: {status}");
+        }
+    });
+}
+
+#[test]
+fn a_process_that_joins_again_obeys_its_signals_again() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        let mut a = place.agent(&segment);
+        for generation in 1..=4 {
+            assert_eq!(a.ask("start 0 a"), "ok");
+            // Of itself under the same id; and installed again at will.
+            if generation % 2 == 1 {
+                assert_eq!(a.ask("signals runner"), "ok");
+            }
+            a.tell("wait 3600000");
+            a.signal(Signal::SIGTERM);
+            assert_eq!(a.event("wait"), "true");
+            // The first signal of this generation.
+            assert_eq!(a.ask("mode"), "graceful false");
+            a.tell("run");
+            assert_eq!(a.event("run"), "Completed a=Completed");
+            coordinator.begin(HANG);
+            coordinator.complete();
+            assert_eq!(place.status().generation, generation);
+        }
+        // Under another id it is another runner.
+        assert_eq!(a.ask("start 0 b"), "ok");
+        a.signal(Signal::SIGTERM);
+        assert!(!a.ended().success());
+    });
+}
+
+#[test]
+fn a_policy_for_all_counts_the_signals_of_each_generation() {
+    both(here!(), |place| {
+        let segment = place.create();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        let mut supervisor = place.agent(&segment);
+        assert_eq!(supervisor.ask("signals all"), "ok");
+        for _ in 0..3 {
+            let mut a = place.agent(&segment);
+            assert_eq!(a.ask("start 0 a"), "ok");
+            a.tell("run");
+            supervisor.signal(Signal::SIGTERM);
+            assert_eq!(a.event("run"), "Completed a=Completed");
+            assert_eq!(coordinator.complete().mode, Mode::Graceful);
+            a.quit();
+        }
+        supervisor.quit();
     });
 }
 

@@ -118,8 +118,7 @@ impl<'s> Closing<'s> {
         let mut at = 0;
         while self.running.len() < limit && at < self.waiting.len() {
             let key = self.waiting[at];
-            let needed_by =
-                |other: Key| other != key && table.dependencies(other.index).any(|on| on == key);
+            let needed_by = |other: Key| other != key && table.depends(other.index, key);
             let is_needed = self.waiting.iter().copied().any(needed_by)
                 || self.running.iter().any(|one| needed_by(one.key));
             if is_needed || shared.is_draining(key) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::api::core::deadline;
 use crate::api::resource::entries::Shared;
-use crate::api::resource::options::ResourceOptions;
+use crate::api::resource::options::{Dependency, ResourceOptions};
 use crate::api::resource::report::{CleanupReport, ResourceReport, ResourceType};
 use crate::api::runner::Runner;
 use crate::api::session::Session;
@@ -75,11 +75,12 @@ impl ResourceManager {
     }
 
     /// Registers a resource under a name (1 to 64 bytes without `/`) that no open one of
-    /// this runner has. What it depends on must be registered and not closing. Never
-    /// blocks.
+    /// this runner has. What it depends on must not be closing; what it depends on by name
+    /// may be registered later. Never blocks.
     ///
     /// # Errors
-    /// [`ResourceError::Duplicate`], `UnknownDependency`, `DependencyClosing`, `Cycle`,
+    /// [`ResourceError::Duplicate`], `DependencyClosing`; `Cycle`, also one that this name
+    /// closes because others depend on it already;
     /// `TooManyDependencies` (8), `Stale` for a handle whose resource is gone;
     /// [`SegmentError::Full`](crate::SegmentError::Full) (1024 resources in a segment);
     /// [`CoordinationError::Left`](crate::CoordinationError::Left), `InvalidName`;
@@ -104,7 +105,35 @@ impl ResourceManager {
         resource: &ResourceHandle,
         on: &ResourceHandle,
     ) -> Result<(), ResourceError> {
-        self.shared.add_dependency(resource, on)
+        let on = Dependency::Handle(on.clone());
+        self.shared.add_dependency(resource, &on)
+    }
+
+    /// The same by name, `runner/name`, as with
+    /// [`depends_on_named`](ResourceOptions::depends_on_named).
+    ///
+    /// # Errors
+    /// As [`add_dependency`](Self::add_dependency);
+    /// [`CoordinationError::InvalidName`](crate::CoordinationError::InvalidName).
+    pub fn add_dependency_named(
+        &self,
+        resource: &ResourceHandle,
+        full_name: &str,
+    ) -> Result<(), ResourceError> {
+        let on = Dependency::Named(full_name.into());
+        self.shared.add_dependency(resource, &on)
+    }
+
+    /// A handle of the open resource that bears a name, `runner/name`, now; of whatever runner
+    /// of this segment. It is of that registration, and [stale](ResourceError::Stale) when that
+    /// has ended; a dependency by name is not.
+    ///
+    /// # Errors
+    /// [`ResourceError::Stale`] if nothing open bears the name;
+    /// [`CoordinationError::InvalidName`](crate::CoordinationError::InvalidName);
+    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle).
+    pub fn find_resource(&self, full_name: &str) -> Result<ResourceHandle, ResourceError> {
+        self.shared.find(full_name)
     }
 
     /// Takes a resource off the list; none of its closures run any more. False if its

@@ -83,7 +83,9 @@ impl ResourceOptions {
         self
     }
 
-    /// The same by name, `runner/name`, also of a runner in another process.
+    /// It needs whatever bears that name, `runner/name`, when it comes to be closed, in this
+    /// process or another: the name may be registered later, and again after its owner was
+    /// restarted. While nothing bears it, the dependency binds nobody.
     pub fn depends_on_named(mut self, full_name: &str) -> Self {
         self.depends_on.push(Dependency::Named(full_name.into()));
         self

@@ -10,7 +10,8 @@ use crate::api::resource::report::ResourceType;
 use crate::error::{CoordinationError, Holder, ResourceError, SegmentError};
 use crate::graph::cycle::way;
 use crate::limits::{MAX_DEPENDENCIES, MAX_RESOURCES};
-use crate::table::resources::{About, Identity, Key, Moved, State};
+use crate::sync::{Env, Pulse};
+use crate::table::resources::{About, Identity, Key, Moved, State, Target, name_hash};
 
 /// Nothing the operating system keeps.
 const NO_IDENTITY: Identity = [0; 4];
@@ -62,10 +63,11 @@ impl Shared {
             runner_generation: self.generation,
             kind: kind.bits(),
             order: options.order,
+            called: name_hash(&self.id, name),
         };
         table.describe(key, about, identity, path);
         for on in &on {
-            table.add_dependency(key, *on);
+            table.try_dependency(key, *on);
         }
         if table.publish(key, now) != Moved::Done {
             return Err(stale(full));
@@ -73,9 +75,14 @@ impl Shared {
         let note = self.named(key, State::Active);
         self.core().write_note(now, note);
         // Published: whoever closes one of them from now on waits for us, or we see it.
-        if let Err(refused) = self.refuse_closing(&full, &on) {
+        let refused = self.refuse_closing(&full, &on);
+        let refused = refused.and_then(|()| self.refuse_cycle(key, &on));
+        if let Err(refused) = refused {
             let _ = self.move_to(key, &[State::Active], State::Free, now);
             return Err(refused);
+        }
+        for on in &on {
+            table.end_try(key, *on, true);
         }
         entries.push(Entry {
             key,
@@ -90,14 +97,50 @@ impl Shared {
         Ok(ResourceHandle::new(&self.session, key, full))
     }
 
-    /// An error if one of them is not Active.
-    fn refuse_closing(&self, name: &str, on: &[Key]) -> Result<(), ResourceError> {
-        match on.iter().find(|on| !self.is_active(**on)) {
+    /// An error if one of them is not Active. Of a name: if a living owner closes what bears it.
+    fn refuse_closing(&self, name: &str, on: &[Target]) -> Result<(), ResourceError> {
+        let table = self.table();
+        let binds = |key: &Key| {
+            let owner = table.find(*key).and_then(|word| word.process());
+            owner.is_some_and(|owner| !matches!(self.core().process_pulse(owner), Pulse::Dead))
+        };
+        let closing = on.iter().find_map(|on| match on {
+            Target::Key(on) => Some(*on).filter(|on| !self.is_active(*on)),
+            Target::Name(hash) => {
+                let closing = |key: &Key| !self.is_active(*key) && binds(key);
+                table.holders(*hash).find(closing)
+            }
+        });
+        match closing {
             Some(closing) => Err(ResourceError::DependencyClosing {
                 name: name.into(),
-                dependency: self.view().full_name(*closing),
+                dependency: self.view().full_name(closing),
             }),
             None => Ok(()),
+        }
+    }
+
+    /// An error if a registration, which is visible already, is on a cycle. Only a cycle that
+    /// it closes matters: what others are trying is theirs to take back.
+    fn refuse_cycle(&self, key: Key, on: &[Target]) -> Result<(), ResourceError> {
+        if on.is_empty() {
+            return Ok(());
+        }
+        let (keys, nodes) = graph(self.core());
+        let Some(own) = keys.iter().position(|known| *known == key) else {
+            return Ok(());
+        };
+        let next = |node: usize| nodes[node].depends_on.iter().copied();
+        let back = next(own).find_map(|from| way(nodes.len(), from, own, next));
+        match back {
+            None => Ok(()),
+            Some(back) => {
+                let cycle = back.last().into_iter().chain(&back);
+                let name = |at: &usize| self.view().full_name(keys[*at]);
+                Err(ResourceError::Cycle {
+                    cycle: cycle.map(name).collect(),
+                })
+            }
         }
     }
 
@@ -106,7 +149,7 @@ impl Shared {
         word.is_some_and(|word| word.state() == Ok(State::Active))
     }
 
-    fn resolve(&self, name: &str, depends_on: &[Dependency]) -> Result<Vec<Key>, ResourceError> {
+    fn resolve(&self, name: &str, depends_on: &[Dependency]) -> Result<Vec<Target>, ResourceError> {
         if depends_on.len() > MAX_DEPENDENCIES {
             return Err(ResourceError::TooManyDependencies {
                 name: name.into(),
@@ -114,21 +157,19 @@ impl Shared {
             });
         }
         let one = |dependency: &Dependency| match dependency {
-            Dependency::Handle(handle) => self.key_of(handle),
-            Dependency::Named(on) if on == name => Err(ResourceError::Cycle {
-                cycle: vec![name.into(), name.into()],
-            }),
-            Dependency::Named(on) => {
-                let found = on
-                    .split_once('/')
-                    .and_then(|(runner, on)| self.view().find_resource(runner, on));
-                found.ok_or_else(|| ResourceError::UnknownDependency {
-                    name: name.into(),
-                    dependency: on.clone(),
-                })
-            }
+            Dependency::Handle(handle) => self.key_of(handle).map(Target::Key),
+            Dependency::Named(on) => named(name, on),
         };
         depends_on.iter().map(one).collect()
+    }
+
+    /// A handle of the open resource that bears a name now.
+    pub(super) fn find(self: &Arc<Self>, full_name: &str) -> Result<ResourceHandle, ResourceError> {
+        self.core().check()?;
+        let (runner, name) = split(full_name)?;
+        let key = self.view().find_resource(runner, name);
+        let key = key.ok_or_else(|| stale(full_name.into()))?;
+        Ok(ResourceHandle::new(&self.session, key, full_name.into()))
     }
 
     /// The registration of a handle, of whatever runner of this segment.
@@ -208,13 +249,17 @@ impl Shared {
     pub(super) fn add_dependency(
         &self,
         handle: &ResourceHandle,
-        on: &ResourceHandle,
+        on: &Dependency,
     ) -> Result<(), ResourceError> {
         self.core().check()?;
         // Held to the end: while the registration is Active under it, the record is ours.
         let entries = self.entries();
-        let (key, on_key) = (self.key_of(handle)?, self.key_of(on)?);
+        let key = self.key_of(handle)?;
         let full = handle.full_name();
+        let on = match on {
+            Dependency::Handle(on) => Target::Key(self.key_of(on)?),
+            Dependency::Named(on) => named(full, on)?,
+        };
         if !entries.iter().any(|entry| entry.key == key) {
             return Err(stale(full.into()));
         }
@@ -225,37 +270,37 @@ impl Shared {
                 dependency: full.into(),
             });
         }
-        if !table.try_dependency(key, on_key) {
+        if !table.try_dependency(key, on) {
             return Err(ResourceError::TooManyDependencies {
                 name: full.into(),
                 limit: MAX_DEPENDENCIES,
             });
         }
-        // The edge is there: of two processes that close a loop at once one sees it, or both.
-        // Only a circle that it closes matters: what others are trying is theirs to take back.
-        let (keys, nodes) = graph(self.core());
-        let at = |key| keys.iter().position(|known| *known == key);
-        let back = at(on_key).zip(at(key)).and_then(|(from, to)| {
-            let next = |node: usize| nodes[node].depends_on.iter().copied();
-            way(nodes.len(), from, to, next)
-        });
-        let refused = if let Some(back) = back {
-            let circle = back.last().into_iter().chain(&back);
-            let name = |at: &usize| self.view().full_name(keys[*at]);
-            Err(ResourceError::Cycle {
-                cycle: circle.map(name).collect(),
-            })
-        } else if !self.is_active(on_key) {
-            Err(ResourceError::DependencyClosing {
-                name: full.into(),
-                dependency: on.full_name().into(),
-            })
-        } else {
-            Ok(())
-        };
-        table.end_try(key, on_key, refused.is_ok());
+        // The edge is there: of two processes that close a cycle at once one sees it, or both.
+        let refused = self.refuse_cycle(key, &[on]);
+        let refused = refused.and_then(|()| self.refuse_closing(full, &[on]));
+        table.end_try(key, on, refused.is_ok());
         refused
     }
+}
+
+/// The target of a dependency by name.
+fn named(name: &str, on: &str) -> Result<Target, ResourceError> {
+    if on == name {
+        return Err(ResourceError::Cycle {
+            cycle: vec![name.into(), name.into()],
+        });
+    }
+    let (runner, on) = split(on)?;
+    Ok(Target::Name(name_hash(runner, on)))
+}
+
+/// Runner and name of a full name.
+fn split(full_name: &str) -> Result<(&str, &str), ResourceError> {
+    let (runner, name) = full_name.split_once('/').unwrap_or(("", full_name));
+    check_name(runner)?;
+    check_name(name)?;
+    Ok((runner, name))
 }
 
 pub(super) fn stale(name: String) -> ResourceError {

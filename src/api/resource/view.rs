@@ -102,7 +102,13 @@ impl<E: Env<Real>> View<'_, E> {
                 .dependencies(key.index)
                 .filter(|on| table.find(*on).is_some())
                 .map(|on| self.full_name(on))
-                .collect(),
+                // Of a name that a dead owner bears, too, until that is marked dead.
+                .fold(Vec::new(), |mut names, name| {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                    names
+                }),
             took: span(table.entered(key, State::Closing), ended),
             late: span(ended, table.late(key)),
             error: word

@@ -6,7 +6,7 @@ use crate::graph::cycle::way;
 use crate::sync::{Mem, Word};
 use crate::table::resources::reclaim::{fault, seal, waiting};
 use crate::table::resources::{
-    Claimant, Key, Resource, ResourceTexts, ResourceWord, Resources, State, TRIED, unpack,
+    Claimant, Key, Resource, ResourceTexts, ResourceWord, Resources, State, TRIED, Target, unpack,
 };
 use crate::table::slots::Processes;
 use crate::width::{RESOURCE, mask};
@@ -171,7 +171,13 @@ fn dependencies<M: Mem, W, const N: usize>(
         if raw == 0 {
             continue;
         }
-        let Some(on) = unpack(raw).filter(|on| on.index < N) else {
+        let on = match unpack(raw) {
+            // Whoever bears the name, if anybody does.
+            Some(Target::Name(_)) => continue,
+            Some(Target::Key(on)) if on.index < N => Some(on),
+            _ => None,
+        };
+        let Some(on) = on else {
             let words = [word.raw(), raw];
             look.broken(
                 Invariant::Dependency,
@@ -249,14 +255,21 @@ fn circles<M: Mem, W: Witness<M>, const N: usize, const P: usize>(
             let raws = resources.records[index].depends_on.iter();
             let edges = raws.map(|raw| raw.load(Ordering::Acquire));
             let standing = edges.filter(|raw| binding[index] && raw & TRIED == 0);
-            let fits = |on: &Key| {
-                let there = words.get(on.index);
-                there.is_some_and(|word| word.generation() == on.generation) && binding[on.index]
+            let leads_to = |on: Target, at: &usize| {
+                let generation = words[*at].generation();
+                let key = Key {
+                    index: *at,
+                    generation,
+                };
+                binding[*at]
+                    && match on {
+                        Target::Key(on) => on == key,
+                        Target::Name(hash) => resources.called(key) == Some(hash),
+                    }
             };
             standing
                 .filter_map(unpack)
-                .filter(fits)
-                .map(|on| on.index)
+                .flat_map(|on| (0..words.len()).filter(move |at| leads_to(on, at)))
                 .collect()
         })
         .collect();

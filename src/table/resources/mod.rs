@@ -9,6 +9,8 @@
 //! its word, fences, and reads the words of what it depends on; who closes has stored
 //! Draining, fences, and reads the words of all who depend on it. Of two such parties at
 //! least one sees the other: either the registration is refused or its end is awaited.
+//! A dependency on a name is followed in the same order, by both: of two registrations that
+//! close a cycle at once at least one sees the other's edge.
 
 mod death;
 mod edges;
@@ -29,6 +31,7 @@ use crate::sync::{Mem, Next, Word};
 use crate::table::member::Member;
 
 pub(super) use edges::{TRIED, unpack};
+pub(crate) use edges::{Target, name_hash};
 pub(crate) use reclaim::{Claimant, Fate};
 use times::{Of, Times};
 pub(crate) use wait::Dependents;
@@ -47,6 +50,8 @@ pub(crate) struct Resource<M: Mem> {
     /// `[ order:32 | -:24 | type:8 ]`
     pub(super) about: M::U64,
     pub(super) times: Times<M>,
+    /// Hash of its name; see `edges.rs`.
+    pub(super) called: M::U64,
     /// What it depends on; see `edges.rs`.
     pub(super) depends_on: [M::U64; MAX_DEPENDENCIES],
     pub(super) reclaim: M::U64,
@@ -80,6 +85,8 @@ pub(crate) struct About {
     pub(crate) runner_generation: u64,
     pub(crate) kind: u8,
     pub(crate) order: i32,
+    /// Hash of the full name.
+    pub(crate) called: u64,
 }
 
 impl About {
@@ -179,6 +186,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
             .store(generation, Ordering::Relaxed);
         let raw = u64::from(about.kind) | u64::from(about.order as u32) << 32;
         record.about.store(raw, Ordering::Relaxed);
+        record.called.store(about.called, Ordering::Release);
         for (word, value) in record.identity.iter().zip(identity) {
             word.store(value, Ordering::Relaxed);
         }
@@ -287,6 +295,7 @@ impl<M: Mem> Resource<M> {
             runner_generation: self.runner_generation.load(Ordering::Relaxed),
             kind: raw as u8,
             order: (raw >> 32) as u32 as i32,
+            called: self.called.load(Ordering::Relaxed),
         }
     }
 
@@ -311,6 +320,7 @@ impl<M: Mem> Default for Resource<M> {
             runner_generation: M::U64::default(),
             about: M::U64::default(),
             times: Times::default(),
+            called: M::U64::default(),
             depends_on: core::array::from_fn(|_| M::U64::default()),
             reclaim: M::U64::default(),
             identity: core::array::from_fn(|_| M::U64::default()),
@@ -330,7 +340,7 @@ impl<M: Mem, const N: usize> Default for Resources<M, N> {
 }
 
 shared!(Resource<M> {
-    word, runner_generation, about, times, depends_on, reclaim, identity, seal
+    word, runner_generation, about, times, called, depends_on, reclaim, identity, seal
 });
 shared!(ResourceTexts<M> { runner, name, path });
 shared!(Resources<M, const N> { high_water, _pad, records });

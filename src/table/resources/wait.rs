@@ -34,7 +34,7 @@ impl<M: Mem, const N: usize> Resources<M, N> {
                 index,
                 generation: word.generation(),
             };
-            let depends = || self.dependencies(index).any(|dependency| dependency == on);
+            let depends = || self.depends(index, on);
             if !word.is_open() || key == on || !depends() {
                 continue;
             }

@@ -264,7 +264,7 @@ fn an_id_is_taken_once() {
 }
 
 #[test]
-fn a_group_that_was_shut_down_is_joined_again_after_begin() {
+fn a_group_that_was_shut_down_is_started_again() {
     both(|place| {
         let begin = |code| place.run(&["begin", "job", "--json"]).code(code);
         begin(3).error("missing");
@@ -280,14 +280,19 @@ fn a_group_that_was_shut_down_is_joined_again_after_begin() {
             .run(&["shutdown", "job", "--no-wait", "--timeout", "10m"])
             .code(0);
         begin(7).error("too-late");
+        let late = ["exec", "job", "--runner", "late", "--", "true"];
+        let refused = place.run(&late).code(7);
+        assert!(refused.err.contains("`ebbtide begin`"), "{refused:#?}");
         mule.end().code(0);
         place.run(&["wait", "job"]).code(0);
         first.wait().code(143);
         let again = ["exec", "job", "--runner", "a", "--", "true"];
-        let refused = place.run(&again).code(7);
-        assert!(refused.err.contains("`ebbtide begin`"), "{refused:#?}");
+        place.run(&again).code(0);
+        assert_eq!(begin(0).json()["generation"], 2);
+        // By hand.
+        place.run(&["shutdown", "job"]).code(0);
         let begun = place.run(&["begin", "job"]).code(0);
-        assert_eq!(begun.out, "generation 2 of job has begun\n");
+        assert_eq!(begun.out, "generation 3 of job has begun\n");
         place.run(&again).code(0);
         place.run(&["rm", "job"]).code(0);
     });

@@ -6,6 +6,7 @@
 //! be told other things meanwhile.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -51,6 +52,14 @@ impl Agent {
         let rest = |index: usize| words[index.min(words.len())..].join(" ");
         Some(match words[0] {
             "join" => match Runner::join(segment, &rest(1)) {
+                Ok(runner) => {
+                    self.runner = Some(Arc::new(runner));
+                    "ok".into()
+                }
+                Err(error) => format!("err {error:?}"),
+            },
+            // A second start: timeout in ms, id.
+            "start" => match Runner::join_or_begin(segment, &rest(2), millis(1)) {
                 Ok(runner) => {
                     self.runner = Some(Arc::new(runner));
                     "ok".into()
@@ -142,7 +151,7 @@ impl Agent {
                     _ => policy.install(),
                 })
             }
-            "unlock" | "leak" | "consistent" => {
+            "unlock" | "leak" | "consistent" | "panic" => {
                 self.locks[words[1]].send(words[0].into()).unwrap();
                 return None;
             }
@@ -221,12 +230,27 @@ impl Agent {
                 Ok(guard) => guard,
                 Err(error) => return event(&format!("lock err {error:?}")),
             };
-            event(&format!("lock died={}", guard.previous_owner_died()));
+            let panicked = match guard.previous_owner_panicked() {
+                true => " panicked=true",
+                false => "",
+            };
+            event(&format!(
+                "lock died={}{panicked}",
+                guard.previous_owner_died()
+            ));
             while let Ok(order) = orders.recv() {
                 match order.as_str() {
                     "consistent" => {
                         guard.mark_consistent();
                         event("consistent");
+                    }
+                    "panic" => {
+                        let unwound = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                            let _guard = guard;
+                            std::panic::resume_unwind(Box::new("half-way"));
+                        }));
+                        event(&format!("panic {}", unwound.is_err()));
+                        return;
                     }
                     "leak" => {
                         std::mem::forget(guard);

@@ -32,7 +32,8 @@ const OWN_BUDGET: Duration = Duration::from_secs(30);
 
 pub fn run(options: &SegmentOptions, args: &Exec) -> Result<u8, Failure> {
     let segment = options.open_or_create(&args.segment)?;
-    let runner = Runner::join(&segment, &args.runner)?;
+    // A second start begins the next generation; nothing is waited for.
+    let runner = Runner::join_or_begin(&segment, &args.runner, Duration::ZERO)?;
     let budget = OWN_BUDGET.max(args.grace.saturating_mul(2));
     SignalPolicy::for_runner(&runner)
         .request(ShutdownRequest::new().timeout(budget))

@@ -17,6 +17,7 @@ const ABOUT: About = About {
     runner_generation: 0xfffe,
     kind: 0xfd,
     order: -5,
+    called: 0x1234,
 };
 const ME: Claimant = Claimant::new(8, 0xfff0);
 
@@ -225,7 +226,7 @@ fn dependencies_have_an_end() {
     let beyond = Key { index: N, ..key };
     assert!(!table.add_dependency(beyond, on(0)));
     assert_eq!(table.dependencies(N).count(), 0);
-    assert_eq!(unpack(on(3).packed() | TRIED), Some(on(3)));
+    assert_eq!(unpack(on(3).packed() | TRIED), Some(Target::Key(on(3))));
     assert_eq!((unpack(0), unpack(TRIED)), (None, None));
 }
 
