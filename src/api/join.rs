@@ -64,6 +64,9 @@ impl Runner {
             Some(_) => return Ok(None),
             None => {}
         }
+        // The claim may take one of the records that this is read from.
+        let earlier = group.earlier(same);
+        let current = group.generation.current();
         let claim = || {
             let claimed = group.claim(core.process(), core.as_ref());
             claimed.map_err(|c| core.corrupt(c))
@@ -93,11 +96,11 @@ impl Runner {
         runner
             .pid
             .store(u64::from(std::process::id()), Ordering::Release);
+        runner.past.write(earlier, current);
         let generation = tables.processes.word(core.process()).generation();
         runner
             .process_generation
             .store(generation, Ordering::Release);
-        let same = |other: usize| tables.texts[other].id.is(id);
         let joined = group
             .publish(claim, core.as_ref(), same)
             .map_err(|c| core.corrupt(c))?;

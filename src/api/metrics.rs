@@ -1,7 +1,7 @@
 //! Numbers for monitors, in the text format of Prometheus.
 
 use std::fmt::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::api::lock_wait::lock_name;
 use crate::api::report::RunnerReport;
@@ -298,14 +298,21 @@ impl Page<'_, '_> {
     }
 
     fn runners(&mut self, status: &Status) -> fmt::Result {
-        let help = "Runners of the present generation: alive, dead (counted out or not), or \
-                    ended in order.";
+        let help = "Runners of the present generation: alive, dead (marked dead or not), or \
+                    ended in order; without those that were replaced under their id, or that \
+                    had died before the shutdown began.";
         self.family("runners", "gauge", help)?;
         for (state, is_it) in STATES {
             let of_it = status.runners.iter().filter(|runner| is_it(runner));
             self.sample("runners", &[("state", state)], of_it.count())?;
         }
-        let living = || unique(&status.runners, |runner| &runner.id).filter(|runner| runner.alive);
+        // The living one of an id first: of two that live, the first.
+        let alive: Vec<_> = status
+            .runners
+            .iter()
+            .filter(|runner| runner.alive)
+            .collect();
+        let living = || unique(&alive, |runner| &runner.id);
         self.family("in_flight", "gauge", "Items that a runner is working on.")?;
         for runner in living() {
             self.sample("in_flight", &[("runner", &runner.id)], runner.in_flight)?;
@@ -314,6 +321,27 @@ impl Page<'_, '_> {
         self.family("progress_total", "counter", help)?;
         for runner in living() {
             self.sample("progress_total", &[("runner", &runner.id)], runner.progress)?;
+        }
+        let help = "Earlier runners of the id of a living one that died.";
+        self.family("runner_restarts_total", "counter", help)?;
+        for runner in living() {
+            self.sample(
+                "runner_restarts_total",
+                &[("runner", &runner.id)],
+                runner.restarts,
+            )?;
+        }
+        let help = "When the last earlier runner of the id of a living one was found dead, in \
+                    seconds since 1970.";
+        self.family("runner_last_death_timestamp_seconds", "gauge", help)?;
+        for runner in living() {
+            let at = runner
+                .last_death
+                .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            if let Some(at) = at {
+                let labels = [("runner", runner.id.as_str())];
+                self.sample("runner_last_death_timestamp_seconds", &labels, seconds(at))?;
+            }
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! What became of a shutdown: reports, as plain values.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use crate::api::history::Predecessor;
 use crate::api::resource::{Leak, ResourceReport};
 use crate::phase::{Mode, Phase, ReasonCode};
 
@@ -113,8 +114,8 @@ pub struct RunnerReport {
     /// Its process is dead, whether or not anybody has counted it out yet; false for one
     /// that left in order.
     pub dead: bool,
-    /// Its process is stopped (SIGSTOP, Ctrl-Z or a debugger) and its shutdown is not over;
-    /// false where the kernel cannot be asked, as in another pid namespace.
+    /// Its process is stopped now (SIGSTOP, Ctrl-Z or a debugger) and has not done every phase,
+    /// whether or not the shutdown went on without it; false where the kernel cannot be asked, as in another pid namespace.
     pub stopped: bool,
     /// When it left or was found dead, after the start; zero if that was before.
     pub ended: Option<Duration>,
@@ -140,6 +141,11 @@ pub struct RunnerReport {
     pub last_words: String,
     /// The phase of its own shutdown, when it is shut down alone.
     pub own_phase: Phase,
+    /// How many earlier runners of its id died since the segment was created, as far as their
+    /// records were there when it joined.
+    pub restarts: u64,
+    /// When the last of those was found dead.
+    pub last_death: Option<SystemTime>,
 }
 
 /// One phase in a [`ShutdownReport`].
@@ -206,6 +212,12 @@ pub struct ShutdownReport {
     pub mode: Mode,
     /// Why it was asked for.
     pub reason: Reason,
+    /// When it began, by the wall clock; `None` if none was begun. The segment counts on the
+    /// monotonic clock: a wall clock that was set, or a machine that was suspended, since then
+    /// moves this time.
+    pub began: Option<SystemTime>,
+    /// When it was complete, likewise; `None` while it is on.
+    pub ended: Option<SystemTime>,
     /// From the start to Complete (or until now).
     pub total: Duration,
     /// The phases entered so far.
@@ -213,6 +225,9 @@ pub struct ShutdownReport {
     /// Everybody in scope; in what `run_shutdown` returns, that runner alone (ask the
     /// coordinator for the others).
     pub runners: Vec<RunnerReport>,
+    /// Runners that had died before the shutdown began, or were replaced under their id; they
+    /// are no part of the outcome. Empty in the report of one runner's own shutdown.
+    pub predecessors: Vec<Predecessor>,
     /// Handlers run by this process; empty for a mere waiter.
     pub handlers: Vec<HandlerReport>,
     /// Registered resources of those runners, and what the dead left.

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::api::history::Predecessor;
 use crate::api::report::{
     Activity, HandlerOutcome, HandlerReport, Outcome, PhaseReport, Reason, RunnerReport,
     ShutdownOutcome, ShutdownReport,
 };
 use crate::api::resource::{Leak, Reclaim, ResourceReport, ResourceState, ResourceType};
+use crate::api::text::moment::rfc3339;
 use crate::phase::{Mode, Phase, ReasonCode};
 
 /// Whole microseconds.
@@ -60,6 +62,7 @@ documented! {
     HandlerReport => HandlerDocument,
     Reason => ReasonDocument,
     Activity => ActivityDocument,
+    Predecessor => PredecessorDocument,
 }
 
 #[derive(Serialize)]
@@ -69,9 +72,12 @@ struct ReportDocument<'a> {
     outcome: ShutdownOutcome,
     mode: Mode,
     reason: &'a Reason,
+    began: Option<String>,
+    ended: Option<String>,
     total_us: u64,
     phases: &'a [PhaseReport],
     runners: &'a [RunnerReport],
+    predecessors: &'a [Predecessor],
     handlers: &'a [HandlerReport],
     resources: &'a [ResourceReport],
 }
@@ -84,9 +90,12 @@ impl<'a> ReportDocument<'a> {
             outcome: report.outcome,
             mode: report.mode,
             reason: &report.reason,
+            began: report.began.map(rfc3339),
+            ended: report.ended.map(rfc3339),
             total_us: micros(report.total),
             phases: &report.phases,
             runners: &report.runners,
+            predecessors: &report.predecessors,
             handlers: &report.handlers,
             resources: &report.resources,
         }
@@ -120,6 +129,8 @@ struct RunnerDocument<'a> {
     lock_wanted: Option<&'a str>,
     own_phase: Phase,
     last_words: &'a str,
+    restarts: u64,
+    last_death: Option<String>,
 }
 
 impl<'a> RunnerDocument<'a> {
@@ -151,6 +162,8 @@ impl<'a> RunnerDocument<'a> {
             lock_wanted: runner.lock_wanted.as_deref(),
             own_phase: runner.own_phase,
             last_words: &runner.last_words,
+            restarts: runner.restarts,
+            last_death: runner.last_death.map(rfc3339),
         }
     }
 }
@@ -189,6 +202,29 @@ impl<'a> ResourceDocument<'a> {
             system: resource.system.as_deref(),
             reclaimed: resource.reclaimed,
             leak: resource.leak,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PredecessorDocument<'a> {
+    id: &'a str,
+    deaths: u64,
+    last_death: Option<String>,
+    pid: u32,
+    last_words: &'a str,
+    replaced: bool,
+}
+
+impl<'a> PredecessorDocument<'a> {
+    fn of(past: &'a Predecessor) -> Self {
+        Self {
+            id: &past.id,
+            deaths: past.deaths,
+            last_death: past.last_death.map(rfc3339),
+            pid: past.pid,
+            last_words: &past.last_words,
+            replaced: past.replaced,
         }
     }
 }

@@ -182,6 +182,8 @@ impl Bound {
         let group = &core.tables().group;
         let clock = Clock::of(core);
         let Some((slot, generation)) = self.runner else {
+            // Before it begins, so that who has died by now is history.
+            let _ = group.count_out_dead(0..group.used(), core);
             loop {
                 match group.scope.initiate(ask, || clock.now()) {
                     Ok(Initiated::Renewing) => {

@@ -34,6 +34,7 @@ mod millis;
 pub(crate) mod names;
 pub(crate) mod order;
 pub(crate) mod own;
+pub(crate) mod past;
 pub(crate) mod place;
 pub(crate) mod reason;
 pub(crate) mod request;

@@ -24,6 +24,7 @@ use crate::sync::{Mem, Word};
 use crate::width::{PROGRESS, RUNNER, mask};
 
 use super::inflight::Gate;
+use super::past::Past;
 use super::reason::Reason;
 use super::scope::Scope;
 use super::stamp::Stamp;
@@ -61,6 +62,8 @@ pub(crate) struct Runner<M: Mem> {
     pub(crate) process_generation: M::U64,
     /// What the runner said of itself.
     pub(super) verdict: M::U64,
+    /// Of earlier holders of its id.
+    pub(crate) past: Past<M>,
 }
 
 /// What a runner said of itself before it ended.
@@ -258,13 +261,14 @@ impl<M: Mem> Default for Runner<M> {
             pid: M::U64::default(),
             process_generation: M::U64::default(),
             verdict: M::U64::default(),
+            past: Past::default(),
         }
     }
 }
 
 shared!(Runner<M> {
     own, own_acked, gate, progress, extended_at, group_times, own_times, claimed, ended,
-    joined, pid, process_generation, verdict
+    joined, pid, process_generation, verdict, past
 });
 shared!(Texts<M> { id, activity, last_words, cause, reason });
 

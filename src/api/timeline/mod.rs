@@ -7,8 +7,9 @@ mod lines;
 mod spans;
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use crate::api::history::Predecessor;
 use crate::api::report::{Outcome, Reason, ShutdownOutcome};
 use crate::phase::{Mode, Phase};
 
@@ -33,6 +34,10 @@ pub struct Timeline {
     pub reason: Reason,
     /// When it began, on the monotonic clock of the host.
     pub started: Duration,
+    /// The same by the wall clock; see [`ShutdownReport::began`](crate::ShutdownReport::began).
+    pub began: SystemTime,
+    /// When it was complete, or was cancelled, likewise; `None` while it is on.
+    pub ended: Option<SystemTime>,
     /// How long everything may take, extensions included.
     pub budget: Duration,
     /// How long it took, or has taken until now.
@@ -41,6 +46,8 @@ pub struct Timeline {
     pub phases: Vec<TimelinePhase>,
     /// Everybody who was in it, by slot.
     pub runners: Vec<TimelineRunner>,
+    /// Runners that had died before it began, or were replaced under their id.
+    pub predecessors: Vec<Predecessor>,
     /// What happened besides, in order.
     pub marks: Vec<TimelineMark>,
     /// What the time was spent on, in order: each step ends where the next one begins or

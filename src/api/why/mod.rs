@@ -83,7 +83,7 @@ impl<E: Env<Real>> View<'_, E> {
         };
         telling.opening(phase, timeline.as_ref());
         let blocking: Vec<usize> = self
-            .slots(self.tables.group.generation.current(), None)
+            .present_slots(&self.present_history())
             .into_iter()
             .filter(|slot| self.lags(Target::All, *slot, control))
             .collect();

@@ -22,12 +22,15 @@ fn row<'t>(text: &'t str, id: &str) -> &'t str {
 }
 
 #[test]
-fn who_died_before_is_not_drawn_as_working_in_any_format() {
+fn who_died_is_not_drawn_as_working_in_any_format() {
     both(|place| {
         let slow = place.exec("job", "slow", &[], &STUBBORN);
         let victim = place.exec("job", "victim", &[], &STUBBORN);
-        victim.signal(Signal::SIGKILL);
         slow.signal(Signal::SIGSTOP);
+        place
+            .run(&["shutdown", "job", "--no-wait", "--timeout", "10m"])
+            .code(0);
+        victim.signal(Signal::SIGKILL);
         place.status("job", |status| runner(status, "victim")["dead"] == true);
         place.status("job", |status| runner(status, "slow")["stopped"] == true);
         let text = place.run(&["status", "job"]).code(0).out;

@@ -170,10 +170,7 @@ fn who_has_lost_its_lock_and_its_life_is_swept() {
         coordinator.begin(HANG);
         place.until_blocked_by(ebbtide::Phase::Signaling, "victim");
         victim.kill();
-        assert_eq!(
-            summary(&coordinator.complete()),
-            "Died victim=Died victim=Died"
-        );
+        assert_eq!(summary(&coordinator.complete()), "Died victim=Died");
     });
 }
 

@@ -45,6 +45,8 @@ fn timeline(bounds: [u64; 3], runners: Vec<TimelineRunner>) -> Timeline {
         mode: Mode::Graceful,
         reason: Reason::default(),
         started: ms(0),
+        began: std::time::SystemTime::UNIX_EPOCH,
+        ended: None,
         budget: ms(10_000),
         total: ms(bounds[2]),
         phases: phases
@@ -57,6 +59,7 @@ fn timeline(bounds: [u64; 3], runners: Vec<TimelineRunner>) -> Timeline {
             })
             .collect(),
         runners,
+        predecessors: Vec::new(),
         marks: Vec::new(),
         critical_path: Vec::new(),
         lost: 0,
