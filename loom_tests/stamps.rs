@@ -126,7 +126,7 @@ fn an_initiator_of_long_ago_takes_no_start_away() {
             let shared = Rc::clone(&all);
             world.spawn(move |_| {
                 let clock = || shared.clock.now();
-                let _ = shared.scope.initiate_in(0, LONG, clock).unwrap();
+                let _ = shared.scope.initiate_in(0, LONG, 0, clock).unwrap();
             });
             let shared = Rc::clone(&all);
             world.spawn(move |_| {

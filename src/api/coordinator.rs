@@ -111,7 +111,10 @@ impl ShutdownCoordinator {
                 let _ = group.count_out_dead(0..group.used(), core);
                 loop {
                     self.propose(&group.scope, request, &core.tables().reason);
-                    let initiated = group.scope.initiate(request.ask(), || clock.now());
+                    let initiated =
+                        group
+                            .scope
+                            .initiate_by(request.ask(), std::process::id(), || clock.now());
                     let initiation = match initiated.map_err(corrupt)? {
                         Initiated::Renewing => {
                             group.generation.help(&group.scope).map_err(corrupt)?;
@@ -139,7 +142,9 @@ impl ShutdownCoordinator {
                     return Ok(Initiation::Over);
                 }
                 let initiated = record
-                    .initiate_in(own.epoch(), request.ask(), || clock.now())
+                    .initiate_in(own.epoch(), request.ask(), std::process::id(), || {
+                        clock.now()
+                    })
                     .map_err(corrupt)?;
                 let Some(initiated) = initiated else {
                     return Ok(Initiation::Over);

@@ -45,6 +45,7 @@ impl ShutdownCoordinator {
                     pid: member.process().map_or(0, |process| core.pid_of(process)),
                 });
             }
+            self.view().count_ended(control);
             if group
                 .generation
                 .begin(&group.scope, control)

@@ -2,10 +2,10 @@
 //! were replaced under their id. Those decide nothing, and are listed apart.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::api::outcome::whole;
-use crate::api::report::ShutdownOutcome;
+use crate::api::report::{Shortening, ShutdownOutcome};
 use crate::api::view::{Target, View};
 use crate::os::clock;
 use crate::phase::Phase;
@@ -163,6 +163,30 @@ impl<E: Env<Real>> View<'_, E> {
                 Some(whole(&outcomes))
             }
             _ => Some(ShutdownOutcome::Running),
+        }
+    }
+
+    /// Who shortened the budget of the shutdown that `control` is of.
+    pub(super) fn shortening(&self, target: Target, control: Control) -> Option<Shortening> {
+        let by = self.scope_of(target)?.shortened.get(control.epoch())?;
+        Some(Shortening {
+            pid: by.pid,
+            after: Duration::from_millis(by.after_millis),
+            budget: Duration::from_millis(u64::from(control.budget_millis())),
+        })
+    }
+
+    /// Counts the shutdown that is complete, before its generation ends.
+    pub(super) fn count_ended(&self, control: Control) {
+        let slots = self.present_slots(&self.present_history());
+        let Some(outcome) = self.present_outcome(control, &slots) else {
+            return;
+        };
+        let index = ShutdownOutcome::ENDS.iter().position(|end| *end == outcome);
+        let scope = &self.tables.group.scope;
+        if let Some(index) = index {
+            let endings = &self.tables.tallies.endings;
+            endings.count(index, control.epoch(), || scope.control() == control);
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::api::lock_wait::lock_name;
-use crate::api::report::RunnerReport;
+use crate::api::report::{RunnerReport, ShutdownOutcome};
 use crate::api::resource::ResourceState;
 use crate::api::status::Status;
 use crate::api::view::View;
@@ -79,6 +79,7 @@ pub struct Metrics {
     shutdowns: Durations,
     lock_waits: Durations,
     contended: Vec<(String, u64)>,
+    ended: Vec<(ShutdownOutcome, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +117,19 @@ impl<E: Env<Real>> View<'_, E> {
             .map(|lock| (lock, tallies.contended(lock)))
             .filter(|(_, count)| *count > 0)
             .map(|(lock, count)| (lock_name(tables, lock), count));
+        let epoch = tables.group.scope.control().epoch();
         let status = self.status()?;
+        let ended = ShutdownOutcome::ENDS
+            .iter()
+            .enumerate()
+            .map(|(index, outcome)| {
+                // One that nobody has counted yet.
+                let present = (status.outcome == Some(*outcome)).then_some(epoch);
+                (*outcome, tallies.endings.read(index, present))
+            });
+        let ended = ended.collect();
         Ok(Metrics {
+            ended,
             held: status.locks.len(),
             waiting: status.lock_waits.len(),
             status,
@@ -221,6 +233,15 @@ impl fmt::Display for Metrics {
         )?;
         for (lock, count) in &self.contended {
             page.sample("lock_contentions_total", &[("lock", lock)], count)?;
+        }
+        let help = "Shutdowns of the group that ran to their end, by outcome.";
+        page.family("shutdowns_ended_total", "counter", help)?;
+        for (outcome, count) in &self.ended {
+            page.sample(
+                "shutdowns_ended_total",
+                &[("outcome", outcome.name())],
+                count,
+            )?;
         }
         let help = "How long threads waited for locks that they did not get at once.";
         page.family("lock_wait_seconds", "histogram", help)?;

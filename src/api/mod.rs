@@ -101,7 +101,7 @@ pub use pollable::{Notifier, PollableWait};
 pub use process::ProcessHandle;
 pub use report::{
     Activity, HandlerOutcome, HandlerReport, Outcome, PhaseReport, Reason, RunnerReport,
-    ShutdownOutcome, ShutdownReport,
+    Shortening, ShutdownOutcome, ShutdownReport,
 };
 pub use request::{Scope, ShutdownRequest};
 pub use resource::{

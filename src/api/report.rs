@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::api::history::Predecessor;
 use crate::api::resource::{Leak, ResourceReport};
+use crate::api::text::time;
 use crate::phase::{Mode, Phase, ReasonCode};
 
 /// What became of one runner.
@@ -56,6 +57,10 @@ pub enum ShutdownOutcome {
 }
 
 impl ShutdownOutcome {
+    /// With what a shutdown that ran to its end may end, in the order of the counters in the
+    /// segment: add at the end, never reorder.
+    pub(crate) const ENDS: [Self; 3] = [Self::Completed, Self::Died, Self::TimedOut];
+
     /// The name used by the command line and in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -88,6 +93,30 @@ impl std::fmt::Display for Reason {
             write!(f, ": {}", self.text)?;
         }
         Ok(())
+    }
+}
+
+/// That a second initiator shortened the budget of a shutdown under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shortening {
+    /// Process id of the one who did so last, as it sees itself.
+    pub pid: u32,
+    /// When, after the start; exact to four digits.
+    pub after: Duration,
+    /// The budget since then, from the start and without extensions.
+    pub budget: Duration,
+}
+
+/// A clause: `the budget was shortened to 10.0 s by pid 17, 3.00 s after the start`.
+impl std::fmt::Display for Shortening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (budget, after) = (time(self.budget), time(self.after));
+        let pid = self.pid;
+        write!(
+            f,
+            "the budget was shortened to {budget} by pid {pid}, {after} after the start"
+        )
     }
 }
 
@@ -218,6 +247,8 @@ pub struct ShutdownReport {
     pub began: Option<SystemTime>,
     /// When it was complete, likewise; `None` while it is on.
     pub ended: Option<SystemTime>,
+    /// Who shortened the budget of the first initiator, if anybody did.
+    pub shortened: Option<Shortening>,
     /// From the start to Complete (or until now).
     pub total: Duration,
     /// The phases entered so far.

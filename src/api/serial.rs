@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::api::history::Predecessor;
 use crate::api::report::{
     Activity, HandlerOutcome, HandlerReport, Outcome, PhaseReport, Reason, RunnerReport,
-    ShutdownOutcome, ShutdownReport,
+    Shortening, ShutdownOutcome, ShutdownReport,
 };
 use crate::api::resource::{Leak, Reclaim, ResourceReport, ResourceState, ResourceType};
 use crate::api::text::moment::rfc3339;
@@ -63,6 +63,7 @@ documented! {
     Reason => ReasonDocument,
     Activity => ActivityDocument,
     Predecessor => PredecessorDocument,
+    Shortening => ShorteningDocument,
 }
 
 #[derive(Serialize)]
@@ -74,6 +75,7 @@ struct ReportDocument<'a> {
     reason: &'a Reason,
     began: Option<String>,
     ended: Option<String>,
+    shortened: Option<Shortening>,
     total_us: u64,
     phases: &'a [PhaseReport],
     runners: &'a [RunnerReport],
@@ -92,6 +94,7 @@ impl<'a> ReportDocument<'a> {
             reason: &report.reason,
             began: report.began.map(rfc3339),
             ended: report.ended.map(rfc3339),
+            shortened: report.shortened,
             total_us: micros(report.total),
             phases: &report.phases,
             runners: &report.runners,
@@ -202,6 +205,23 @@ impl<'a> ResourceDocument<'a> {
             system: resource.system.as_deref(),
             reclaimed: resource.reclaimed,
             leak: resource.leak,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ShorteningDocument {
+    pid: u32,
+    after_us: u64,
+    budget_us: u64,
+}
+
+impl ShorteningDocument {
+    fn of(by: &Shortening) -> Self {
+        Self {
+            pid: by.pid,
+            after_us: micros(by.after),
+            budget_us: micros(by.budget),
         }
     }
 }

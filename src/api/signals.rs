@@ -185,7 +185,10 @@ impl Bound {
             // Before it begins, so that who has died by now is history.
             let _ = group.count_out_dead(0..group.used(), core);
             loop {
-                match group.scope.initiate(ask, || clock.now()) {
+                match group
+                    .scope
+                    .initiate_by(ask, std::process::id(), || clock.now())
+                {
                     Ok(Initiated::Renewing) => {
                         if group.generation.help(&group.scope).is_err() {
                             return;
@@ -208,7 +211,9 @@ impl Bound {
         };
         let own = runner.own.control();
         if group.member(slot).is_live(generation) {
-            let initiated = runner.own.initiate_in(own.epoch(), ask, || clock.now());
+            let initiated = runner
+                .own
+                .initiate_in(own.epoch(), ask, std::process::id(), || clock.now());
             if let Ok(Some(initiated)) = initiated
                 && let Some(note) = begun_by(initiated, ask)
             {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::api::detector::{HeldLock, WantedLock};
 use crate::api::history::Predecessor;
-use crate::api::report::{Activity, Reason, RunnerReport, ShutdownOutcome};
+use crate::api::report::{Activity, Reason, RunnerReport, Shortening, ShutdownOutcome};
 use crate::api::resource::ResourceReport;
 use crate::api::state::StateKey;
 use crate::api::text::{count, time};
@@ -42,7 +42,10 @@ pub struct Laggard {
 /// are in it as they are.
 impl std::fmt::Display for Laggard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let stopped = if self.stopped { "is stopped; " } else { "" };
+        let stopped = match self.stopped {
+            true => "is stopped (continue it with kill -CONT, or kill it); ",
+            false => "",
+        };
         write!(
             f,
             "{} (pid {}) {stopped}has not acknowledged {} for {}",
@@ -97,6 +100,8 @@ pub struct Status {
     pub mode: Mode,
     /// Why, while a shutdown is on or over.
     pub reason: Option<Reason>,
+    /// Who shortened the budget of the first initiator, if anybody did.
+    pub shortened: Option<Shortening>,
     /// Since the start of the shutdown.
     pub elapsed: Option<Duration>,
     /// Until the overall deadline; zero when it has passed.

@@ -14,6 +14,7 @@ pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod control;
 pub(crate) mod deadlines;
+pub(crate) mod endings;
 pub(crate) mod entry;
 pub(crate) mod event_log;
 pub(crate) mod extension;
@@ -47,6 +48,7 @@ pub(crate) mod scope;
 mod scope_tests;
 pub(crate) mod semaphore;
 pub(crate) mod semaphore_poll;
+pub(crate) mod shortened;
 pub(crate) mod slots;
 pub(crate) mod stamp;
 #[cfg(test)]

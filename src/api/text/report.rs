@@ -33,6 +33,9 @@ pub fn page(report: &ShutdownReport, coloured: bool, stamp: fn(SystemTime) -> St
     if report.began.is_some() {
         page += &format!("  {}\n", moment::span(report.began, report.ended, stamp));
     }
+    if let Some(by) = &report.shortened {
+        page += &format!("  {by}\n");
+    }
     page += "\n";
     page += &phases(report).render(2, coloured);
     if !report.runners.is_empty() {
@@ -86,7 +89,7 @@ pub fn runner_cells(runner: &RunnerReport) -> Vec<Cell> {
     vec![
         Cell::text(&runner.id),
         Cell::text(runner.pid),
-        outcome(runner.outcome.as_ref()),
+        state_of(runner),
         Cell::or_none(runner.blocked_in),
         Cell::or_none(runner.observed.map(time)),
         Cell::or_none(signaling),
@@ -105,6 +108,19 @@ fn runners(runners: &[RunnerReport]) -> Table {
         table.row(cells);
     }
     table
+}
+
+/// How a runner ended or what it is; one whose process is stopped now is said to be.
+#[must_use]
+pub fn state_of(runner: &RunnerReport) -> Cell {
+    match (&runner.outcome, runner.alive) {
+        (None, false) => Cell::text("dead").bad(),
+        (None, true) if runner.stopped => Cell::text("stopped").bad(),
+        (Some(known), _) if runner.stopped => {
+            Cell::text(format!("{}, stopped", known.name())).bad()
+        }
+        (known, _) => outcome(known.as_ref()),
+    }
 }
 
 /// An outcome with the colour it deserves.

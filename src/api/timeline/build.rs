@@ -134,6 +134,7 @@ impl<E: Env<Real>> View<'_, E> {
             started: Duration::from_micros(frame.start),
             began: clock::wall(frame.start),
             ended: frame.end.map(clock::wall),
+            shortened: self.shortening(frame.target, frame.control),
             budget: frame.offset(deadlines.overall),
             total: frame.offset(end),
             phases: phases_of(scope, &frame, &within),

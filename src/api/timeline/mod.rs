@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::api::history::Predecessor;
-use crate::api::report::{Outcome, Reason, ShutdownOutcome};
+use crate::api::report::{Outcome, Reason, Shortening, ShutdownOutcome};
 use crate::phase::{Mode, Phase};
 
 /// The present or last shutdown of a group, or of one runner alone. All times are counted from its start.
@@ -38,6 +38,8 @@ pub struct Timeline {
     pub began: SystemTime,
     /// When it was complete, or was cancelled, likewise; `None` while it is on.
     pub ended: Option<SystemTime>,
+    /// Who shortened the budget of the first initiator, if anybody did.
+    pub shortened: Option<Shortening>,
     /// How long everything may take, extensions included.
     pub budget: Duration,
     /// How long it took, or has taken until now.

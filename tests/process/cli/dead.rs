@@ -26,24 +26,31 @@ fn who_died_is_not_drawn_as_working_in_any_format() {
     both(|place| {
         let slow = place.exec("job", "slow", &[], &STUBBORN);
         let victim = place.exec("job", "victim", &[], &STUBBORN);
+        let gone = place.exec("job", "gone", &[], &STUBBORN);
+        gone.signal(Signal::SIGKILL);
         slow.signal(Signal::SIGSTOP);
-        place
-            .run(&["shutdown", "job", "--no-wait", "--timeout", "10m"])
-            .code(0);
-        victim.signal(Signal::SIGKILL);
-        place.status("job", |status| runner(status, "victim")["dead"] == true);
+        place.status("job", |status| runner(status, "gone")["dead"] == true);
         place.status("job", |status| runner(status, "slow")["stopped"] == true);
         let text = place.run(&["status", "job"]).code(0).out;
         assert!(row(&text, "slow").contains(" stopped "), "{text}");
-        assert!(row(&text, "victim").contains(" dead "), "{text}");
+        assert!(row(&text, "gone").contains(" dead "), "{text}");
         let text = place.run(&["why", "job"]).code(0).out;
         assert!(
-            text.contains("But victim (pid ") && text.contains("The process of slow (pid "),
+            text.contains("But gone (pid ") && text.contains("The process of slow (pid "),
             "{text}"
         );
         place
             .run(&["shutdown", "job", "--no-wait", "--timeout", "10m"])
             .code(0);
+        victim.signal(Signal::SIGKILL);
+        place.run(&["reap", "job"]).code(0);
+        // Who had died before is told apart, with the time.
+        let text = place.run(&["status", "job"]).code(0).out;
+        let past = row(&text, "gone");
+        assert!(
+            past.contains(" had died before the shutdown began, found dead 2"),
+            "{text}"
+        );
         let text = timeline(place, &[]);
         let bar = row(&text, "victim");
         assert!(
@@ -98,6 +105,7 @@ fn who_died_is_not_drawn_as_working_in_any_format() {
         slow.signal(Signal::SIGCONT);
         slow.end();
         victim.end();
+        gone.end();
         place.run(&["wait", "job"]).code(5);
         place.run(&["rm", "job", "--force"]).code(0);
     });

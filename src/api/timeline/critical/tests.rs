@@ -47,6 +47,7 @@ fn timeline(bounds: [u64; 3], runners: Vec<TimelineRunner>) -> Timeline {
         started: ms(0),
         began: std::time::SystemTime::UNIX_EPOCH,
         ended: None,
+        shortened: None,
         budget: ms(10_000),
         total: ms(bounds[2]),
         phases: phases

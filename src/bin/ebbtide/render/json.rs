@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use ebbtide::text::moment::rfc3339;
 use ebbtide::{
-    Activity, PhaseReport, Predecessor, Reason, ResourceReport, RunnerReport, ShutdownOutcome,
+    Activity, PhaseReport, Predecessor, Reason, ResourceReport, RunnerReport, Shortening,
+    ShutdownOutcome,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -116,6 +117,7 @@ pub struct Status<'a> {
     outcome: Option<&'static str>,
     began: Option<String>,
     ended: Option<String>,
+    shortened: Option<Shortening>,
     mode: &'static str,
     reason: Option<&'a Reason>,
     elapsed_us: Option<u64>,
@@ -156,6 +158,7 @@ impl<'a> Status<'a> {
             outcome: status.outcome.map(ShutdownOutcome::name),
             began: status.began.map(rfc3339),
             ended: status.ended.map(rfc3339),
+            shortened: status.shortened,
             mode: status.mode.name(),
             reason: status.reason.as_ref(),
             elapsed_us: status.elapsed.map(micros),

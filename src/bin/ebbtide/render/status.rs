@@ -6,7 +6,7 @@ use std::time::Duration;
 use ebbtide::text::{history, moment};
 use ebbtide::{Laggard, Phase, RunnerReport, ShutdownOutcome, Status};
 
-use ebbtide::text::report::outcome;
+use ebbtide::text::report::state_of;
 
 use super::table::{Cell, Column, Table, heading, verdict};
 use super::{clock, count, events, locks, rendezvous, time};
@@ -32,6 +32,9 @@ pub fn page(status: &Status) -> String {
     let times = moment::span(status.began, status.ended, clock::local);
     if !times.is_empty() {
         let _ = writeln!(text, "  {times}");
+    }
+    if let Some(by) = &status.shortened {
+        let _ = writeln!(text, "  {by}");
     }
     let is_on = !matches!(status.phase, Phase::Running | Phase::Complete);
     if let Some(reason) = &status.reason {
@@ -143,11 +146,7 @@ fn runners(runners: &[RunnerReport]) -> String {
         table.row(vec![
             Cell::text(&runner.id),
             Cell::text(runner.pid),
-            match (&runner.outcome, runner.alive) {
-                (None, false) => Cell::text("dead").bad(),
-                (None, true) if runner.stopped => Cell::text("stopped").bad(),
-                (known, _) => outcome(known.as_ref()),
-            },
+            state_of(runner),
             Cell::text(
                 runner
                     .blocked_in

@@ -38,6 +38,7 @@ pub fn document(timeline: &Timeline) -> Value {
         "started_us": micros(timeline.started),
         "began": rfc3339(timeline.began),
         "ended": timeline.ended.map(rfc3339),
+        "shortened": timeline.shortened,
         "budget_us": micros(timeline.budget),
         "total_us": micros(timeline.total),
         "phases": phases.collect::<Vec<_>>(),

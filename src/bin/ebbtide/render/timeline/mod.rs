@@ -124,6 +124,10 @@ pub(super) fn subtitle(timeline: &Timeline) -> String {
     let ended = timeline.ended.map(clock::local);
     let ended = ended.map_or(String::new(), |ended| format!(", ended {ended}"));
     let began = clock::local(timeline.began);
+    let by = match &timeline.shortened {
+        Some(shortened) => format!("{by}, {shortened}"),
+        None => by,
+    };
     format!(
         "generation {}, {}, {}{by}, began {began}{ended}",
         timeline.generation, timeline.mode, timeline.reason
