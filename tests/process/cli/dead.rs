@@ -29,8 +29,11 @@ fn who_died_is_not_drawn_as_working_in_any_format() {
         let gone = place.exec("job", "gone", &[], &STUBBORN);
         gone.signal(Signal::SIGKILL);
         slow.signal(Signal::SIGSTOP);
+        // So that it has seen nothing of the shutdown when it dies.
+        victim.signal(Signal::SIGSTOP);
         place.status("job", |status| runner(status, "gone")["dead"] == true);
         place.status("job", |status| runner(status, "slow")["stopped"] == true);
+        place.status("job", |status| runner(status, "victim")["stopped"] == true);
         let text = place.run(&["status", "job"]).code(0).out;
         assert!(row(&text, "slow").contains(" stopped "), "{text}");
         assert!(row(&text, "gone").contains(" dead "), "{text}");
@@ -109,6 +112,28 @@ fn who_died_is_not_drawn_as_working_in_any_format() {
         place.run(&["wait", "job"]).code(5);
         place.run(&["rm", "job", "--force"]).code(0);
     });
+}
+
+/// A shutdown of `job` that timed out with a stopped runner, by every command that shows it.
+pub fn is_told_after_its_end(place: &Place) {
+    let text = place.run(&["wait", "job"]).code(4).out;
+    assert!(text.contains(" TimedOut, stopped "), "{text}");
+    let text = place.run(&["status", "job"]).code(0).out;
+    assert!(text.starts_with("job: complete, TimedOut after "), "{text}");
+    assert!(
+        text.contains("\n  began 2") && text.contains(" TimedOut, stopped "),
+        "{text}"
+    );
+    let text = place.run(&["ls"]).code(0).out;
+    assert!(text.contains(" complete  TimedOut  "), "{text}");
+    let text = place.run(&["shutdown", "job"]).code(4).out;
+    assert!(
+        text.starts_with("job: it was complete already: TimedOut, ended 2"),
+        "{text}"
+    );
+    let document = place.run(&["shutdown", "job", "--json"]).code(4).json();
+    assert_eq!(document["initiation"], "over");
+    assert!(document["ended"].as_str().unwrap().ends_with('Z'));
 }
 
 /// By the rules of the Trace Event Format: what each kind of event has to have, and that

@@ -378,27 +378,7 @@ fn who_was_late_stopped_or_killed_is_named_by_status_and_why() {
             "{text}"
         );
         a.signal(Signal::SIGKILL);
-        let text = place.run(&["wait", "job"]).code(4).out;
-        assert!(text.contains(" TimedOut, stopped "), "{text}");
-        let text = place.run(&["status", "job"]).code(0).out;
-        assert!(text.starts_with("job: complete, TimedOut after "), "{text}");
-        assert!(
-            text.contains("\n  began 2") && text.contains(" TimedOut, stopped "),
-            "{text}"
-        );
-        let text = place.run(&["ls"]).code(0).out;
-        assert!(
-            text.contains(" complete  TimedOut ") && text.contains(" ago "),
-            "{text}"
-        );
-        let text = place.run(&["shutdown", "job"]).code(4).out;
-        assert!(
-            text.starts_with("job: it was complete already: TimedOut, ended 2"),
-            "{text}"
-        );
-        let document = place.run(&["shutdown", "job", "--json"]).code(4).json();
-        assert_eq!(document["initiation"], "over");
-        assert!(document["ended"].as_str().unwrap().ends_with('Z'));
+        super::dead::is_told_after_its_end(place);
         let text = place.run(&["why", "job"]).code(0).out;
         assert!(
             text.contains("; late: b (signaling, its process is stopped: continue it (kill -CONT) or kill it); died: a (signaling)."),
