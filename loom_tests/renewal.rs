@@ -26,7 +26,7 @@ fn over(world: &World) -> Rc<Table> {
 
 /// Begins the next generation or finds it begun, and joins. The generation joined.
 fn start(group: &Table, process: usize, env: &World) -> Option<u32> {
-    match group.begin_next(env).unwrap() {
+    match group.begin_next(env, |_| ()).unwrap() {
         Renewal::Begun(2) | Renewal::NotComplete(2, Phase::Running) => {}
         Renewal::Begun(other) => panic!("{other} is begun"),
         Renewal::NotComplete(generation, phase) => panic!("{generation} is in {phase}"),
@@ -76,7 +76,7 @@ fn all_that_start_at_once_are_of_one_generation() {
 type Begin = fn(&Table, &World) -> bool;
 
 fn shipped(group: &Table, _env: &World) -> bool {
-    group.begin_after_nobody().unwrap().is_some()
+    group.begin_after_nobody(|_| ()).unwrap().is_some()
 }
 
 /// Looks whether there was nobody, and then begins whatever comes next.
@@ -84,7 +84,7 @@ fn in_two_steps(group: &Table, env: &World) -> bool {
     let complete = group.fenced_control();
     complete.phase() == Ok(Phase::Complete)
         && group.member(0).process().is_none()
-        && matches!(group.begin_next(env).unwrap(), Renewal::Begun(_))
+        && matches!(group.begin_next(env, |_| ()).unwrap(), Renewal::Begun(_))
 }
 
 /// One starts, joins, is shut down and leaves; a late joiner begins a generation only after
@@ -99,7 +99,7 @@ fn after_nobody(begin: Begin) -> impl Fn(&Rc<World>) + Send + Sync + 'static {
         let result = Rc::clone(&lived);
         world.spawn(move |other| {
             let env = other.env();
-            if !matches!(shared.begin_next(env).unwrap(), Renewal::Begun(2)) {
+            if !matches!(shared.begin_next(env, |_| ()).unwrap(), Renewal::Begun(2)) {
                 return;
             }
             let joiner = claim(&shared, 0, env).unwrap();

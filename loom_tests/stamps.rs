@@ -126,7 +126,7 @@ fn a_late_initiator_removes_no_start() {
             let shared = Rc::clone(&all);
             world.spawn(move |_| {
                 let clock = || shared.clock.now();
-                let _ = shared.scope.initiate_in(0, LONG, clock).unwrap();
+                let _ = shared.scope.initiate_in(0, LONG, 0, clock).unwrap();
             });
             let shared = Rc::clone(&all);
             world.spawn(move |_| {

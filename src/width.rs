@@ -25,6 +25,12 @@ pub(crate) const fn mask(bits: u32) -> u64 {
 
 /// Epoch of a scope: one initiate and cancel, 0.9 µs. Wraps after 11 days.
 pub(crate) const EPOCH: u32 = bits(40, 2);
+/// Low bits of it beside the name of a process that shortened a budget; for people only
+/// (`table/shortened.rs`).
+pub(crate) const SHORTENED: u32 = bits(26, 2);
+/// Low bits of it in a count of ended shutdowns. The count decides nothing, and a wrap loses
+/// one (`table/endings.rs`).
+pub(crate) const ENDING: u32 = bits(32, 2);
 /// Tag of a stamp. Time orders stamps (the scope's floor), so any width holds.
 pub(crate) const STAMP: u32 = bits(16, 1);
 /// Epoch kept beside the number of a group's generation. The number, 32 bits, is what

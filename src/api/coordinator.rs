@@ -121,29 +121,33 @@ impl ShutdownCoordinator {
         let group = &core.tables().group;
         let clock = Clock::of(core);
         match self.target(scope)? {
-            Aim::All => loop {
-                self.propose(&group.scope, request, &core.tables().reason);
-                let initiated = group.scope.initiate(request.ask(), || clock.now());
-                let initiation = match initiated.map_err(corrupt)? {
-                    Initiated::Renewing => {
-                        group.generation.help(&group.scope).map_err(corrupt)?;
-                        continue;
-                    }
-                    initiated => {
-                        if let Some(note) = begun(initiated, request) {
-                            core.write_note(clock.last(), note);
-                        }
-                        role(initiated)
-                    }
-                };
-                group.wake_own();
-                // With nobody to wait for, it is for us to go on.
-                let _ = group.advance(core).map_err(corrupt)?;
-                // Who died before it began is told as dead from its beginning. It has begun,
-                // whatever this look finds; the waiters find it as well.
+            Aim::All => {
+                // Before it begins, so that who has died by now is history.
                 let _ = group.count_out_dead(0..group.used(), core);
-                return Ok(initiation);
-            },
+                loop {
+                    self.propose(&group.scope, request, &core.tables().reason);
+                    let initiated =
+                        group
+                            .scope
+                            .initiate_by(request.ask(), std::process::id(), || clock.now());
+                    let initiation = match initiated.map_err(corrupt)? {
+                        Initiated::Renewing => {
+                            group.generation.help(&group.scope).map_err(corrupt)?;
+                            continue;
+                        }
+                        initiated => {
+                            if let Some(note) = begun(initiated, request) {
+                                core.write_note(clock.last(), note);
+                            }
+                            role(initiated)
+                        }
+                    };
+                    group.wake_own();
+                    // With nobody to wait for, it is for us to go on.
+                    let _ = group.advance(core).map_err(corrupt)?;
+                    return Ok(initiation);
+                }
+            }
             Aim::Runner { slot, member, own } => {
                 let record = &group.runners[slot].own;
                 self.propose(record, request, &core.tables().texts[slot].reason);
@@ -153,7 +157,9 @@ impl ShutdownCoordinator {
                     return Ok(Initiation::Over);
                 }
                 let initiated = record
-                    .initiate_in(own.epoch(), request.ask(), || clock.now())
+                    .initiate_in(own.epoch(), request.ask(), std::process::id(), || {
+                        clock.now()
+                    })
                     .map_err(corrupt)?;
                 let Some(initiated) = initiated else {
                     return Ok(Initiation::Over);

@@ -26,7 +26,10 @@ impl ShutdownCoordinator {
     /// [`CoordinationError::NotComplete`], `Occupied` with a runner that still lives.
     pub fn begin_generation(&self) -> Result<u32, CoordinationError> {
         let core = self.checked()?;
-        let renewal = core.tables().group.begin_next(core);
+        let renewal = core
+            .tables()
+            .group
+            .begin_next(core, |control| self.view().count_ended(control));
         match renewal.map_err(corrupt)? {
             Renewal::Begun(generation) => {
                 begun(core, generation);

@@ -141,6 +141,9 @@ impl Runner {
             Some(_) => return Ok(None),
             None => {}
         }
+        // The claim may take one of the records that this is read from.
+        let earlier = group.earlier(same);
+        let current = group.generation.current();
         let claim = || {
             let claimed = group.claim(core.process(), core.as_ref());
             claimed.map_err(|c| core.corrupt(c))
@@ -169,6 +172,7 @@ impl Runner {
             texts.activity.write("");
             texts.last_words.write("");
             texts.cause.write("");
+            group.runners[claim.slot].past.write(earlier, current);
         }
         let generation = tables.processes.word(core.process()).generation();
         group.describe(claim, std::process::id(), generation);
@@ -200,7 +204,13 @@ fn duplicate(core: &Core, other: usize, id: &str) -> CoordinationError {
 /// Refuses a join, but after a shutdown that had no runner: then the join is to be retried
 /// in the generation that this call begins.
 fn unless_of_nobody(core: &Core, control: Control) -> Result<Option<Runner>, CoordinationError> {
-    let begun = core.tables().group.begin_after_nobody();
+    let view = View {
+        name: core.opened().name().as_str(),
+        tables: core.tables(),
+        env: core,
+    };
+    let group = &core.tables().group;
+    let begun = group.begin_after_nobody(|control| view.count_ended(control));
     match begun.map_err(|c| core.corrupt(c))? {
         Some(generation) => {
             generations::begun(core, generation);

@@ -1,10 +1,10 @@
 //! Numbers for monitors, in the text format of Prometheus.
 
 use std::fmt::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::api::lock_wait::lock_name;
-use crate::api::report::RunnerReport;
+use crate::api::report::{RunnerReport, ShutdownOutcome};
 use crate::api::resource::ResourceState;
 use crate::api::status::Status;
 use crate::api::view::View;
@@ -79,6 +79,7 @@ pub struct Metrics {
     shutdowns: Durations,
     lock_waits: Durations,
     contended: Vec<(String, u64)>,
+    ended: Vec<(ShutdownOutcome, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +117,19 @@ impl<E: Env<Real>> View<'_, E> {
             .map(|lock| (lock, tallies.contended(lock)))
             .filter(|(_, count)| *count > 0)
             .map(|(lock, count)| (lock_name(tables, lock), count));
+        let epoch = tables.group.scope.control().epoch();
         let status = self.status()?;
+        let ended = ShutdownOutcome::ENDS
+            .iter()
+            .enumerate()
+            .map(|(index, outcome)| {
+                // One that nobody has counted yet.
+                let present = (status.outcome == Some(*outcome)).then_some(epoch);
+                (*outcome, tallies.endings.read(index, present))
+            });
+        let ended = ended.collect();
         Ok(Metrics {
+            ended,
             held: status.locks.len(),
             waiting: status.lock_waits.len(),
             status,
@@ -222,6 +234,15 @@ impl fmt::Display for Metrics {
         for (lock, count) in &self.contended {
             page.sample("lock_contentions_total", &[("lock", lock)], count)?;
         }
+        let help = "Shutdowns of the group that ran to their end, by outcome.";
+        page.family("shutdowns_ended_total", "counter", help)?;
+        for (outcome, count) in &self.ended {
+            page.sample(
+                "shutdowns_ended_total",
+                &[("outcome", outcome.name())],
+                count,
+            )?;
+        }
         let help = "How long threads waited for locks that they did not get at once.";
         page.family("lock_wait_seconds", "histogram", help)?;
         page.histogram("lock_wait_seconds", &[], &self.lock_waits)?;
@@ -298,8 +319,9 @@ impl Page<'_, '_> {
     }
 
     fn runners(&mut self, status: &Status) -> fmt::Result {
-        let help = "Runners of the present generation: alive, dead (counted out or not), or \
-                    ended in order.";
+        let help = "Runners of the present generation: alive, dead (marked dead or not), or \
+                    ended in order; without those that were replaced under their id, or that \
+                    had died before the shutdown began.";
         self.family("runners", "gauge", help)?;
         for (state, is_it) in STATES {
             let of_it = status.runners.iter().filter(|runner| is_it(runner));
@@ -324,7 +346,13 @@ impl Page<'_, '_> {
             help,
             status.runners.iter().map(told).sum::<usize>(),
         )?;
-        let living = || unique(&status.runners, |runner| &runner.id).filter(|runner| runner.alive);
+        // The living one of an id first: of two that live, the first.
+        let alive: Vec<_> = status
+            .runners
+            .iter()
+            .filter(|runner| runner.alive)
+            .collect();
+        let living = || unique(&alive, |runner| &runner.id);
         self.family("in_flight", "gauge", "Items that a runner is working on.")?;
         for runner in living() {
             self.sample("in_flight", &[("runner", &runner.id)], runner.in_flight)?;
@@ -333,6 +361,27 @@ impl Page<'_, '_> {
         self.family("progress_total", "counter", help)?;
         for runner in living() {
             self.sample("progress_total", &[("runner", &runner.id)], runner.progress)?;
+        }
+        let help = "Earlier runners of the id of a living one that died.";
+        self.family("runner_restarts_total", "counter", help)?;
+        for runner in living() {
+            self.sample(
+                "runner_restarts_total",
+                &[("runner", &runner.id)],
+                runner.restarts,
+            )?;
+        }
+        let help = "When the last earlier runner of the id of a living one was found dead, in \
+                    seconds since 1970.";
+        self.family("runner_last_death_timestamp_seconds", "gauge", help)?;
+        for runner in living() {
+            let at = runner
+                .last_death
+                .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            if let Some(at) = at {
+                let labels = [("runner", runner.id.as_str())];
+                self.sample("runner_last_death_timestamp_seconds", &labels, seconds(at))?;
+            }
         }
         Ok(())
     }

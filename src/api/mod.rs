@@ -20,6 +20,7 @@ pub(crate) mod generations;
 mod glances;
 pub(crate) mod handlers;
 pub(crate) mod harden;
+pub(crate) mod history;
 pub(crate) mod inflight;
 pub(crate) mod instance;
 pub(crate) mod join;
@@ -92,6 +93,7 @@ pub use event::{CrossProcessEvent, EventOptions, Reset};
 pub use event_kind::{EventKind, EventSet};
 pub use failure::FailureReport;
 pub use handlers::HandlerContext;
+pub use history::Predecessor;
 pub use inflight::InFlight;
 pub use instance::{deadlock_detector, init, resource_manager, runner, shutdown_coordinator};
 pub use journal::{HandlerEnd, Journal, JournalEvent, JournalRecord};
@@ -105,7 +107,7 @@ pub use pollable::{Notifier, PollableWait};
 pub use process::ProcessHandle;
 pub use report::{
     Activity, HandlerOutcome, HandlerReport, Outcome, PhaseReport, Reason, RunnerReport,
-    ShutdownOutcome, ShutdownReport,
+    Shortening, ShutdownOutcome, ShutdownReport,
 };
 pub use request::{Scope, ShutdownRequest};
 pub use resource::{

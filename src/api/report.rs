@@ -1,9 +1,11 @@
 //! What became of a shutdown: reports, as plain values.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::api::failure::FailureReport;
+use crate::api::history::Predecessor;
 use crate::api::resource::{Leak, ResourceReport};
+use crate::api::text::time;
 use crate::phase::{Mode, Phase, ReasonCode};
 
 /// What became of one runner.
@@ -69,6 +71,16 @@ pub enum ShutdownOutcome {
 }
 
 impl ShutdownOutcome {
+    /// With what a shutdown that ran to its end may end, in the order of the counters in the
+    /// segment: add at the end, never reorder.
+    pub(crate) const ENDS: [Self; 5] = [
+        Self::Completed,
+        Self::Died,
+        Self::TimedOut,
+        Self::CompletedWithFailures,
+        Self::Abandoned,
+    ];
+
     /// The name used by the command line and in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -106,6 +118,30 @@ impl std::fmt::Display for Reason {
     }
 }
 
+/// That a second initiator shortened the budget of a shutdown under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shortening {
+    /// Process id of the one who did so last, as it sees itself.
+    pub pid: u32,
+    /// When, after the start; exact to four digits.
+    pub after: Duration,
+    /// The budget since then, from the start and without extensions.
+    pub budget: Duration,
+}
+
+/// A clause: `the budget was shortened to 10.0 s by pid 17, 3.00 s after the start`.
+impl std::fmt::Display for Shortening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (budget, after) = (time(self.budget), time(self.after));
+        let pid = self.pid;
+        write!(
+            f,
+            "the budget was shortened to {budget} by pid {pid}, {after} after the start"
+        )
+    }
+}
+
 /// What a runner is doing, in its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -129,8 +165,8 @@ pub struct RunnerReport {
     /// Its process is dead, whether or not anybody has counted it out yet; false for one
     /// that left in order.
     pub dead: bool,
-    /// Its process is stopped (SIGSTOP, Ctrl-Z or a debugger) and its shutdown is not over;
-    /// false where the kernel cannot be asked, as in another pid namespace.
+    /// Its process is stopped now (SIGSTOP, Ctrl-Z or a debugger) and has not done every phase,
+    /// whether or not the shutdown went on without it; false where the kernel cannot be asked, as in another pid namespace.
     pub stopped: bool,
     /// When it left or was found dead, after the start; zero if that was before.
     pub ended: Option<Duration>,
@@ -163,6 +199,11 @@ pub struct RunnerReport {
     pub last_words: String,
     /// The phase of its own shutdown, when it is shut down alone.
     pub own_phase: Phase,
+    /// How many earlier runners of its id died since the segment was created, as far as their
+    /// records were there when it joined.
+    pub restarts: u64,
+    /// When the last of those was found dead.
+    pub last_death: Option<SystemTime>,
 }
 
 /// One phase in a [`ShutdownReport`].
@@ -229,6 +270,14 @@ pub struct ShutdownReport {
     pub mode: Mode,
     /// Why it was asked for.
     pub reason: Reason,
+    /// When it began, by the wall clock; `None` if none was begun. The segment counts on the
+    /// monotonic clock: a wall clock that was set, or a machine that was suspended, since then
+    /// moves this time.
+    pub began: Option<SystemTime>,
+    /// When it was complete, likewise; `None` while it is on.
+    pub ended: Option<SystemTime>,
+    /// Who shortened the budget of the first initiator, if anybody did.
+    pub shortened: Option<Shortening>,
     /// From the start to Complete (or until now).
     pub total: Duration,
     /// The phases entered so far.
@@ -236,6 +285,9 @@ pub struct ShutdownReport {
     /// Everybody in scope; in what `run_shutdown` returns, that runner alone (ask the
     /// coordinator for the others).
     pub runners: Vec<RunnerReport>,
+    /// Runners that had died before the shutdown began, or were replaced under their id; they
+    /// are no part of the outcome. Empty in the report of one runner's own shutdown.
+    pub predecessors: Vec<Predecessor>,
     /// Handlers run by this process; empty for a mere waiter.
     pub handlers: Vec<HandlerReport>,
     /// Registered resources of those runners, and what the dead left.

@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::api::failure::FailureReport;
+use crate::api::history::Predecessor;
 use crate::api::report::{
     Activity, HandlerOutcome, HandlerReport, Outcome, PhaseReport, Reason, RunnerReport,
-    ShutdownOutcome, ShutdownReport,
+    Shortening, ShutdownOutcome, ShutdownReport,
 };
 use crate::api::resource::{Leak, Reclaim, ResourceReport, ResourceState, ResourceType};
+use crate::api::text::moment::rfc3339;
 use crate::phase::{Mode, Phase, ReasonCode};
 
 /// Whole microseconds.
@@ -62,6 +64,8 @@ documented! {
     FailureReport => FailureDocument,
     Reason => ReasonDocument,
     Activity => ActivityDocument,
+    Predecessor => PredecessorDocument,
+    Shortening => ShorteningDocument,
 }
 
 #[derive(Serialize)]
@@ -71,11 +75,15 @@ struct ReportDocument<'a> {
     outcome: ShutdownOutcome,
     mode: Mode,
     reason: &'a Reason,
+    began: Option<String>,
+    ended: Option<String>,
+    shortened: Option<Shortening>,
     total_us: u64,
     phases: &'a [PhaseReport],
     runners: &'a [RunnerReport],
     failures: Vec<&'a FailureReport>,
     untold_failures: u32,
+    predecessors: &'a [Predecessor],
     handlers: &'a [HandlerReport],
     resources: &'a [ResourceReport],
 }
@@ -88,11 +96,15 @@ impl<'a> ReportDocument<'a> {
             outcome: report.outcome,
             mode: report.mode,
             reason: &report.reason,
+            began: report.began.map(rfc3339),
+            ended: report.ended.map(rfc3339),
+            shortened: report.shortened,
             total_us: micros(report.total),
             phases: &report.phases,
             runners: &report.runners,
             failures: report.failures().collect(),
             untold_failures: report.untold_failures(),
+            predecessors: &report.predecessors,
             handlers: &report.handlers,
             resources: &report.resources,
         }
@@ -129,6 +141,8 @@ struct RunnerDocument<'a> {
     lock_wanted: Option<&'a str>,
     own_phase: Phase,
     last_words: &'a str,
+    restarts: u64,
+    last_death: Option<String>,
 }
 
 impl<'a> RunnerDocument<'a> {
@@ -163,6 +177,8 @@ impl<'a> RunnerDocument<'a> {
             lock_wanted: runner.lock_wanted.as_deref(),
             own_phase: runner.own_phase,
             last_words: &runner.last_words,
+            restarts: runner.restarts,
+            last_death: runner.last_death.map(rfc3339),
         }
     }
 }
@@ -201,6 +217,46 @@ impl<'a> ResourceDocument<'a> {
             system: resource.system.as_deref(),
             reclaimed: resource.reclaimed,
             leak: resource.leak,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ShorteningDocument {
+    pid: u32,
+    after_us: u64,
+    budget_us: u64,
+}
+
+impl ShorteningDocument {
+    fn of(by: &Shortening) -> Self {
+        Self {
+            pid: by.pid,
+            after_us: micros(by.after),
+            budget_us: micros(by.budget),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PredecessorDocument<'a> {
+    id: &'a str,
+    deaths: u64,
+    last_death: Option<String>,
+    pid: u32,
+    last_words: &'a str,
+    replaced: bool,
+}
+
+impl<'a> PredecessorDocument<'a> {
+    fn of(past: &'a Predecessor) -> Self {
+        Self {
+            id: &past.id,
+            deaths: past.deaths,
+            last_death: past.last_death.map(rfc3339),
+            pid: past.pid,
+            last_words: &past.last_words,
+            replaced: past.replaced,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What is going on now: the status of a segment, as plain values.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::api::detector::{HeldLock, WantedLock};
-use crate::api::report::{Activity, Reason, RunnerReport};
+use crate::api::history::Predecessor;
+use crate::api::report::{Activity, Reason, RunnerReport, Shortening, ShutdownOutcome};
 use crate::api::resource::ResourceReport;
 use crate::api::state::StateKey;
 use crate::api::text::{count, time};
@@ -41,7 +42,10 @@ pub struct Laggard {
 /// are in it as they are.
 impl std::fmt::Display for Laggard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let stopped = if self.stopped { "is stopped; " } else { "" };
+        let stopped = match self.stopped {
+            true => "is stopped (continue it with kill -CONT, or kill it); ",
+            false => "",
+        };
         write!(
             f,
             "{} (pid {}) {stopped}has not acknowledged {} for {}",
@@ -86,10 +90,18 @@ pub struct Status {
     pub generation: u32,
     /// Where the group stands.
     pub phase: Phase,
+    /// What became of the shutdown that is on or over; `None` while the group runs.
+    pub outcome: Option<ShutdownOutcome>,
+    /// When it began, by the wall clock; see [`ShutdownReport::began`](crate::ShutdownReport::began).
+    pub began: Option<SystemTime>,
+    /// When it was complete, likewise.
+    pub ended: Option<SystemTime>,
     /// How hard, while a shutdown is on.
     pub mode: Mode,
     /// Why, while a shutdown is on or over.
     pub reason: Option<Reason>,
+    /// Who shortened the budget of the first initiator, if anybody did.
+    pub shortened: Option<Shortening>,
     /// Since the start of the shutdown.
     pub elapsed: Option<Duration>,
     /// Until the overall deadline; zero when it has passed.
@@ -100,8 +112,12 @@ pub struct Status {
     pub phase_overdue: Option<Duration>,
     /// Who holds the present phase up. Empty unless a shutdown is on.
     pub laggards: Vec<Laggard>,
-    /// Every runner of the present generation, and those of older ones that still live.
+    /// Every runner of the present generation but for the [`predecessors`](Self::predecessors),
+    /// and those of older ones that still live.
     pub runners: Vec<RunnerReport>,
+    /// Runners that were replaced under their id after their death and, while a shutdown is on
+    /// or over, those that had died before it began: one entry for each id.
+    pub predecessors: Vec<Predecessor>,
     /// Processes attached, runners or not.
     pub attached: usize,
     /// Of those, the ones that live without their lock on the segment: other code closed its

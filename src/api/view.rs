@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use crate::api::core::{Tables, pid_of};
 use crate::api::detector;
+use crate::api::history::History;
 use crate::api::outcome::whole;
-use crate::api::report::{Activity, PhaseReport, RunnerReport, ShutdownOutcome, ShutdownReport};
+use crate::api::report::{
+    Activity, Outcome, PhaseReport, RunnerReport, ShutdownOutcome, ShutdownReport,
+};
 use crate::api::status::{Laggard, Status};
 use crate::error::SegmentError;
-use crate::os::process;
+use crate::os::{clock, process};
 use crate::phase::Phase;
 use crate::sync::{Env, Pulse, Real};
 use crate::table::Corrupt;
@@ -63,8 +66,10 @@ impl<E: Env<Real>> View<'_, E> {
         let start = (phase != Phase::Running)
             .then(|| scope.entered(Phase::Signaling, epoch))
             .flatten();
+        let end = start.and_then(|_| scope.entered(Phase::Complete, epoch));
         let deadlines = start.map(|start| scope.deadlines_from(control, start));
-        let runners = self.slots(self.tables.group.generation.current(), None);
+        let history = self.present_history();
+        let runners = self.present_slots(&history);
         let laggards = runners
             .iter()
             .filter(|slot| self.lags(Target::All, **slot, control))
@@ -75,12 +80,13 @@ impl<E: Env<Real>> View<'_, E> {
             segment: self.name.into(),
             generation: self.tables.group.generation.current(),
             phase,
+            outcome: self.present_outcome(control, &runners),
+            began: start.map(clock::wall),
+            ended: end.map(clock::wall),
             mode: control.mode(),
             reason: (phase != Phase::Running).then(|| self.reason(Target::All, control)),
-            elapsed: start.map(|start| {
-                let end = self.entered(Target::All, Phase::Complete, epoch);
-                micros(end.unwrap_or(now).saturating_sub(start))
-            }),
+            shortened: start.and_then(|_| self.shortening(Target::All, control)),
+            elapsed: start.map(|start| micros(end.unwrap_or(now).saturating_sub(start))),
             remaining: deadlines.map(|d| until(d.overall)),
             phase_remaining: deadlines.map(|d| until(d.phase)),
             phase_overdue: deadlines
@@ -92,6 +98,7 @@ impl<E: Env<Real>> View<'_, E> {
                 .into_iter()
                 .map(|slot| self.runner(Target::All, slot, control))
                 .collect(),
+            predecessors: history.predecessors,
             attached: self
                 .tables
                 .processes
@@ -138,7 +145,8 @@ impl<E: Env<Real>> View<'_, E> {
         let phase = control.phase().map_err(corrupt)?;
         let epoch = control.epoch();
         let now = self.env.now();
-        let start = self.entered(target, Phase::Signaling, epoch).unwrap_or(now);
+        let began = self.entered(target, Phase::Signaling, epoch);
+        let start = began.unwrap_or(now);
         let mut phases = Vec::new();
         for each in Phase::ACKNOWLEDGED {
             let entered = self.entered(target, each, epoch);
@@ -153,8 +161,12 @@ impl<E: Env<Real>> View<'_, E> {
         let end = self
             .entered(target, Phase::Complete, epoch)
             .filter(|_| phase == Phase::Complete);
+        let history = match target {
+            Target::All => self.history(generation, Some(start)),
+            Target::Slot(_) => History::default(),
+        };
         let slots = match target {
-            Target::All => self.slots(generation, Some(start)),
+            Target::All => self.slots(generation, Some(start), &history),
             Target::Slot(slot) => vec![slot],
         };
         let outcomes: Vec<_> = slots
@@ -181,9 +193,13 @@ impl<E: Env<Real>> View<'_, E> {
             outcome,
             mode: control.mode(),
             reason: self.reason(target, control),
+            shortened: self.shortening(target, control),
+            began: began.map(clock::wall),
+            ended: end.map(clock::wall),
             total: micros(end.unwrap_or(now).saturating_sub(start)),
             phases,
             runners,
+            predecessors: history.predecessors,
             handlers: Vec::new(),
             resources: Vec::new(),
         })
@@ -193,69 +209,13 @@ impl<E: Env<Real>> View<'_, E> {
     pub(crate) fn laggards(&self, target: Target) -> Vec<Laggard> {
         let control = self.control(target);
         let slots = match target {
-            Target::All => self.slots(self.tables.group.generation.current(), None),
+            Target::All => self.present_slots(&self.present_history()),
             Target::Slot(slot) => vec![slot],
         };
         slots
             .into_iter()
             .filter(|slot| self.lags(target, *slot, control))
             .map(|slot| self.laggard(target, slot, control))
-            .collect()
-    }
-
-    /// The newest slot of an id: a living runner before an ended one.
-    pub(crate) fn find(&self, id: &str) -> Option<(usize, Member)> {
-        self.find_all(id).into_iter().next()
-    }
-
-    /// Every slot of an id, the newest first.
-    pub(super) fn find_all(&self, id: &str) -> Vec<(usize, Member)> {
-        let group = &self.tables.group;
-        let of_id = (0..group.used()).filter_map(|slot| {
-            let member = group.member(slot);
-            let shown = matches!(member.state(), Ok(State::Live | State::Left | State::Dead));
-            (shown && self.tables.texts.get(slot)?.id.is(id)).then_some((slot, member))
-        });
-        let mut all: Vec<_> = of_id.collect();
-        // Each key is read once: it may change in the segment meanwhile.
-        all.sort_by_cached_key(|(slot, member)| {
-            let newness = (
-                member.is_counted(),
-                group.joined(*slot),
-                self.ended(*slot, *member),
-            );
-            std::cmp::Reverse(newness)
-        });
-        all
-    }
-
-    /// When the holder of a slot left, or was found dead.
-    pub(super) fn ended(&self, slot: usize, member: Member) -> Option<u64> {
-        let is_over = matches!(member.state(), Ok(State::Left | State::Dead));
-        let runner = self.tables.group.runners.get(slot)?;
-        runner.ended(member.generation()).filter(|_| is_over)
-    }
-
-    /// Slots of a generation (of the present one with living ones of older ones); with `since`,
-    /// without those that left before that instant.
-    pub(super) fn slots(&self, generation: u32, since: Option<u64>) -> Vec<usize> {
-        let group = &self.tables.group;
-        let is_current = generation == group.generation.current();
-        (0..group.used())
-            .filter(|slot| {
-                let member = group.member(*slot);
-                let ours = group.joined(*slot) == generation;
-                match member.state() {
-                    // A joiner is counted, so it is shown.
-                    Ok(State::Joining | State::Live) => ours || is_current,
-                    Ok(State::Dead) => ours,
-                    Ok(State::Left) => {
-                        let ended = self.ended(*slot, member);
-                        ours && ended.is_none_or(|ended| since.is_none_or(|since| ended >= since))
-                    }
-                    _ => false,
-                }
-            })
             .collect()
     }
 
@@ -341,6 +301,12 @@ impl<E: Env<Real>> View<'_, E> {
         let (locks_held, lock_wanted) = self.locks_of(process);
         let outcome = self.outcome(target, slot, member, control);
         let id = texts.id.read().0;
+        let earlier = runner.past.read(group.joined(slot));
+        // A stopped one that was late is stopped after the end, too.
+        let is_done = matches!(
+            outcome,
+            Some(Outcome::Completed | Outcome::CompletedWithFailures)
+        );
         RunnerReport {
             failures: self.failures_of(target, slot, member, epoch, &id),
             untold_failures: runner.untold(generation),
@@ -352,7 +318,7 @@ impl<E: Env<Real>> View<'_, E> {
             alive,
             dead: member.state() == Ok(State::Dead) || member.is_counted() && !alive,
             ended: after(self.ended(slot, member)),
-            stopped: alive && outcome.is_none() && self.is_stopped(slot),
+            stopped: alive && !is_done && self.is_stopped(slot),
             outcome,
             blocked_in: self.blocked_in(target, slot, member, control),
             observed: after(times.observed_in(scope, epoch)),
@@ -370,6 +336,8 @@ impl<E: Env<Real>> View<'_, E> {
             lock_wanted,
             last_words: texts.last_words.read().0,
             own_phase: runner.own.control().phase().unwrap_or(Phase::Running),
+            restarts: earlier.deaths,
+            last_death: earlier.last.map(clock::wall),
         }
     }
 }

@@ -9,6 +9,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
@@ -61,6 +62,35 @@ pub(crate) fn now() -> u64 {
             .saturating_add(time.tv_nsec())
     });
     normalise(local, OFFSET.load(Ordering::Relaxed))
+}
+
+/// Wall clock minus segment clock in microseconds, as measured; the least value before that.
+static WALL: AtomicI64 = AtomicI64::new(i64::MIN);
+
+/// How far two measurements of that may differ while nobody has set the clock.
+const WALL_NOISE: u64 = 50_000;
+
+/// The wall-clock time of an instant of the segment, by the present offset between the clocks.
+/// It is another one when the wall clock was set, or the machine was suspended, since.
+pub(crate) fn wall(at: u64) -> SystemTime {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let wall = wall.map_or(0, |wall| {
+        i64::try_from(wall.as_micros()).unwrap_or(i64::MAX)
+    });
+    let measured = wall.saturating_sub(i64::try_from(now()).unwrap_or(i64::MAX));
+    let kept = WALL.load(Ordering::Relaxed);
+    // So that the same instant has the same time each time it is asked for.
+    let offset = match kept.abs_diff(measured) <= WALL_NOISE {
+        true => kept,
+        false => {
+            WALL.store(measured, Ordering::Relaxed);
+            measured
+        }
+    };
+    let micros = u64::try_from(i128::from(at) + i128::from(offset)).unwrap_or(0);
+    SystemTime::UNIX_EPOCH
+        .checked_add(Duration::from_micros(micros))
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// How far this process's `CLOCK_BOOTTIME` is ahead of that of the initial time namespace,

@@ -12,7 +12,7 @@ use crate::phase::Phase;
 use crate::sync::{Env, Mem};
 
 use super::Corrupt;
-use super::control::Stage;
+use super::control::{Control, Stage};
 use super::group::Group;
 use super::member::{Member, State};
 
@@ -30,8 +30,13 @@ pub(crate) enum Renewal {
 
 impl<M: Mem, const N: usize> Group<M, N> {
     /// Begins the next generation if the present one is over and none of its runners lives.
-    /// Dead ones are marked dead first.
-    pub(crate) fn begin_next(&self, env: &impl Env<M>) -> Result<Renewal, Corrupt> {
+    /// Dead ones are marked dead first. `ended` counts the shutdown of that control word before
+    /// its generation is replaced.
+    pub(crate) fn begin_next(
+        &self,
+        env: &impl Env<M>,
+        ended: impl Fn(Control),
+    ) -> Result<Renewal, Corrupt> {
         // Each turn returns or follows a move of the control word.
         loop {
             self.generation.help(&self.scope)?;
@@ -49,6 +54,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
                 }
                 return Ok(Renewal::Occupied(generation, slot, member));
             }
+            ended(control);
             if self.generation.begin(&self.scope, control)? {
                 return Ok(Renewal::Begun(generation.wrapping_add(1)));
             }
@@ -58,13 +64,17 @@ impl<M: Mem, const N: usize> Group<M, N> {
     /// Begins the next generation if the present one is over and never had a runner: for a
     /// joiner that came after a shutdown of an empty group. Returns the new number if this
     /// call began it.
-    pub(crate) fn begin_after_nobody(&self) -> Result<Option<u32>, Corrupt> {
+    pub(crate) fn begin_after_nobody(
+        &self,
+        ended: impl Fn(Control),
+    ) -> Result<Option<u32>, Corrupt> {
         let control = self.fenced_control();
         let generation = self.generation.current();
         let is_over = control.stage()? == Stage::Phase(Phase::Complete);
         if !is_over || !self.had_nobody(generation)? {
             return Ok(None);
         }
+        ended(control);
         // From exactly the word that was read before the members.
         let is_begun = self.generation.begin(&self.scope, control)?;
         Ok(is_begun.then(|| generation.wrapping_add(1)))

@@ -25,6 +25,7 @@ use crate::sync::{Mem, Word};
 use crate::width::{PROGRESS, RUNNER, mask};
 
 use super::inflight::Gate;
+use super::past::Past;
 use super::reason::Reason;
 use super::scope::Scope;
 use super::stamp::Stamp;
@@ -66,6 +67,8 @@ pub(crate) struct Runner<M: Mem> {
     pub(super) verdict: M::U64,
     /// Failures that found no place in their table.
     untold: M::U64,
+    /// Of earlier holders of its id.
+    pub(crate) past: Past<M>,
 }
 
 /// What a runner said of itself before it ended.
@@ -312,13 +315,14 @@ impl<M: Mem> Default for Runner<M> {
             process_generation: M::U64::default(),
             verdict: M::U64::default(),
             untold: M::U64::default(),
+            past: Past::default(),
         }
     }
 }
 
 shared!(Runner<M> {
     own, own_acked, gate, progress, extended_at, group_times, own_times, claimed, ended,
-    joined, pid, process_generation, verdict, untold
+    joined, pid, process_generation, verdict, untold, past
 });
 shared!(Texts<M> { id, activity, last_words, cause, reason });
 

@@ -36,6 +36,7 @@ use super::Corrupt;
 use super::control::{Ask, Control, EPOCH_MASK, Stage};
 use super::extension::Extension;
 use super::request::Request;
+use super::shortened::{Shortened, Shortener};
 use super::stamp::Stamp;
 
 /// The shared record of a scope.
@@ -53,6 +54,8 @@ pub(crate) struct Scope<M: Mem> {
     pub(super) extension: Extension<M>,
     /// What the initiator wanted beyond the control word.
     pub(crate) request: Request<M>,
+    /// Who shortened the budget of another initiator.
+    pub(crate) shortened: Shortened<M>,
 }
 
 /// What became of an initiation.
@@ -100,9 +103,20 @@ impl<M: Mem> Scope<M> {
     }
 
     /// Starts a shutdown, or merges into the one under way, and wakes everybody.
+    #[cfg(test)]
     pub(crate) fn initiate(&self, ask: Ask, clock: impl Fn() -> u64) -> Result<Initiated, Corrupt> {
+        self.initiate_by(ask, 0, clock)
+    }
+
+    /// The same by a process that is named if it shortens another one's budget.
+    pub(crate) fn initiate_by(
+        &self,
+        ask: Ask,
+        by: u32,
+        clock: impl Fn() -> u64,
+    ) -> Result<Initiated, Corrupt> {
         loop {
-            if let Some(initiated) = self.initiate_from(self.control(), ask, &clock)? {
+            if let Some(initiated) = self.initiate_from(self.control(), ask, by, &clock)? {
                 return Ok(initiated);
             }
         }
@@ -114,6 +128,7 @@ impl<M: Mem> Scope<M> {
         &self,
         epoch: u64,
         ask: Ask,
+        by: u32,
         clock: impl Fn() -> u64,
     ) -> Result<Option<Initiated>, Corrupt> {
         loop {
@@ -121,7 +136,7 @@ impl<M: Mem> Scope<M> {
             if control.epoch() != epoch {
                 return Ok(None);
             }
-            if let Some(initiated) = self.initiate_from(control, ask, &clock)? {
+            if let Some(initiated) = self.initiate_from(control, ask, by, &clock)? {
                 return Ok(Some(initiated));
             }
         }
@@ -132,6 +147,7 @@ impl<M: Mem> Scope<M> {
         &self,
         control: Control,
         ask: Ask,
+        by: u32,
         clock: &impl Fn() -> u64,
     ) -> Result<Option<Initiated>, Corrupt> {
         let epoch = control.epoch();
@@ -153,8 +169,20 @@ impl<M: Mem> Scope<M> {
                     .saturating_add(u64::from(ask.budget_millis))
                     .saturating_sub(self.extension.get(epoch));
                 let budget = u32::try_from(budget).unwrap_or(u32::MAX);
-                self.strengthen(control, ask.mode, budget)
-                    .then_some(Initiated::Merged(epoch))
+                let set = control.merged(ask.mode, budget).budget_millis();
+                let done = self.strengthen(control, ask.mode, budget);
+                if done && set < control.budget_millis() {
+                    let after_millis = elapsed / 1000;
+                    let by = Shortener {
+                        pid: by,
+                        after_millis,
+                    };
+                    self.shortened.record(epoch, by, || {
+                        let now = self.control();
+                        now.epoch() == epoch && now.budget_millis() == set
+                    });
+                }
+                done.then_some(Initiated::Merged(epoch))
             }
         })
     }
@@ -369,8 +397,9 @@ impl<M: Mem> Default for Scope<M> {
             floor: M::U64::default(),
             extension: Extension::default(),
             request: Request::default(),
+            shortened: Shortened::default(),
         }
     }
 }
 
-shared!(Scope<M> { control, entered, immediate, floor, extension, request });
+shared!(Scope<M> { control, entered, immediate, floor, extension, request, shortened });

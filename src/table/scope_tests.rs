@@ -264,6 +264,6 @@ fn a_new_life_is_in_an_epoch_of_its_own_whatever_others_do_to_the_old_one() {
     assert!(scope.control() == Control::running(fresh) && fresh != epoch);
     // Of the old owner, and late.
     assert_eq!(scope.cancel_in(epoch), Ok(Cancelled::NothingToCancel));
-    assert_eq!(scope.initiate_in(epoch, ASK, || clock.now()), Ok(None));
+    assert_eq!(scope.initiate_in(epoch, ASK, 0, || clock.now()), Ok(None));
     assert!(scope.control() == Control::running(fresh));
 }

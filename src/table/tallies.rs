@@ -11,6 +11,8 @@ use crate::note::Kind;
 use crate::segment::shared;
 use crate::sync::{Mem, Word};
 
+use super::endings::Endings;
+
 const BUCKETS: usize = TALLY_BOUNDS_MICROS.len() + 1;
 
 /// How often something took how long.
@@ -35,6 +37,8 @@ pub(crate) struct Tallies<M: Mem> {
     /// How long threads waited for locks that they did not get at once.
     pub(crate) lock_waits: Histogram<M>,
     contended: [M::U64; MAX_LOCKS],
+    /// Ended shutdowns of the group, by outcome.
+    pub(crate) endings: Endings<M>,
 }
 
 impl<M: Mem> Histogram<M> {
@@ -94,7 +98,8 @@ shared!(Tallies<M> {
     phases,
     shutdowns,
     lock_waits,
-    contended
+    contended,
+    endings
 });
 
 #[cfg(test)]
@@ -137,6 +142,7 @@ mod tests {
             shutdowns: histogram(),
             lock_waits: histogram(),
             contended: zeros(),
+            endings: Endings::default(),
         };
         for _ in 0..3 {
             tallies.count(Kind::Died);

@@ -70,7 +70,22 @@ fn runner_killed_before_the_shutdown_does_not_hold_it_up() {
         let mut group = Group::new(place, &segment);
         group.victim.kill();
         group.begin();
-        group.check(place);
+        // It is history: named, and no part of the outcome.
+        let expected = "Completed a=Completed b=Completed";
+        for survivor in &mut group.survivors {
+            assert_eq!(survivor.event("run"), expected);
+        }
+        assert_eq!(group.bystander.event("complete"), expected);
+        let report = group.coordinator.complete();
+        assert_eq!(support::summary(&report), expected);
+        for past in [report.predecessors, place.status().predecessors] {
+            let [past] = &past[..] else {
+                panic!("{past:?}")
+            };
+            assert_eq!((past.id.as_str(), past.deaths), ("victim", 1));
+            assert_eq!((past.pid, past.replaced), (group.victim.pid(), false));
+            assert!(past.last_death.is_some());
+        }
     });
 }
 
@@ -239,12 +254,13 @@ fn last_words_of_a_runner_killed_right_after_are_read() {
         let report = coordinator.complete();
         runners[1].event("run");
         let words = |id: &str| {
-            let runner = report
-                .runners
+            let past = report
+                .predecessors
                 .iter()
-                .find(|runner| runner.id == id)
-                .unwrap();
-            runner.last_words.clone()
+                .map(|past| (&past.id, &past.last_words));
+            let runners = report.runners.iter().map(|one| (&one.id, &one.last_words));
+            let (_, words) = runners.chain(past).find(|(other, _)| *other == id).unwrap();
+            words.clone()
         };
         assert_eq!(words("killed"), "disk /dev/sdb is gone");
         assert_eq!(words("left"), "really nothing");
@@ -252,6 +268,7 @@ fn last_words_of_a_runner_killed_right_after_are_read() {
         assert_eq!(words("long"), "ä".repeat(256));
         segment.reap().unwrap();
         let again = coordinator.report(&Scope::All).unwrap();
+        assert_eq!(again.predecessors, report.predecessors);
         assert_eq!(
             again
                 .runners
@@ -273,9 +290,9 @@ fn runner_that_exits_without_leaving_has_died() {
         let segment = place.create();
         let coordinator = ShutdownCoordinator::new(&segment);
         let mut runner = place.runner(&segment, "a");
+        coordinator.begin(FOREVER);
         runner.signal(nix::sys::signal::Signal::SIGTERM);
         runner.ended();
-        coordinator.begin(FOREVER);
         assert_eq!(*outcome(&coordinator.complete(), "a"), Outcome::Died);
     });
 }
@@ -326,10 +343,21 @@ fn a_killed_runner_is_replaced_under_its_id_and_the_group_goes_on() {
                 .find(|runner| runner.pid == pid)
                 .unwrap()
         };
-        assert_eq!(by_pid(first.pid()).outcome, Some(Outcome::Died));
+        // The first one decides nothing, and is told apart.
+        assert!(report.runners.iter().all(|one| one.pid != first.pid()));
+        let [past] = &report.predecessors[..] else {
+            panic!("{report:?}")
+        };
+        assert_eq!(
+            (past.id.as_str(), past.deaths, past.replaced),
+            ("worker", 1, true)
+        );
+        assert_eq!(past.pid, first.pid());
+        assert_eq!(by_pid(second.pid()).restarts, 1);
+        assert_eq!(by_pid(second.pid()).last_death, past.last_death);
         assert_eq!(by_pid(second.pid()).outcome, Some(Outcome::Completed));
         assert_eq!(by_pid(second.pid()).in_flight, 0);
-        assert_eq!(report.outcome, ShutdownOutcome::Died);
+        assert_eq!(report.outcome, ShutdownOutcome::Completed);
         assert!(report.total < HANG);
     });
 }

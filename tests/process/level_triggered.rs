@@ -73,8 +73,8 @@ fn the_report_is_the_same_when_asked_again() {
         let coordinator = ShutdownCoordinator::new(&segment);
         let [mut killed, mut a, mut b] = place.runners(&segment, ["killed", "a", "b"]);
         let mut bystander = place.agent(&segment);
-        killed.kill();
         coordinator.begin(HANG);
+        killed.kill();
         a.tell("run");
         b.tell("run");
         let first = coordinator.complete();

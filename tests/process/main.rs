@@ -39,6 +39,7 @@ mod full_tables;
 mod generations;
 mod handlers;
 mod held_locks;
+mod history;
 mod hostile;
 mod hostile_bytes;
 mod hostile_calls;

@@ -319,7 +319,8 @@ fn a_survivor_reclaims_in_its_own_shutdown() {
         let survivor = Runner::join(&segment, "survivor").unwrap();
         ShutdownCoordinator::new(&segment).begin(HANG);
         let report = survivor.run_shutdown().unwrap();
-        assert_eq!(report.outcome, ShutdownOutcome::Died);
+        // Who died before is history; what it left is told all the same.
+        assert_eq!(report.outcome, ShutdownOutcome::Completed);
         assert!(!std::path::Path::new(&path).exists());
         let (leaked, leak) = report.leaks().next().unwrap();
         assert_eq!(

@@ -199,7 +199,7 @@ fn the_critical_path_goes_to_the_runner_whose_resource_was_waited_for() {
 }
 
 #[test]
-fn who_died_before_it_began_is_dead_from_its_beginning() {
+fn who_died_before_it_began_is_history() {
     both(here!(), |place| {
         let segment = place.create();
         // The first living one holds the phase up; who is behind it matters to nobody yet.
@@ -210,23 +210,22 @@ fn who_died_before_it_began_is_dead_from_its_beginning() {
         coordinator.begin(LONG);
         let timeline = place.observe().timeline().unwrap().unwrap();
         assert_eq!(timeline.outcome, ShutdownOutcome::Running);
-        let dead = runner(&timeline, "victim");
-        assert!(dead.died && !dead.alive, "{dead:#?}");
-        assert_eq!((dead.last_sign, dead.observed), (None, None));
-        // It was found by the one who began it, before that went on to anything else.
-        let found = dead.ended.expect("counted out");
-        assert!(found <= timeline.total, "{dead:#?}");
+        assert!(timeline.runners.iter().all(|one| one.id != "victim"));
+        // It was found by the one who began it, before it began.
         let status = place.status();
-        let seen = status
-            .runners
-            .iter()
-            .find(|one| one.id == "victim")
-            .unwrap();
-        assert!(seen.dead && !seen.alive && seen.ended.is_some());
+        assert!(status.runners.iter().all(|one| one.id != "victim"));
+        for past in [timeline.predecessors, status.predecessors] {
+            let found = past[0].last_death.expect("marked dead");
+            assert!(
+                past[0].id == "victim" && found <= timeline.began,
+                "{past:?}"
+            );
+        }
+        assert!(metrics(place).contains("ebbtide_runners{segment=\"group\",state=\"dead\"} 0\n"));
         assert!(metrics(place).contains("ebbtide_deaths_total{segment=\"group\"} 1\n"));
         first.go_on();
         first.tell("run");
-        coordinator.complete();
+        assert_eq!(coordinator.complete().outcome, ShutdownOutcome::Completed);
         first.event("run");
         first.quit();
     });

@@ -179,9 +179,9 @@ fn when_everybody_died_nobody_is_said_to_have_completed() {
     once(here!(), |place| {
         let segment = place.create();
         let [mut victim] = place.runners(&segment, ["victim"]);
-        victim.kill();
         let coordinator = ShutdownCoordinator::new(&segment);
         coordinator.begin(LONG);
+        victim.kill();
         let report = coordinator.complete().to_string();
         assert!(report.contains("Died: victim"), "{report}");
         assert!(report.contains("nobody completed"), "{report}");

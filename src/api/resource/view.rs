@@ -34,19 +34,25 @@ impl<E: Env<Real>> View<'_, E> {
         let member = self.tables.group.member(slot);
         self.resources(|word, about| {
             let is_its = word.runner() == Some(slot) && about.is_of(member);
-            is_its
-                || word.is_open() && self.is_owner_dead(word)
-                || word.state() == Ok(State::Orphaned)
+            let is_left = || {
+                word.is_open() && self.is_owner_dead(word) || word.state() == Ok(State::Orphaned)
+            };
+            is_its || self.is_of_present(word, about) && is_left()
         })
     }
 
-    /// Open, or of a runner whose record of the present generation still stands.
+    /// Open with an owner that lives, or of a runner of the present generation.
     fn is_current(&self, word: ResourceWord, about: About) -> bool {
+        word.is_open() && !self.is_owner_dead(word) || self.is_of_present(word, about)
+    }
+
+    /// Of a runner whose record of the present generation still is in its slot: what the dead of
+    /// earlier generations left is history, reclaimed or not.
+    fn is_of_present(&self, word: ResourceWord, about: About) -> bool {
         let group = &self.tables.group;
-        word.is_open()
-            || word.runner().is_some_and(|slot| {
-                about.is_of(group.member(slot)) && group.joined(slot) == group.generation.current()
-            })
+        word.runner().is_some_and(|slot| {
+            about.is_of(group.member(slot)) && group.joined(slot) == group.generation.current()
+        })
     }
 
     /// Whether something of a dead owner is still to be cleared.

@@ -290,8 +290,13 @@ impl Bound {
         let ask = Ask { mode, ..self.ask };
         let clock = Clock::of(core);
         let Some((slot, generation)) = self.runner else {
+            // Before it begins, so that who has died by now is history.
+            let _ = group.count_out_dead(0..group.used(), core);
             loop {
-                match group.scope.initiate(ask, || clock.now()) {
+                match group
+                    .scope
+                    .initiate_by(ask, std::process::id(), || clock.now())
+                {
                     Ok(Initiated::Renewing) => {
                         if group.generation.help(&group.scope).is_err() {
                             return;
@@ -314,7 +319,9 @@ impl Bound {
         };
         let own = runner.own.control();
         if group.member(slot).is_live(generation) {
-            let initiated = runner.own.initiate_in(own.epoch(), ask, || clock.now());
+            let initiated = runner
+                .own
+                .initiate_in(own.epoch(), ask, std::process::id(), || clock.now());
             if let Ok(Some(initiated)) = initiated
                 && let Some(note) = begun_by(initiated, ask)
             {

@@ -1,6 +1,8 @@
 //! Texts for people: durations, counts, aligned tables. What the command line prints with
 //! is the same that `Display` of a report prints with.
 
+pub mod history;
+pub mod moment;
 pub mod report;
 mod table;
 

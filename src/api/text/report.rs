@@ -1,45 +1,59 @@
 //! A shutdown's report as text: what `Display` and the command line print.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use crate::api::report::{Outcome, RunnerReport, ShutdownOutcome, ShutdownReport};
 use crate::api::resource::{Leak, Reclaim, ResourceReport, ResourceState};
-use crate::api::text::{Cell, Column, Style, Table, count, plain, time};
+use crate::api::text::{Cell, Column, Style, Table, count, history, moment, plain, time};
 
 /// The page for people: phases, runners, resources, and the whole in one sentence. With
 /// `{:#}` in colours, for terminals.
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let coloured = f.alternate();
-        let paint = |style: Style, text: &str| match coloured {
-            true => style.paint(text),
-            false => text.into(),
-        };
-        let title = format!(
-            "Shutdown of {} (generation {}): {}, {}",
-            self.segment,
-            self.generation,
-            self.mode,
-            plain(&self.reason.to_string())
-        );
-        writeln!(f, "{}\n", paint(Style::Heading, &title))?;
-        f.write_str(&phases(self).render(2, coloured))?;
-        if !self.runners.is_empty() {
-            writeln!(f)?;
-            f.write_str(&runners(&self.runners).render(2, coloured))?;
-        }
-        if let Some((title, table)) = failures(&self.runners) {
-            write!(f, "\n{title}\n{}", table.render(2, coloured))?;
-        }
-        if let Some((title, table)) = resources(&self.resources) {
-            write!(f, "\n{title}\n{}", table.render(2, coloured))?;
-        }
-        let style = match self.outcome {
-            ShutdownOutcome::Completed => Style::Good,
-            _ => Style::Bad,
-        };
-        write!(f, "\n{}", paint(style, &summary(self)))
+        f.write_str(&page(self, f.alternate(), moment::utc))
     }
+}
+
+/// The same page with wall-clock times as `stamp` writes them.
+#[must_use]
+pub fn page(report: &ShutdownReport, coloured: bool, stamp: fn(SystemTime) -> String) -> String {
+    let paint = |style: Style, text: &str| match coloured {
+        true => style.paint(text),
+        false => text.into(),
+    };
+    let title = format!(
+        "Shutdown of {} (generation {}): {}, {}",
+        report.segment,
+        report.generation,
+        report.mode,
+        plain(&report.reason.to_string())
+    );
+    let mut page = paint(Style::Heading, &title) + "\n";
+    if report.began.is_some() {
+        page += &format!("  {}\n", moment::span(report.began, report.ended, stamp));
+    }
+    if let Some(by) = &report.shortened {
+        page += &format!("  {by}\n");
+    }
+    page += "\n";
+    page += &phases(report).render(2, coloured);
+    if !report.runners.is_empty() {
+        page += "\n";
+        page += &runners(&report.runners).render(2, coloured);
+    }
+    if let Some((title, table)) = failures(&report.runners) {
+        page += &format!("\n{title}\n{}", table.render(2, coloured));
+    }
+    page += &history::section(&report.predecessors, stamp);
+    if let Some((title, table)) = resources(&report.resources) {
+        page += &format!("\n{title}\n{}", table.render(2, coloured));
+    }
+    let style = match report.outcome {
+        ShutdownOutcome::Completed => Style::Good,
+        _ => Style::Bad,
+    };
+    page + "\n" + &paint(style, &summary(report))
 }
 
 /// How long each phase took, and all together.
@@ -78,7 +92,7 @@ pub fn runner_cells(runner: &RunnerReport) -> Vec<Cell> {
     vec![
         Cell::text(&runner.id),
         Cell::text(runner.pid),
-        outcome_of(runner),
+        state_of(runner),
         Cell::or_none(runner.blocked_in),
         Cell::or_none(runner.observed.map(time)),
         Cell::or_none(signaling),
@@ -99,10 +113,16 @@ fn runners(runners: &[RunnerReport]) -> Table {
     table
 }
 
-/// The outcome of a runner, and the phase that it was late in.
+/// How a runner ended or what it is, and the phase that it was late in; one whose process is
+/// stopped now is said to be.
 #[must_use]
-pub fn outcome_of(runner: &RunnerReport) -> Cell {
+pub fn state_of(runner: &RunnerReport) -> Cell {
     match (&runner.outcome, runner.late_but_done()) {
+        (None, _) if !runner.alive => Cell::text("dead").bad(),
+        (None, _) if runner.stopped => Cell::text("stopped").bad(),
+        (Some(known), _) if runner.stopped => {
+            Cell::text(format!("{}, stopped", known.name())).bad()
+        }
         (Some(known), Some(phase)) => {
             let cell = Cell::text(format!("{}, late in {phase}", known.name()));
             match known {
@@ -247,6 +267,8 @@ fn with_lateness(runner: &RunnerReport) -> Option<String> {
     let phase = runner.late_but_done()?;
     Some(format!("{} (in {phase})", plain(&runner.id)))
 }
+/// What is said of a runner whose process is stopped now.
+const STOPPED: &str = ", its process is stopped: continue it (kill -CONT) or kill it";
 
 /// Who, and where it stood when its time was up.
 fn with_phase(runner: &RunnerReport) -> String {
@@ -255,7 +277,8 @@ fn with_phase(runner: &RunnerReport) -> String {
         (Some(Outcome::TimedOut), Some(phase)) => {
             let doing = runner.activity.as_ref();
             let doing = doing.map(|activity| format!(", {}", plain(&activity.text)));
-            format!("{id} (in {phase}{})", doing.unwrap_or_default())
+            let stopped = if runner.stopped { STOPPED } else { "" };
+            format!("{id} (in {phase}{}{stopped})", doing.unwrap_or_default())
         }
         (Some(Outcome::Forced), _) => format!("{id} (ended by force)"),
         (Some(Outcome::Failed { cause }), _) => format!("{id} (failed: {})", plain(cause)),

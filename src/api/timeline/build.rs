@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::api::history::History;
 use crate::api::journal::{Names, Raw, code_of, event, has_scope, mode_of, phase_of};
 use crate::api::outcome::whole;
 use crate::api::report::{Reason, ShutdownOutcome};
@@ -12,6 +13,7 @@ use crate::api::timeline::{Timeline, TimelineMark, TimelinePhase};
 use crate::api::view::{Target, View, corrupt};
 use crate::error::{CoordinationError, SegmentError};
 use crate::note::{FORCED, Kind, Note, OWN, RunnerKey, epoch_before, kept_epoch, runner_key};
+use crate::os::clock;
 use crate::phase::Phase;
 use crate::sync::{Env, Real};
 use crate::table::control::{Ask, Control};
@@ -101,7 +103,11 @@ impl<E: Env<Real>> View<'_, E> {
             .copied()
             .filter(|raw| frame.has(raw.entry.at))
             .collect();
-        let runners = self.lines(&frame, &within, &names);
+        let history = match frame.target {
+            Target::All => self.history(frame.generation, Some(frame.start)),
+            Target::Slot(_) => History::default(),
+        };
+        let runners = self.lines(&frame, &within, &names, &history);
         let outcomes: Vec<_> = runners.iter().map(|line| line.outcome.clone()).collect();
         let outcome = match (frame.was_cancelled, frame.end) {
             (true, _) => ShutdownOutcome::Cancelled,
@@ -126,10 +132,14 @@ impl<E: Env<Real>> View<'_, E> {
             mode,
             reason: self.reason_of(&frame, &raw),
             started: Duration::from_micros(frame.start),
+            began: clock::wall(frame.start),
+            ended: frame.end.map(clock::wall),
+            shortened: self.shortening(frame.target, frame.control),
             budget: frame.offset(deadlines.overall),
             total: frame.offset(end),
             phases: phases_of(scope, &frame, &within),
             runners,
+            predecessors: history.predecessors,
             marks: self.marks(&frame, &within, &names),
             critical_path: Vec::new(),
             lost: lost + holes_within(&frame, &raw, &holes),

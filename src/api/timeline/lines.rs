@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::api::history::History;
 use crate::api::journal::{Names, Raw, phase_of, state_of};
 use crate::api::report::Outcome;
 use crate::api::resource::ResourceState;
@@ -21,11 +22,12 @@ impl<E: Env<Real>> View<'_, E> {
         frame: &Frame,
         within: &[Raw],
         names: &Names,
+        history: &History,
     ) -> Vec<TimelineRunner> {
         let mut lines: BTreeMap<Key, TimelineRunner> = BTreeMap::new();
         let group = &self.tables.group;
         let slots = match frame.target {
-            Target::All => self.slots(frame.generation, Some(frame.start)),
+            Target::All => self.slots(frame.generation, Some(frame.start), history),
             Target::Slot(slot) => vec![slot],
         };
         for slot in slots {

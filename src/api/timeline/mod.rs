@@ -7,10 +7,11 @@ mod lines;
 mod spans;
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::api::failure::FailureReport;
-use crate::api::report::{Outcome, Reason, ShutdownOutcome};
+use crate::api::history::Predecessor;
+use crate::api::report::{Outcome, Reason, Shortening, ShutdownOutcome};
 use crate::phase::{Mode, Phase};
 
 /// The present or last shutdown of a group, or of one runner alone. All times are counted from its start.
@@ -34,6 +35,12 @@ pub struct Timeline {
     pub reason: Reason,
     /// When it began, on the monotonic clock of the host.
     pub started: Duration,
+    /// The same by the wall clock; see [`ShutdownReport::began`](crate::ShutdownReport::began).
+    pub began: SystemTime,
+    /// When it was complete, or was cancelled, likewise; `None` while it is on.
+    pub ended: Option<SystemTime>,
+    /// Who shortened the budget of the first initiator, if anybody did.
+    pub shortened: Option<Shortening>,
     /// How long everything may take, extensions included.
     pub budget: Duration,
     /// How long it took, or has taken until now.
@@ -42,6 +49,8 @@ pub struct Timeline {
     pub phases: Vec<TimelinePhase>,
     /// Everybody who was in it, by slot.
     pub runners: Vec<TimelineRunner>,
+    /// Runners that had died before it began, or were replaced under their id.
+    pub predecessors: Vec<Predecessor>,
     /// What happened besides, in order.
     pub marks: Vec<TimelineMark>,
     /// What the time was spent on, in order: each step ends where the next one begins or

@@ -26,7 +26,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
             let id = report.id.clone();
             if self.view.is_stopped(slot) {
                 self.say(format!(
-                    "The process of {} is stopped (SIGSTOP, Ctrl-Z or a debugger): it does nothing until it is continued or killed.",
+                    "The process of {} is stopped (SIGSTOP, Ctrl-Z or a debugger): it does nothing until it is continued (kill -CONT) or killed.",
                     self.introduced(slot)
                 ));
             }

@@ -2,6 +2,7 @@
 //! what that one is doing or waiting for, and on to whoever has that.
 
 mod chain;
+mod details;
 mod unwell;
 
 use std::collections::BTreeSet;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use crate::api::core::pid_of;
 use crate::api::report::{Outcome, Reason, RunnerReport, ShutdownOutcome};
-use crate::api::text::{count, plain, time};
+use crate::api::text::{count, moment, plain, time};
 use crate::api::timeline::{CriticalStep, Timeline};
 use crate::api::view::{Target, View, corrupt};
 use crate::error::CoordinationError;
@@ -83,7 +84,7 @@ impl<E: Env<Real>> View<'_, E> {
         };
         telling.opening(phase, timeline.as_ref());
         let blocking: Vec<usize> = self
-            .slots(self.tables.group.generation.current(), None)
+            .present_slots(&self.present_history())
             .into_iter()
             .filter(|slot| self.lags(Target::All, *slot, control))
             .collect();
@@ -143,6 +144,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
             return;
         };
         let why = asked_by(&timeline.reason);
+        let began = moment::utc(timeline.began);
         if phase == Phase::Complete {
             let outcome = match timeline.outcome {
                 ShutdownOutcome::Completed => "everybody completed",
@@ -154,6 +156,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
                 ShutdownOutcome::CompletedWithFailures => "everybody completed, with failures",
                 _ => "somebody was late",
             };
+            let ended = timeline.ended.map(moment::ago).unwrap_or_default();
             self.say(format!(
                 "{name} was shut down in {} of {} (generation {generation}, {}, {why}): {outcome}{}.",
                 time(timeline.total),
@@ -161,6 +164,8 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
                 timeline.mode,
                 self.casualties(timeline),
             ));
+            self.say(format!("It began {began} and ended {ended}."));
+            self.details(timeline);
             return;
         }
         let until = |deadline: Duration| time(deadline.saturating_sub(timeline.total));
@@ -168,10 +173,11 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
         let phase_left = last.map(|phase| until(phase.deadline));
         let overdue = last.map(|phase| timeline.total.saturating_sub(phase.deadline));
         self.say(format!(
-            "{name} has been shutting down for {} ({}, {why}).",
+            "{name} has been shutting down for {} since {began} ({}, {why}).",
             time(timeline.total),
             timeline.mode
         ));
+        self.details(timeline);
         if let Some(overdue) = overdue.filter(|overdue| *overdue >= OVERDUE) {
             self.say(format!(
                 "It is in {phase}, overdue by {}; nobody who runs is there to force it: `ebbtide wait {name}`.",
@@ -203,7 +209,8 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
                 about.extend(runner.blocked_in.map(|phase| phase.to_string()));
                 let slot = self.view.find(&runner.id).map(|(slot, _)| slot);
                 if slot.is_some_and(|slot| self.view.is_stopped(slot)) {
-                    about.push("its process is stopped".into());
+                    about
+                        .push("its process is stopped: continue it (kill -CONT) or kill it".into());
                 }
                 names.push(match about.is_empty() {
                     true => runner.id.clone(),

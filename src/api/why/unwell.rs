@@ -13,7 +13,7 @@ impl<E: Env<Real>> Telling<'_, '_, E> {
         let view = self.view;
         let group = &view.tables.group;
         let mut more = 0;
-        for slot in view.slots(group.generation.current(), None) {
+        for slot in view.present_slots(&view.present_history()) {
             let member = group.member(slot);
             let report = view.runner(Target::All, slot, self.control);
             let is_alone = view.lags(Target::Slot(slot), slot, group.runners[slot].own.control());

@@ -138,16 +138,16 @@ fn who_asks_while_it_is_on_makes_it_harder_and_never_longer() {
         "it stays as hard"
     );
     assert_eq!(scope.control().mode(), Mode::Immediate);
-    assert_eq!(scope.initiate_in(epoch + 1, ASK, || 1), Ok(None));
+    assert_eq!(scope.initiate_in(epoch + 1, ASK, 0, || 1), Ok(None));
     assert_eq!(
-        scope.initiate_in(epoch, ASK, || 1_300_000),
+        scope.initiate_in(epoch, ASK, 0, || 1_300_000),
         Ok(Some(Initiated::Merged(epoch)))
     );
     assert_eq!(scope.cancel(), Ok(Cancelled::Done));
     assert_eq!(scope.cancel(), Ok(Cancelled::NothingToCancel));
     assert_eq!(scope.escalate(Mode::Fast), Ok(None));
     assert_eq!(
-        scope.initiate_in(epoch + 1, ASK, || 1),
+        scope.initiate_in(epoch + 1, ASK, 0, || 1),
         Ok(Some(Initiated::Drives(epoch + 1)))
     );
     scope.publish(scope.control(), Phase::Closing, 2).unwrap();

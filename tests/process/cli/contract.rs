@@ -215,8 +215,8 @@ fn ls_counts_and_dir_is_an_option() {
     let said = with_output_to(command, Stdio::piped());
     let listed: Value = serde_json::from_slice(&said.stdout).unwrap();
     let expected = json!({"segments": [{
-        "name": "job", "phase": "running", "generation": 1, "runners": 1, "attached": 1,
-        "refused": null,
+        "name": "job", "phase": "running", "outcome": null, "began": null, "ended": null,
+        "generation": 1, "runners": 1, "attached": 1, "refused": null,
     }]});
     assert_eq!(listed, expected);
     program.end().code(0);

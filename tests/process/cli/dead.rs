@@ -22,25 +22,38 @@ fn row<'t>(text: &'t str, id: &str) -> &'t str {
 }
 
 #[test]
-fn who_died_before_is_not_drawn_as_working_in_any_format() {
+fn who_died_is_not_drawn_as_working_in_any_format() {
     both(|place| {
         let slow = place.exec("job", "slow", &[], &STUBBORN);
         let victim = place.exec("job", "victim", &[], &STUBBORN);
-        victim.signal(Signal::SIGKILL);
+        let gone = place.exec("job", "gone", &[], &STUBBORN);
+        gone.signal(Signal::SIGKILL);
         slow.signal(Signal::SIGSTOP);
-        place.status("job", |status| runner(status, "victim")["dead"] == true);
+        // So that it has seen nothing of the shutdown when it dies.
+        victim.signal(Signal::SIGSTOP);
+        place.status("job", |status| runner(status, "gone")["dead"] == true);
         place.status("job", |status| runner(status, "slow")["stopped"] == true);
+        place.status("job", |status| runner(status, "victim")["stopped"] == true);
         let text = place.run(&["status", "job"]).code(0).out;
         assert!(row(&text, "slow").contains(" stopped "), "{text}");
-        assert!(row(&text, "victim").contains(" dead "), "{text}");
+        assert!(row(&text, "gone").contains(" dead "), "{text}");
         let text = place.run(&["why", "job"]).code(0).out;
         assert!(
-            text.contains("But victim (pid ") && text.contains("The process of slow (pid "),
+            text.contains("But gone (pid ") && text.contains("The process of slow (pid "),
             "{text}"
         );
         place
             .run(&["shutdown", "job", "--no-wait", "--timeout", "10m"])
             .code(0);
+        victim.signal(Signal::SIGKILL);
+        place.run(&["reap", "job"]).code(0);
+        // Who had died before is told apart, with the time.
+        let text = place.run(&["status", "job"]).code(0).out;
+        let past = row(&text, "gone");
+        assert!(
+            past.contains(" had died before the shutdown began, found dead 2"),
+            "{text}"
+        );
         let text = timeline(place, &[]);
         let bar = row(&text, "victim");
         assert!(
@@ -95,9 +108,32 @@ fn who_died_before_is_not_drawn_as_working_in_any_format() {
         slow.signal(Signal::SIGCONT);
         slow.end();
         victim.end();
+        gone.end();
         place.run(&["wait", "job"]).code(5);
         place.run(&["rm", "job", "--force"]).code(0);
     });
+}
+
+/// A shutdown of `job` that timed out with a stopped runner, by every command that shows it.
+pub fn is_told_after_its_end(place: &Place) {
+    let text = place.run(&["wait", "job"]).code(4).out;
+    assert!(text.contains(" TimedOut, stopped "), "{text}");
+    let text = place.run(&["status", "job"]).code(0).out;
+    assert!(text.starts_with("job: complete, TimedOut after "), "{text}");
+    assert!(
+        text.contains("\n  began 2") && text.contains(" TimedOut, stopped "),
+        "{text}"
+    );
+    let text = place.run(&["ls"]).code(0).out;
+    assert!(text.contains(" complete  TimedOut  "), "{text}");
+    let text = place.run(&["shutdown", "job"]).code(4).out;
+    assert!(
+        text.starts_with("job: it was complete already: TimedOut, ended 2"),
+        "{text}"
+    );
+    let document = place.run(&["shutdown", "job", "--json"]).code(4).json();
+    assert_eq!(document["initiation"], "over");
+    assert!(document["ended"].as_str().unwrap().ends_with('Z'));
 }
 
 /// By the rules of the Trace Event Format: what each kind of event has to have, and that

@@ -364,7 +364,7 @@ fn who_was_late_stopped_or_killed_is_named_by_status_and_why() {
         assert_eq!(seen["laggards"][1]["stopped"], true);
         let text = place.run(&["status", "job"]).code(0).out;
         assert!(
-            text.contains(") is stopped; has not acknowledged signaling for "),
+            text.contains(") is stopped (continue it with kill -CONT, or kill it); has not acknowledged signaling for "),
             "{text}"
         );
         assert!(
@@ -378,10 +378,10 @@ fn who_was_late_stopped_or_killed_is_named_by_status_and_why() {
             "{text}"
         );
         a.signal(Signal::SIGKILL);
-        place.run(&["wait", "job"]).code(4);
+        super::dead::is_told_after_its_end(place);
         let text = place.run(&["why", "job"]).code(0).out;
         assert!(
-            text.contains("; late: b (signaling, its process is stopped); died: a (signaling)."),
+            text.contains("; late: b (signaling, its process is stopped: continue it (kill -CONT) or kill it); died: a (signaling)."),
             "{text}"
         );
         let text = place.run(&["why", "job", "b"]).code(0).out;

@@ -170,10 +170,7 @@ fn a_dead_process_without_its_lock_is_swept() {
         coordinator.begin(HANG);
         place.until_blocked_by(ebbtide::Phase::Signaling, "victim");
         victim.kill();
-        assert_eq!(
-            summary(&coordinator.complete()),
-            "Died victim=Died victim=Died"
-        );
+        assert_eq!(summary(&coordinator.complete()), "Died victim=Died");
     });
 }
 

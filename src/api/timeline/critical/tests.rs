@@ -47,6 +47,9 @@ fn timeline(bounds: [u64; 3], runners: Vec<TimelineRunner>) -> Timeline {
         mode: Mode::Graceful,
         reason: Reason::default(),
         started: ms(0),
+        began: std::time::SystemTime::UNIX_EPOCH,
+        ended: None,
+        shortened: None,
         budget: ms(10_000),
         total: ms(bounds[2]),
         phases: phases
@@ -59,6 +62,7 @@ fn timeline(bounds: [u64; 3], runners: Vec<TimelineRunner>) -> Timeline {
             })
             .collect(),
         runners,
+        predecessors: Vec::new(),
         marks: Vec::new(),
         critical_path: Vec::new(),
         lost: 0,

@@ -1,6 +1,7 @@
 //! `ebbtide ls`: all segments, also those that are refused.
 
-use ebbtide::{SegmentError, SegmentOptions, Status};
+use ebbtide::text::moment::{ago, rfc3339};
+use ebbtide::{SegmentError, SegmentOptions, ShutdownOutcome, Status};
 
 use crate::args::Json;
 use crate::exit::{Code, Failure, chain};
@@ -38,6 +39,9 @@ fn row<'a>(name: &'a str, seen: &'a Result<Status, String>) -> json::Segment<'a>
     json::Segment {
         name,
         phase: status.map(|status| status.phase.name()),
+        outcome: status.and_then(|status| status.outcome.map(ShutdownOutcome::name)),
+        began: status.and_then(|status| status.began.map(rfc3339)),
+        ended: status.and_then(|status| status.ended.map(rfc3339)),
         generation: status.map(|status| status.generation),
         runners: status.map(living),
         attached: status.map(|status| status.attached),
@@ -49,6 +53,8 @@ fn page(all: &[(String, Result<Status, String>)]) -> String {
     let mut table = Table::new(vec![
         Column::left("SEGMENT"),
         Column::left("PHASE"),
+        Column::left("OUTCOME"),
+        Column::left("ENDED"),
         Column::right("GENERATION"),
         Column::right("RUNNERS"),
         Column::right("ATTACHED"),
@@ -59,6 +65,8 @@ fn page(all: &[(String, Result<Status, String>)]) -> String {
             Ok(status) => vec![
                 Cell::text(name),
                 Cell::text(status.phase.name()),
+                outcome(status.outcome),
+                Cell::or_none(status.ended.map(ago)),
                 Cell::text(status.generation),
                 Cell::text(living(status)),
                 Cell::text(status.attached),
@@ -70,11 +78,22 @@ fn page(all: &[(String, Result<Status, String>)]) -> String {
                 Cell::none(),
                 Cell::none(),
                 Cell::none(),
+                Cell::none(),
+                Cell::none(),
                 Cell::text(why).bad(),
             ],
         });
     }
     table.render(0)
+}
+
+/// The outcome of a shutdown that is over.
+fn outcome(outcome: Option<ShutdownOutcome>) -> Cell {
+    match outcome {
+        None | Some(ShutdownOutcome::Running) => Cell::none(),
+        Some(ShutdownOutcome::Completed) => Cell::text(ShutdownOutcome::Completed.name()).good(),
+        Some(other) => Cell::text(other.name()).bad(),
+    }
 }
 
 fn living(status: &Status) -> usize {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ebbtide::text::moment::ago;
 use ebbtide::{
     Initiation, ReasonCode, RunnerHandle, SegmentOptions, ShutdownCoordinator, ShutdownOutcome,
     ShutdownReport, ShutdownRequest,
@@ -10,7 +11,7 @@ use ebbtide::{
 use crate::args::{HowHard, Shutdown};
 use crate::exit::{Code, Failure};
 use crate::output;
-use crate::render::{self, json};
+use crate::render::{self, clock, json};
 
 /// The deadline is reached inside the segment first, and names the laggards; this is how
 /// much longer the command waits for that before it gives up by itself.
@@ -36,34 +37,68 @@ pub fn run(options: &SegmentOptions, args: &Shutdown) -> Result<Code, Failure> {
         _ => Vec::new(),
     };
     if args.no_wait {
-        let part = match initiation {
-            Initiation::Drives => "begun",
-            Initiation::Merged => "merged",
-            _ => "over",
-        };
         if args.json.json {
             output::emit_json(&json::Begun {
                 segment: &args.scoped.segment,
                 runner: args.scoped.runner.as_deref(),
-                initiation: part,
+                initiation: part(initiation),
             })?;
         } else {
             let text = match initiation {
                 Initiation::Drives => "the shutdown has begun",
                 Initiation::Merged => "a shutdown was under way; this one is merged into it",
-                _ if remaining.is_empty() => "the shutdown is over already; its outcome stands",
-                _ => "the shutdown is over already; the runners that live on are asked again",
+                _ if remaining.is_empty() => "it was complete already",
+                _ => "it was complete already; the runners that live on are asked again",
             };
-            output::emit(&format!("{}: {text}\n", args.scoped.segment))?;
+            let over = over(&coordinator, args, initiation)?.unwrap_or_default();
+            output::emit(&format!("{}: {text}{over}\n", args.scoped.segment))?;
         }
         return Ok(Code::Done);
     }
     let patience = args.timeout.saturating_add(PATIENCE);
+    // Before the report, which is of a shutdown that this command has not begun.
+    if let (false, Some(over)) = (args.json.json, over(&coordinator, args, initiation)?) {
+        let name = &args.scoped.segment;
+        output::emit(&format!("{name}: it was complete already{over}\n\n"))?;
+    }
     if !remaining.is_empty() {
         end_remaining(&coordinator, &remaining, args)?;
     }
     let report = coordinator.wait_for_shutdown_complete(&scope, patience)?;
-    tell(&report, args.json.json)
+    if args.json.json {
+        let mut document = serde_json::to_value(&report)
+            .map_err(|error| Failure::because("cannot write JSON", &error))?;
+        document["initiation"] = part(initiation).into();
+        output::emit_json(&document)?;
+        return outcome(&report, Code::from(report.outcome));
+    }
+    tell(&report, false)
+}
+
+/// The word for it in JSON.
+const fn part(initiation: Initiation) -> &'static str {
+    match initiation {
+        Initiation::Drives => "begun",
+        Initiation::Merged => "merged",
+        _ => "over",
+    }
+}
+
+/// With which outcome the shutdown had ended and when, if it was over before it was asked for.
+fn over(
+    coordinator: &ShutdownCoordinator,
+    args: &Shutdown,
+    initiation: Initiation,
+) -> Result<Option<String>, Failure> {
+    if initiation != Initiation::Over {
+        return Ok(None);
+    }
+    let report = coordinator.report(&args.scoped.scope())?;
+    let outcome = report.outcome.name();
+    let ended = report.ended.map_or(String::new(), |ended| {
+        format!(", ended {} ({})", clock::local(ended), ago(ended))
+    });
+    Ok(Some(format!(": {outcome}{ended}")))
 }
 
 /// Waits until the runners that lived on after the deadline have ended.
@@ -112,10 +147,15 @@ pub fn tell(report: &ShutdownReport, json: bool) -> Result<Code, Failure> {
     } else {
         output::emit(&render::report::page(report))?;
     }
+    outcome(report, Code::from(report.outcome))
+}
+
+/// The exit code of a report that is printed.
+fn outcome(report: &ShutdownReport, code: Code) -> Result<Code, Failure> {
     if report.outcome == ShutdownOutcome::Cancelled {
         let mut failure = Failure::other("the shutdown was called off");
         failure.printed = true;
         return Err(failure);
     }
-    Ok(Code::from(report.outcome))
+    Ok(code)
 }

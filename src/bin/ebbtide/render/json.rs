@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use ebbtide::{Activity, PhaseReport, Reason, ResourceReport, RunnerReport};
+use ebbtide::text::moment::rfc3339;
+use ebbtide::{
+    Activity, PhaseReport, Predecessor, Reason, ResourceReport, RunnerReport, Shortening,
+    ShutdownOutcome,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -48,6 +52,9 @@ pub struct Segments<'a> {
 pub struct Segment<'a> {
     pub name: &'a str,
     pub phase: Option<&'static str>,
+    pub outcome: Option<&'static str>,
+    pub began: Option<String>,
+    pub ended: Option<String>,
     pub generation: Option<u32>,
     pub runners: Option<usize>,
     pub attached: Option<usize>,
@@ -107,6 +114,10 @@ pub struct Status<'a> {
     segment: &'a str,
     generation: u32,
     phase: &'static str,
+    outcome: Option<&'static str>,
+    began: Option<String>,
+    ended: Option<String>,
+    shortened: Option<Shortening>,
     mode: &'static str,
     reason: Option<&'a Reason>,
     elapsed_us: Option<u64>,
@@ -115,6 +126,7 @@ pub struct Status<'a> {
     phase_overdue_us: Option<u64>,
     laggards: Vec<Laggard<'a>>,
     runners: &'a [RunnerReport],
+    predecessors: &'a [Predecessor],
     attached: usize,
     lockless: Vec<Value>,
     keys: Vec<super::state::Key<'a>>,
@@ -143,6 +155,10 @@ impl<'a> Status<'a> {
             segment: &status.segment,
             generation: status.generation,
             phase: status.phase.name(),
+            outcome: status.outcome.map(ShutdownOutcome::name),
+            began: status.began.map(rfc3339),
+            ended: status.ended.map(rfc3339),
+            shortened: status.shortened,
             mode: status.mode.name(),
             reason: status.reason.as_ref(),
             elapsed_us: status.elapsed.map(micros),
@@ -151,6 +167,7 @@ impl<'a> Status<'a> {
             phase_overdue_us: status.phase_overdue.map(micros),
             laggards: laggards.collect(),
             runners: &status.runners,
+            predecessors: &status.predecessors,
             attached: status.attached,
             lockless: (status.lockless.iter())
                 .map(|holder| serde_json::json!({ "name": holder.name, "pid": holder.pid }))

@@ -1,6 +1,7 @@
 //! What people and scripts get to see.
 
 pub mod check;
+pub mod clock;
 pub mod events;
 pub mod json;
 pub mod locks;

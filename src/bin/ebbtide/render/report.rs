@@ -4,16 +4,13 @@
 use ebbtide::text::report::{runner_cells, runner_columns};
 use ebbtide::{RunnerReport, ShutdownReport};
 
+use super::clock;
 use super::table::{Cell, Column, Table};
 use crate::output::is_coloured;
 
 /// The page of `ebbtide shutdown` and `ebbtide wait`.
 pub fn page(report: &ShutdownReport) -> String {
-    if is_coloured() {
-        format!("{report:#}\n")
-    } else {
-        format!("{report}\n")
-    }
+    ebbtide::text::report::page(report, is_coloured(), clock::local) + "\n"
 }
 
 /// How long each phase took, and all together.

@@ -3,12 +3,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use ebbtide::{Laggard, Phase, RunnerReport, Status};
+use ebbtide::text::{history, moment};
+use ebbtide::{Laggard, Phase, RunnerReport, ShutdownOutcome, Status};
 
-use ebbtide::text::report::outcome_of;
+use ebbtide::text::report::state_of;
 
 use super::table::{Cell, Column, Table, heading, verdict};
-use super::{count, events, locks, rendezvous, time};
+use super::{clock, count, events, locks, rendezvous, time};
 use crate::output::{is_coloured, plain};
 
 /// A phase is forced by whoever sees its deadline pass; later than this, nobody has.
@@ -28,6 +29,13 @@ pub fn page(status: &Status) -> String {
             since(status)
         ))
     );
+    let times = moment::span(status.began, status.ended, clock::local);
+    if !times.is_empty() {
+        let _ = writeln!(text, "  {times}");
+    }
+    if let Some(by) = &status.shortened {
+        let _ = writeln!(text, "  {by}");
+    }
     let is_on = !matches!(status.phase, Phase::Running | Phase::Complete);
     if let Some(reason) = &status.reason {
         let by = match reason.pid {
@@ -84,6 +92,7 @@ pub fn page(status: &Status) -> String {
     if let Some((title, table)) = ebbtide::text::report::failures(&status.runners) {
         let _ = write!(text, "\n{title}\n{}", table.render(2, is_coloured()));
     }
+    text.push_str(&history::section(&status.predecessors, clock::local));
     text.push_str(&super::resources::section(&status.resources));
     text.push_str(&locks::section(&status.locks, &status.lock_waits));
     text.push_str(&super::state::section(&status.keys));
@@ -98,7 +107,10 @@ pub fn page(status: &Status) -> String {
 fn since(status: &Status) -> String {
     match (status.phase, status.elapsed) {
         (Phase::Running, _) | (_, None) => String::new(),
-        (Phase::Complete, Some(elapsed)) => format!(" after {}", time(elapsed)),
+        (Phase::Complete, Some(elapsed)) => {
+            let outcome = status.outcome.map_or("", ShutdownOutcome::name);
+            format!(", {outcome} after {}", time(elapsed))
+        }
         (_, Some(elapsed)) => format!(", shutting down for {}", time(elapsed)),
     }
 }
@@ -137,11 +149,7 @@ fn runners(runners: &[RunnerReport]) -> String {
         table.row(vec![
             Cell::text(&runner.id),
             Cell::text(runner.pid),
-            match (&runner.outcome, runner.alive) {
-                (None, false) => Cell::text("dead").bad(),
-                (None, true) if runner.stopped => Cell::text("stopped").bad(),
-                _ => outcome_of(runner),
-            },
+            state_of(runner),
             Cell::text(
                 runner
                     .blocked_in

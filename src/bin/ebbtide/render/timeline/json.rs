@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ebbtide::text::moment::rfc3339;
 use ebbtide::{CriticalStep, Outcome, Timeline, TimelineRunner};
 use serde_json::{Value, json};
 
@@ -35,10 +36,14 @@ pub fn document(timeline: &Timeline) -> Value {
         "mode": timeline.mode,
         "reason": timeline.reason,
         "started_us": micros(timeline.started),
+        "began": rfc3339(timeline.began),
+        "ended": timeline.ended.map(rfc3339),
+        "shortened": timeline.shortened,
         "budget_us": micros(timeline.budget),
         "total_us": micros(timeline.total),
         "phases": phases.collect::<Vec<_>>(),
         "runners": timeline.runners.iter().map(runner).collect::<Vec<_>>(),
+        "predecessors": timeline.predecessors,
         "marks": marks.collect::<Vec<_>>(),
         "critical_path": steps(&timeline.critical_path),
         "lost": timeline.lost,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ebbtide::{Outcome, Phase, ShutdownOutcome, Timeline, TimelineRunner};
 
-use super::time;
+use super::{clock, time};
 
 /// What a runner was at in one phase: from, until, and whether it did it.
 pub(super) struct Work {
@@ -125,8 +125,16 @@ pub(super) fn subtitle(timeline: &Timeline) -> String {
         0 => String::new(),
         pid => format!(", asked by pid {pid}"),
     };
+    // No age: a picture is kept.
+    let ended = timeline.ended.map(clock::local);
+    let ended = ended.map_or(String::new(), |ended| format!(", ended {ended}"));
+    let began = clock::local(timeline.began);
+    let by = match &timeline.shortened {
+        Some(shortened) => format!("{by}, {shortened}"),
+        None => by,
+    };
     format!(
-        "generation {}, {}, {}{by}",
+        "generation {}, {}, {}{by}, began {began}{ended}",
         timeline.generation, timeline.mode, timeline.reason
     )
 }

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use ebbtide::text::Style;
+use ebbtide::text::{Style, history};
 use ebbtide::{CriticalStep, Phase, Timeline, TimelineRunner, TimelineSpan};
 
 use super::scale::Scale;
 use super::{headline, is_good, silence, subtitle, verdict, works};
 use crate::output::plain;
-use crate::render::time;
+use crate::render::{clock, time};
 
 /// Characters of a bar.
 const WIDTH: usize = 60;
@@ -148,6 +148,7 @@ pub fn page(timeline: &Timeline, coloured: bool) -> String {
             );
         }
     }
+    page.push_str(&history::section(&timeline.predecessors, clock::local));
     page.push_str(&spent(timeline, &paint));
     if timeline.lost > 0 {
         let _ = writeln!(
