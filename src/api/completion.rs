@@ -47,6 +47,7 @@ impl ShutdownCoordinator {
                 Step::Moved => continue,
                 Step::Asleep(scope, look) => (scope, look),
             };
+            core.opened().not_removed()?;
             if core.now() >= until {
                 let laggards = self.view().laggards(completion.target);
                 return Err(CoordinationError::TimedOut {

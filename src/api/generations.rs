@@ -72,6 +72,7 @@ impl ShutdownCoordinator {
             let Some((slot, process)) = left else {
                 return Ok(());
             };
+            core.opened().not_removed()?;
             if core.now() >= until {
                 return Err(CoordinationError::Occupied {
                     generation,
