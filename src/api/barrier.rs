@@ -160,16 +160,17 @@ impl CrossProcessBarrier {
         let core = self.session.core();
         match passed {
             Passed::Through { leads } => Ok(BarrierPassed { leads }),
-            Passed::Broken(broken) => Err(BarrierError::BrokenBarrier {
+            // Perhaps by one whose wait ended because the segment was removed.
+            Passed::Broken(broken) => Err(core.opened().or_stale(BarrierError::BrokenBarrier {
                 name: self.name.clone(),
                 by: named(core.tables(), broken),
-            }),
-            Passed::TimedOut { arrived } => Err(BarrierError::TimedOut {
+            })),
+            Passed::TimedOut { arrived } => Err(core.opened().or_stale(BarrierError::TimedOut {
                 name: self.name.clone(),
                 waited: Duration::from_micros(core.now().saturating_sub(began)),
                 arrived,
                 parties: self.parties,
-            }),
+            })),
             Passed::NoPlace => Err(SegmentError::Full {
                 table: "places of a barrier",
                 capacity: MAX_PLACES,

@@ -51,6 +51,7 @@ impl ShutdownCoordinator {
                 Step::Asleep(scope, look) => (scope, look),
             };
             within::refuse(core, "wait_for_shutdown_complete", waits_for)?;
+            core.opened().not_removed()?;
             if core.now() >= until {
                 let laggards = self.view().laggards(completion.target);
                 return Err(CoordinationError::TimedOut {

@@ -127,6 +127,10 @@ impl CrossProcessCondvar {
         let began = core.now();
         let awake = lock.taken(waiting, result, began)?;
         guard.reacquired(awake.acquired);
+        if awake.timed_out {
+            // Drops the guard, which frees the lock.
+            core.opened().not_removed()?;
+        }
         Ok((guard, awake.timed_out))
     }
 

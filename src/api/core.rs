@@ -325,6 +325,10 @@ where
         clock::now()
     }
 
+    fn ends_wait(&self, now: u64, until: u64) -> bool {
+        now >= until || self.opened.is_removed()
+    }
+
     fn process_pulse(&self, process: usize) -> Pulse<'_, M> {
         let tables = self.tables();
         let word = tables.processes.word(process);

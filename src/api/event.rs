@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::core::deadline;
+use crate::api::core::{Core, deadline};
 use crate::api::event_kind::{EventKind, EventSet};
 use crate::api::names::{describe, index_of};
 use crate::api::segment::Segment;
@@ -14,7 +14,7 @@ use crate::error::{EventError, LockError, SegmentError};
 use crate::limits::{EVENT_PAYLOAD_BYTES, EVENT_SETTER_MILLIS, MAX_WAIT_WORDS};
 use crate::sync::event::{Event, Goal, Waited, wait_any};
 use crate::sync::mutex::NotLocked;
-use crate::sync::{Env, Real};
+use crate::sync::{Env, Owner, Pulse, Real};
 use crate::table::event_log::{EventLog, Resets};
 
 /// How an event is cleared.
@@ -150,6 +150,32 @@ pub struct CrossProcessEvent {
     reset: Reset,
 }
 
+/// Events that are waited for together, perhaps of several segments: the wait ends when one
+/// of those is removed.
+struct OfAll<'a>(&'a [&'a CrossProcessEvent]);
+
+impl OfAll<'_> {
+    fn core(&self) -> &Core {
+        self.0[0].session.core()
+    }
+}
+
+impl Env<Real> for OfAll<'_> {
+    fn now(&self) -> u64 {
+        self.core().now()
+    }
+    fn process_pulse(&self, process: usize) -> Pulse<'_, Real> {
+        self.core().process_pulse(process)
+    }
+    fn thread_pulse(&self, owner: Owner) -> Pulse<'_, Real> {
+        self.core().thread_pulse(owner)
+    }
+    fn ends_wait(&self, now: u64, until: u64) -> bool {
+        let mut cores = self.0.iter().map(|event| event.session.core());
+        cores.any(|core| core.ends_wait(now, until))
+    }
+}
+
 impl CrossProcessEvent {
     /// Opens the event of this name as it is, or makes a new one with [`Reset::Manual`];
     /// see [`EventOptions::open`].
@@ -204,10 +230,13 @@ impl CrossProcessEvent {
         self.log()
             .set(kind.raw(), payload, me, core.as_ref(), until)
             .map_err(|why| match why {
-                NotLocked::TimedOut { waited_for } => LockError::TimedOut {
-                    name: format!("setting event {}", self.name),
-                    waited: patience,
-                    holder: describe(core, waited_for),
+                NotLocked::TimedOut { waited_for } => {
+                    let name = format!("setting event {}", self.name);
+                    core.opened().or_stale(LockError::TimedOut {
+                        name,
+                        waited: patience,
+                        holder: describe(core, waited_for),
+                    })
                 }
                 .into(),
                 other => SegmentError::Corrupt {
@@ -268,7 +297,11 @@ impl CrossProcessEvent {
         let log = self.log();
         let goal = log.goal().map_err(|what| core.corrupt(what))?;
         let until = deadline(core.as_ref(), timeout);
-        Ok(log.event.wait(goal, core.as_ref(), until) == Waited::Set)
+        let is_set = log.event.wait(goal, core.as_ref(), until) == Waited::Set;
+        if !is_set {
+            core.opened().not_removed()?;
+        }
+        Ok(is_set)
     }
 
     /// [`wait`](Self::wait) with a timeout.
@@ -292,7 +325,14 @@ impl CrossProcessEvent {
     ) -> Result<Option<usize>, EventError> {
         let goals = Self::goals(events)?;
         let core = events[0].session.core().as_ref();
-        Ok(wait_any(&goals, core, deadline(core, timeout)))
+        let env = OfAll(events);
+        let which = wait_any(&goals, &env, deadline(core, timeout));
+        if which.is_none() {
+            for event in events {
+                event.session.core().opened().not_removed()?;
+            }
+        }
+        Ok(which)
     }
 
     /// What a wait for one of these is for, from now on.
@@ -338,9 +378,13 @@ impl CrossProcessEvent {
     }
 
     /// Blocks until there is a set after the number `seen`; false at `until`.
-    pub(crate) fn wait_after(&self, seen: u64, until: u64) -> bool {
+    pub(crate) fn wait_after(&self, seen: u64, until: u64) -> Result<bool, SegmentError> {
         let core = self.session.core().as_ref();
-        self.log().event.wait(Goal::After(seen), core, until) == Waited::Set
+        let is_set = self.log().event.wait(Goal::After(seen), core, until) == Waited::Set;
+        if !is_set {
+            core.opened().not_removed()?;
+        }
+        Ok(is_set)
     }
 
     pub(crate) fn index(&self) -> usize {

@@ -62,6 +62,7 @@ impl ShutdownCoordinator {
             let Some((slot, process)) = left else {
                 return Ok(());
             };
+            core.opened().not_removed()?;
             if core.now() >= until {
                 return Err(CoordinationError::Occupied {
                     generation,

@@ -127,6 +127,7 @@ impl ShutdownCoordinator {
             if group.alive(slot, member, core).map_err(corrupt)?.is_none() {
                 return Ok(true);
             }
+            core.opened().not_removed()?;
             if core.now() >= until {
                 return Ok(false);
             }

@@ -207,11 +207,11 @@ impl CrossProcessLock {
                     cycle: lock_wait::told(core.tables(), &deadlock),
                 }
             }
-            NotLocked::TimedOut { waited_for } => LockError::TimedOut {
+            NotLocked::TimedOut { waited_for } => core.opened().or_stale(LockError::TimedOut {
                 name: self.name.clone(),
                 waited: Duration::from_micros(core.now().saturating_sub(began)),
                 holder: describe(core, waited_for),
-            },
+            }),
             NotLocked::Recursive | NotLocked::NotOurs => self.recursive(),
             NotLocked::Corrupt { word } => self.corrupt(word),
         })

@@ -60,11 +60,13 @@ pub(crate) fn index_of<const N: usize>(
                     .collect(),
             }
             .into(),
-            NoIndex::Locked(NotLocked::TimedOut { waited_for }) => LockError::TimedOut {
-                name: format!("the table of {table}"),
-                waited: ADDING,
-                holder: describe(core, waited_for),
-            },
+            NoIndex::Locked(NotLocked::TimedOut { waited_for }) => {
+                core.opened().or_stale(LockError::TimedOut {
+                    name: format!("the table of {table}"),
+                    waited: ADDING,
+                    holder: describe(core, waited_for),
+                })
+            }
             NoIndex::Locked(why) => SegmentError::Corrupt {
                 what: format!("lock of the table of {table}: {why:?}"),
             }

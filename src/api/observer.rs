@@ -115,6 +115,7 @@ impl Observer {
                 return Ok(true);
             }
             let now = clock::now();
+            self.observed.not_removed()?;
             if now >= until {
                 return Ok(false);
             }

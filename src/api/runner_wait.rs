@@ -132,6 +132,7 @@ impl Runner {
                 return Ok(true);
             }
             let now = core.now();
+            core.opened().not_removed()?;
             if now >= until {
                 return Ok(false);
             }

@@ -319,7 +319,9 @@ impl SegmentOptions {
     /// Removes a segment. Without `force` only one to which no living process is
     /// attached; also a torn one, or one of another layout or boot.
     ///
-    /// Processes attached to a segment removed by force go on in it by themselves; new
+    /// Processes attached to a segment removed by force still have it mapped: a `run_shutdown`
+    /// under way goes on, locks can be unlocked, and all else that waits ends with
+    /// [`SegmentError::Stale`] within a second, as nobody finds the segment any more. New
     /// ones cannot find them.
     ///
     /// A segment has one remover at a time. While another process is removing it, this

@@ -135,11 +135,11 @@ impl CrossProcessSemaphore {
         let taken = self.table().acquire(me, core.as_ref(), until);
         match taken.map_err(|what| core.corrupt(what))? {
             Some(permit) => Ok(self.guard(me, permit)),
-            None => Err(SemaphoreError::TimedOut {
+            None => Err(core.opened().or_stale(SemaphoreError::TimedOut {
                 name: self.name.clone(),
                 waited: Duration::from_micros(core.now().saturating_sub(began)),
                 holders: self.holders(),
-            }),
+            })),
         }
     }
 

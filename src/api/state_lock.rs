@@ -36,10 +36,12 @@ impl<'a> Locked<'a> {
         let until = deadline(core.as_ref(), Some(manager.lock_timeout));
         match manager.table().lock(me, core.as_ref(), until) {
             Ok(()) => Ok(Self { manager, me }),
-            Err(NotLocked::TimedOut { waited_for }) => Err(StateError::TimedOut {
-                waited: Duration::from_micros(core.now().saturating_sub(began)),
-                holder: describe(core, waited_for),
-            }),
+            Err(NotLocked::TimedOut { waited_for }) => {
+                Err(core.opened().or_stale(StateError::TimedOut {
+                    waited: Duration::from_micros(core.now().saturating_sub(began)),
+                    holder: describe(core, waited_for),
+                }))
+            }
             // Nobody calls this wait off, and no condition variable is about.
             Err(NotLocked::Recursive | NotLocked::NotOurs | NotLocked::CalledOff) => {
                 Err(StateError::Nested)

@@ -113,6 +113,7 @@ impl StateWatch {
                     .table()
                     .wait_past(&self.key, self.seen, core.as_ref(), until);
             if watched == Watched::TimedOut {
+                core.opened().not_removed()?;
                 return Ok(None);
             }
             let found = self.manager.copy(&self.key, &mut value)?;

@@ -74,7 +74,7 @@ impl Subscription {
         let until = deadline(self.event.session().core().as_ref(), timeout);
         loop {
             let delivery = self.try_next()?;
-            if delivery.is_some() || !self.event.wait_after(self.seen, until) {
+            if delivery.is_some() || !self.event.wait_after(self.seen, until)? {
                 return Ok(delivery);
             }
         }

@@ -13,7 +13,7 @@ use crate::api::pollable::PollableWait;
 use crate::api::reactor::{Interest, Sleep};
 use crate::api::session::Session;
 use crate::api::within::{self, WaitsFor};
-use crate::error::CoordinationError;
+use crate::error::{CoordinationError, SegmentError};
 use crate::os::descriptor::Kept;
 
 /// A look at the segment: the answer, or what to sleep on.
@@ -190,8 +190,15 @@ pub struct Wait<T: Send + 'static, E: Send + 'static = CoordinationError> {
     shared: Arc<Shared<Result<T, E>>>,
 }
 
-impl<T: Send + 'static, E: Send + 'static> Wait<T, E> {
-    pub(crate) fn new(session: &Arc<Session>, look: Look<Result<T, E>>) -> Self {
+impl<T: Send + 'static, E: From<SegmentError> + Send + 'static> Wait<T, E> {
+    /// A wait for what `look` finds; it ends with `Stale` when the segment is removed.
+    pub(crate) fn new(session: &Arc<Session>, mut look: Look<Result<T, E>>) -> Self {
+        let look: Look<_> = Box::new(move |core, sleep| {
+            look(core, sleep).or_else(|| {
+                let removed = core.opened().not_removed().err()?;
+                Some(Err(removed.into()))
+            })
+        });
         Self {
             session: Arc::clone(session),
             tell_of: |_| {},
@@ -199,7 +206,9 @@ impl<T: Send + 'static, E: Send + 'static> Wait<T, E> {
             shared: Shared::new(State::New(look)),
         }
     }
+}
 
+impl<T: Send + 'static, E: Send + 'static> Wait<T, E> {
     /// The same, with something to be told of the answer.
     pub(crate) fn telling(mut self, tell_of: fn(&T)) -> Self {
         self.tell_of = tell_of;

@@ -175,7 +175,10 @@ pub enum SegmentError {
         remover: Option<Holder>,
     },
     /// The segment was removed (and perhaps made anew) since the handle or token was made.
-    #[error("token or handle is stale: segment {name:?} was removed or made anew")]
+    #[error(
+        "segment {name:?} was removed (and perhaps made anew) since this token or handle was \
+         made: open it by name again"
+    )]
     Stale {
         /// The name.
         name: String,

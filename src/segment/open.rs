@@ -120,6 +120,25 @@ impl<B: Body> Opened<B> {
         self.header().is_removed()
     }
 
+    /// Before each sleep of a wait: nobody finds a removed segment by its name any more, so
+    /// those who would end the wait may never come. One load.
+    ///
+    /// # Errors
+    /// `Stale` when the segment was removed.
+    #[inline]
+    pub(crate) fn not_removed(&self) -> Result<(), SegmentError> {
+        match self.is_removed() {
+            true => Err(stale(&self.name)),
+            false => Ok(()),
+        }
+    }
+
+    /// What a wait fails with that ended without its goal: with this, unless it ended because
+    /// the segment was removed.
+    pub(crate) fn or_stale<E: From<SegmentError>>(&self, error: E) -> E {
+        self.not_removed().map_or_else(E::from, |()| error)
+    }
+
     /// To be called by a process that has just taken its process byte lock: after
     /// an `Ok`, nobody removes the segment without force while the lock is held.
     ///
@@ -187,6 +206,14 @@ impl<B: Body> Observed<B> {
     /// Whether the segment was removed since.
     pub(crate) fn is_removed(&self) -> bool {
         self.header().is_removed()
+    }
+
+    /// As [`Opened::not_removed`].
+    pub(crate) fn not_removed(&self) -> Result<(), SegmentError> {
+        match self.is_removed() {
+            true => Err(stale(&self.name)),
+            false => Ok(()),
+        }
     }
 }
 

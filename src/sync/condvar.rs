@@ -132,12 +132,12 @@ impl<M: Mem> Condvar<M> {
             return Slept::NotOurs;
         }
         let now = env.now();
-        if now >= until {
+        if env.ends_wait(now, until) {
             return Slept::TimedOut;
         }
         let bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));
         M::wait(M::cell(&self.word), noted, bound);
-        if env.now() >= until {
+        if env.ends_wait(env.now(), until) {
             Slept::TimedOut
         } else {
             Slept::Look

@@ -188,7 +188,7 @@ pub(crate) fn wait_any<M: Mem>(
             }
         }
         let now = env.now();
-        if now >= until {
+        if env.ends_wait(now, until) {
             return None;
         }
         let bound = until.min(now.saturating_add(limits::WAIT_BOUND_MICROS));

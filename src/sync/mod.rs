@@ -41,6 +41,11 @@ pub(crate) trait Env<M: Mem> {
         let _ = process;
         false
     }
+    /// Whether a wait until `until` is over at `now`. Also when nobody will end it any more,
+    /// as the segment was removed. Every wait asks this after its look and before each sleep.
+    fn ends_wait(&self, now: u64, until: u64) -> bool {
+        now >= until
+    }
     /// Hears what happened at `at`; advice for the journal. Without one (as in models)
     /// nothing is even looked at. Answers the number of the record, 0 for none. Never blocks.
     fn note(&self, at: u64, note: impl FnOnce() -> Note) -> u64

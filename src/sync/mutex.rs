@@ -221,7 +221,7 @@ impl<M: Mem> Mutex<M> {
                 continue;
             };
             let now = env.now();
-            if now >= until {
+            if env.ends_wait(now, until) {
                 // WAITERS is set: a wake-up meant for us is passed on by the owner.
                 return Err(NotLocked::TimedOut { waited_for: owner });
             }

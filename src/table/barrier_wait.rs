@@ -135,7 +135,7 @@ impl<M: Mem, const N: usize> Barrier<M, N> {
             Some(passed) => passed,
             None => {
                 let polled = self.look(control, me, env, watch);
-                if polled == Polled::Again || env.now() < until {
+                if polled == Polled::Again || !env.ends_wait(env.now(), until) {
                     return Ok(polled);
                 }
                 if !self.moved(control, control.broken_by(Cause::TimedOut, process)) {

@@ -114,7 +114,7 @@ impl<M: Mem, const N: usize> Semaphore<M, N> {
                 return Ok(Some(index));
             }
             let now = env.now();
-            if now >= until {
+            if env.ends_wait(now, until) {
                 return Ok(None);
             }
             self.sleep(asleep_on, env, until.min(now.saturating_add(bound)), now);

@@ -248,7 +248,7 @@ impl<M: Mem, const N: usize, const WORDS: usize> Store<M, N, WORDS> {
                 return Watched::Changed;
             };
             let now = env.now();
-            if now >= until {
+            if env.ends_wait(now, until) {
                 return Watched::TimedOut;
             }
             let bound = now.saturating_add(limits::WAIT_BOUND_MICROS);

@@ -68,7 +68,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
             if control.epoch() != seen.epoch() || control.stage()? != seen.stage()? {
                 return Ok(Some(control));
             }
-            if env.now() >= until {
+            if env.ends_wait(env.now(), until) {
                 return Ok(None);
             }
             self.sleep(&self.scope, &look, None, env, until);

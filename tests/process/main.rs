@@ -61,6 +61,7 @@ mod observing;
 mod outcomes;
 mod pollable;
 #[cfg(feature = "cli")]
+mod removed;
 mod removing;
 mod resources;
 mod resources_across;
