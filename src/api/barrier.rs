@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::core::{Tables, deadline, pid_of};
+use crate::api::core::{Tables, deadline};
+use crate::api::holders::pid_of;
 use crate::api::names::index_of;
 use crate::api::segment::Segment;
 use crate::api::session::Session;

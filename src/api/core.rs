@@ -4,11 +4,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::api::holders::{holders, pid_of};
 use crate::api::options::Liveness;
 use crate::api::own_lock::OwnLock;
 use crate::api::signs::{Polls, Signs};
 use crate::api::trace;
-use crate::error::{Holder, SegmentError};
+use crate::error::SegmentError;
 use crate::layout::Layout;
 use crate::limits::MAX_PROCESSES;
 use crate::note::Note;
@@ -289,32 +290,6 @@ where
             what: format!("{}: {}", self.opened.path().display(), corrupt.0),
         }
     }
-}
-
-pub(crate) fn pid_of<M: Mem>(tables: &Layout<M>, process: usize) -> u32 {
-    tables.processes.pid(process)
-}
-
-/// The processes of some slots, by the name of a runner they hold.
-pub(crate) fn holders<M: Mem>(
-    tables: &Layout<M>,
-    slots: impl Iterator<Item = usize>,
-) -> Vec<Holder> {
-    let group = &tables.group;
-    slots
-        .map(|process| {
-            let pid = pid_of(tables, process);
-            let runner = (0..group.used()).find(|slot| {
-                let member = group.member(*slot);
-                member.is_counted() && member.process() == Some(process)
-            });
-            let name = match runner {
-                Some(slot) => format!("runner {:?}", tables.texts[slot].id.read().0),
-                None => format!("process {process}"),
-            };
-            Holder { name, pid }
-        })
-        .collect()
 }
 
 impl<M: Mem> Env<M> for Core<M>

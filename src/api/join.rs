@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::coordinator::ShutdownCoordinator;
-use crate::api::core::{Core, deadline, holders};
+use crate::api::core::{Core, deadline};
 use crate::api::generations;
+use crate::api::holders::holders;
 use crate::api::names::check_name;
 use crate::api::runner::Runner;
 use crate::api::segment::Segment;

@@ -2,7 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::api::core::{Core, Tables, pid_of};
+use crate::api::core::{Core, Tables};
+use crate::api::holders::pid_of;
 use crate::error::{LockThread, WaitEdge};
 use crate::limits::MAX_THREADS;
 use crate::sync::{Owner, Real};

@@ -21,6 +21,7 @@ mod glances;
 pub(crate) mod handlers;
 pub(crate) mod harden;
 pub(crate) mod history;
+mod holders;
 pub(crate) mod inflight;
 pub(crate) mod instance;
 pub(crate) mod join;

@@ -81,7 +81,7 @@ pub(crate) fn describe(core: &Core, owner: Owner) -> String {
 pub(crate) fn describe_in(tables: &Tables, owner: Owner) -> String {
     match tables.threads.process_of(owner) {
         Some(process) => {
-            let holder = crate::api::core::holders(tables, std::iter::once(process));
+            let holder = crate::api::holders::holders(tables, std::iter::once(process));
             holder
                 .first()
                 .map_or_else(String::new, |h| format!("{} (pid {})", h.name, h.pid))

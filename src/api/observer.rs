@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::api::core::{Tables, deadline, holders};
+use crate::api::core::{Tables, deadline};
+use crate::api::holders::holders;
 use crate::api::journal::Journal;
 use crate::api::metrics::Metrics;
 use crate::api::report::ShutdownReport;

@@ -1,6 +1,7 @@
 //! A thread's seat: its slot and life word.
 
-use crate::api::core::{Core, holders};
+use crate::api::core::Core;
+use crate::api::holders::holders;
 use crate::error::SegmentError;
 use crate::layout::Layout;
 use crate::limits::MAX_THREADS;

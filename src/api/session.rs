@@ -7,7 +7,7 @@
 //! - an order of this process: to watch the group's shutdown on behalf of a runner that
 //!   acknowledged by hand and waits no further (somebody who resolved a laggard must go on
 //!   looking, or the death of the next one goes unseen), or to stop;
-//! - word that the process has lost its life byte (see `own_lock.rs`).
+//! - word that the process has lost its life byte (see `own_lock/mod.rs`).
 //!
 //! Orders themselves are kept in this process: a message says only that there is something.
 //! While it watches, the inbox is one of the words that it sleeps on. It wakes each second,

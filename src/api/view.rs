@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use crate::api::core::{Tables, pid_of};
+use crate::api::core::Tables;
 use crate::api::detector;
 use crate::api::history::History;
+use crate::api::holders::pid_of;
 use crate::api::outcome::whole;
 use crate::api::report::{
     Activity, Outcome, PhaseReport, RunnerReport, ShutdownOutcome, ShutdownReport,

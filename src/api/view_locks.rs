@@ -1,7 +1,7 @@
 //! Which locks a process holds and waits for, as seen from outside, and who lives without
 //! its own lock on the segment.
 
-use crate::api::core::holders;
+use crate::api::holders::holders;
 use crate::api::view::View;
 use crate::error::Holder;
 use crate::sync::{Env, Pulse, Real};

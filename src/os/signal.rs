@@ -105,7 +105,7 @@ impl<T: Send + Sync> Bound<T> {
     }
 
     /// Replaces the value. Returns the old ones that nobody reads any more.
-    pub(crate) fn replace(&self, value: Option<Box<T>>) -> Vec<Box<T>> {
+    pub(crate) fn replace(&self, value: Option<Box<T>>) -> Vec<T> {
         let value = value.map_or(core::ptr::null_mut(), Box::into_raw);
         let old = self.value.swap(value, Ordering::SeqCst);
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +119,7 @@ impl<T: Send + Sync> Bound<T> {
             // SAFETY:
             // - It came from a `Box`, and is in this list once, as it was swapped out once.
             // - No reader has it: none was counted after it was swapped out.
-            unsafe { Box::from_raw(old.into_inner()) }
+            *unsafe { Box::from_raw(old.into_inner()) }
         };
         retired.drain(..).map(free).collect()
     }
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn what_is_read_is_not_freed() {
         let bound = Bound::new();
-        let [first, second] = [1, 2].map(|value| Arc::new(value));
+        let [first, second] = [1, 2].map(Arc::new);
         let put = |value: &Arc<i32>| bound.replace(Some(Box::new(Arc::clone(value)))).len();
         assert_eq!(put(&first), 0);
         bound.read(|value| {

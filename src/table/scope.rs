@@ -102,13 +102,8 @@ impl<M: Mem> Scope<M> {
             .is_ok()
     }
 
-    /// Starts a shutdown, or merges into the one under way, and wakes everybody.
-    #[cfg(test)]
-    pub(crate) fn initiate(&self, ask: Ask, clock: impl Fn() -> u64) -> Result<Initiated, Corrupt> {
-        self.initiate_by(ask, 0, clock)
-    }
-
-    /// The same by a process that is named if it shortens another one's budget.
+    /// Starts a shutdown, or merges into the one under way, and wakes everybody. `by` is the
+    /// process that is named if it shortens another one's budget.
     pub(crate) fn initiate_by(
         &self,
         ask: Ask,
@@ -284,18 +279,6 @@ impl<M: Mem> Scope<M> {
     pub(crate) fn jump(&self, epoch: u64) {
         let running = Control::running(epoch);
         self.control.store(running.raw(), Ordering::Release);
-    }
-
-    /// Cancels the shutdown that is on.
-    #[cfg(test)]
-    pub(crate) fn cancel(&self) -> Result<Cancelled, Corrupt> {
-        self.cancel_in(self.control().epoch())
-    }
-
-    /// Makes the shutdown that is on harder.
-    #[cfg(test)]
-    pub(crate) fn escalate(&self, mode: Mode) -> Result<Option<Mode>, Corrupt> {
-        self.escalate_in(self.control().epoch(), mode)
     }
 
     /// Moves from exactly `from` to `to`, stamps it and wakes everybody; returns when it was

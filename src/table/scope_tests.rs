@@ -2,10 +2,11 @@
 
 use core::cell::Cell;
 
+use super::Corrupt;
 use super::control::{Ask, Control};
 use super::scope::{Cancelled, Initiated, Scope};
 use crate::phase::{Mode, Phase, ReasonCode};
-use crate::sync::Real;
+use crate::sync::{Mem, Real};
 use crate::width;
 
 const ASK: Ask = Ask {
@@ -13,6 +14,22 @@ const ASK: Ask = Ask {
     code: ReasonCode::Requested,
     budget_millis: 1_000,
 };
+
+impl<M: Mem> Scope<M> {
+    pub(crate) fn initiate(&self, ask: Ask, clock: impl Fn() -> u64) -> Result<Initiated, Corrupt> {
+        self.initiate_by(ask, 0, clock)
+    }
+
+    /// Cancels the shutdown that is on.
+    pub(crate) fn cancel(&self) -> Result<Cancelled, Corrupt> {
+        self.cancel_in(self.control().epoch())
+    }
+
+    /// Makes the shutdown that is on harder.
+    pub(crate) fn escalate(&self, mode: Mode) -> Result<Option<Mode>, Corrupt> {
+        self.escalate_in(self.control().epoch(), mode)
+    }
+}
 
 /// A clock that every reading moves.
 struct Clock(Cell<u64>);

@@ -92,9 +92,12 @@ fn peak_mebibytes() -> u64 {
 /// stay, whatever becomes of that.
 fn bind(segment: &Segment) {
     trying("bind");
-    let request = ShutdownRequest::new().timeout(SHORT);
-    let policy = SignalPolicy::for_all(segment).request(request);
-    policy.ignore_interrupt().install().unwrap();
+    for _ in 0..2 {
+        SignalPolicy::uninstall();
+        let request = ShutdownRequest::new().timeout(SHORT);
+        let policy = SignalPolicy::for_all(segment).request(request);
+        policy.ignore_interrupt().install().unwrap();
+    }
     ebbtide::init(segment, "bound").ok();
 }
 

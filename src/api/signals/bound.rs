@@ -132,7 +132,7 @@ pub(crate) fn left(session: &Arc<Session>, key: (usize, u64)) {
 
 impl Policy {
     /// Binds the handler to what is wanted, and sets it. Returns what is to be dropped.
-    fn bind(&mut self, wanted: &SignalPolicy) -> io::Result<Vec<Box<Bound>>> {
+    fn bind(&mut self, wanted: &SignalPolicy) -> io::Result<Vec<Bound>> {
         let handler = Disposition::handler(on_signal);
         let interrupt = match wanted.interrupt {
             Interrupt::Request => Some(handler),
@@ -181,7 +181,7 @@ impl Policy {
 
     /// Restores the dispositions from before. A handler that has begun finds nothing bound
     /// and raises its signal again.
-    fn unbind(&mut self) -> Vec<Box<Bound>> {
+    fn unbind(&mut self) -> Vec<Bound> {
         if self.bound.take().is_none() {
             return Vec::new();
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::api::core::pid_of;
+use crate::api::holders::pid_of;
 use crate::api::report::{Outcome, Reason, RunnerReport, ShutdownOutcome};
 use crate::api::text::{count, moment, plain, time};
 use crate::api::timeline::{CriticalStep, Timeline};

@@ -123,6 +123,7 @@ impl Lived {
         trying("condvar wait");
         if let Ok(guard) = self.lock.try_lock() {
             let _ = guard.previous_owner_died();
+            let _ = guard.previous_owner_panicked();
             drop(self.changed.wait_timeout(guard, SHORT));
         }
     }
@@ -147,6 +148,7 @@ pub fn try_fresh(options: &SegmentOptions, name: &str) -> bool {
     let changed = CrossProcessCondvar::open(&segment, "changed");
     let flag = CrossProcessEvent::open(&segment, "flag");
     trying("join");
+    let _ = Runner::join_or_begin(&segment, "c", SHORT).map(drop);
     let runner = Runner::join(&segment, "b");
     if let (Ok(lock), Ok(changed), Ok(flag), Ok(runner)) = (lock, changed, flag, runner) {
         let lived = Lived {

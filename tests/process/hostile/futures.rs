@@ -40,6 +40,7 @@ pub fn try_futures(
     futures.add(async {
         let held = lock.acquire().await?;
         let _ = held.previous_owner_died();
+        let _ = held.previous_owner_panicked();
         held.mark_consistent();
         let (held, _) = changed.awaited_timeout(held, SHORT).await?;
         changed.awaited(held).await.map_err(Error::from)

@@ -134,6 +134,8 @@ pub fn try_resources(runner: &Runner) {
         // One of them closes a circle.
         let _ = manager.add_dependency(needs, queue);
         let _ = manager.add_dependency(queue, needs);
+        let _ = manager.add_dependency_named(queue, "b/later");
+        let _ = manager.find_resource("a/queue");
     }
     for resource in [&queue, &needs].into_iter().flatten() {
         let _ = manager.is_resource_active(resource);

@@ -22,6 +22,8 @@
 //! A holder has at most [`FAILURES_PER_RUNNER`] entries; what finds no place is counted in its
 //! record (`runner.rs`).
 
+mod kind;
+
 use core::sync::atomic::Ordering;
 
 use crate::limits::{FAILURES_PER_RUNNER, MAX_RUNNERS};
@@ -32,6 +34,7 @@ use crate::sync::{Mem, Next, Word};
 use crate::width::{RUNNER, mask};
 
 use super::resources::Key;
+pub use kind::{FailureKind, FailureSource};
 
 const STATE_BITS: u32 = 3;
 const FREE: u64 = 0;
@@ -46,84 +49,6 @@ const MICROS_SHIFT: u32 = 16;
 
 const _: () = assert!(GENERATION_SHIFT + RUNNER <= u64::BITS);
 const _: () = assert!((MAX_RUNNERS as u64) < 1 << SLOT_BITS);
-
-/// What failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum FailureSource {
-    /// A shutdown handler.
-    Handler = 0,
-    /// The drain closure of a resource.
-    Drain = 1,
-    /// The cleanup of a resource, or one that was never begun.
-    Cleanup = 2,
-    /// The force closure of a resource.
-    Force = 3,
-    /// Items in flight that were not waited for.
-    Items = 4,
-}
-
-impl FailureSource {
-    const ALL: [Self; 5] = [
-        Self::Handler,
-        Self::Drain,
-        Self::Cleanup,
-        Self::Force,
-        Self::Items,
-    ];
-
-    /// The name used by the command line and in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Handler => "handler",
-            Self::Drain => "drain",
-            Self::Cleanup => "cleanup",
-            Self::Force => "force",
-            Self::Items => "items",
-        }
-    }
-}
-
-/// How it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum FailureKind {
-    /// It returned an error.
-    Failed = 0,
-    /// It panicked.
-    Panicked = 1,
-    /// It did not run.
-    Skipped = 2,
-    /// It overran its time, or its runner went away meanwhile. It may still be running.
-    Abandoned = 3,
-    /// It was closed before a resource that depends on it, which was not closed in time.
-    OutOfOrder = 4,
-}
-
-impl FailureKind {
-    const ALL: [Self; 5] = [
-        Self::Failed,
-        Self::Panicked,
-        Self::Skipped,
-        Self::Abandoned,
-        Self::OutOfOrder,
-    ];
-
-    /// The name used by the command line and in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Failed => "Failed",
-            Self::Panicked => "Panicked",
-            Self::Skipped => "Skipped",
-            Self::Abandoned => "Abandoned",
-            Self::OutOfOrder => "OutOfOrder",
-        }
-    }
-}
 
 /// One failure, to be told.
 #[derive(Clone, Copy, Debug)]
@@ -404,5 +329,4 @@ shared!(Failure<M> { word, group_epoch, own_epoch, about, resource, name, cause 
 shared!(Failures<M, const N> { high_water, _pad, records });
 
 #[cfg(test)]
-#[path = "failures_tests.rs"]
 mod tests;

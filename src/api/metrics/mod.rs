@@ -1,7 +1,9 @@
 //! Numbers for monitors, in the text format of Prometheus.
 
-use std::fmt::{self, Write};
-use std::time::{Duration, UNIX_EPOCH};
+mod page;
+
+use std::fmt;
+use std::time::UNIX_EPOCH;
 
 use crate::api::lock_wait::lock_name;
 use crate::api::report::{RunnerReport, ShutdownOutcome};
@@ -14,6 +16,7 @@ use crate::note::Kind;
 use crate::phase::{Mode, Phase};
 use crate::sync::{Env, Real};
 use crate::table::tallies::Histogram;
+use page::{Page, seconds};
 
 const BUCKETS: usize = TALLY_BOUNDS_MICROS.len() + 1;
 
@@ -140,73 +143,6 @@ impl<E: Env<Real>> View<'_, E> {
             contended: contended.collect(),
         })
     }
-}
-
-/// A page under way.
-struct Page<'p, 'f> {
-    out: &'p mut fmt::Formatter<'f>,
-    segment: &'p str,
-}
-
-impl Page<'_, '_> {
-    fn family(&mut self, name: &str, kind: &str, help: &str) -> fmt::Result {
-        writeln!(self.out, "# HELP ebbtide_{name} {help}")?;
-        writeln!(self.out, "# TYPE ebbtide_{name} {kind}")
-    }
-
-    fn sample(
-        &mut self,
-        name: &str,
-        labels: &[(&str, &str)],
-        value: impl fmt::Display,
-    ) -> fmt::Result {
-        write!(self.out, "ebbtide_{name}{{segment=\"")?;
-        escape(self.out, self.segment)?;
-        for (label, value) in labels {
-            write!(self.out, "\",{label}=\"")?;
-            escape(self.out, value)?;
-        }
-        writeln!(self.out, "\"}} {value}")
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: impl fmt::Display) -> fmt::Result {
-        self.family(name, "gauge", help)?;
-        self.sample(name, &[], value)
-    }
-
-    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], of: &Durations) -> fmt::Result {
-        let mut sum = 0_u64;
-        let bucket = format!("{name}_bucket");
-        for (at, count) in of.buckets.iter().enumerate() {
-            sum = sum.saturating_add(*count);
-            let bound = match TALLY_BOUNDS_MICROS.get(at) {
-                Some(micros) => seconds(Duration::from_micros(*micros)).to_string(),
-                None => "+Inf".into(),
-            };
-            let labels = [labels, &[("le", &bound)]].concat();
-            self.sample(&bucket, &labels, sum)?;
-        }
-        let micros = Duration::from_micros(of.micros);
-        self.sample(&format!("{name}_sum"), labels, seconds(micros))?;
-        self.sample(&format!("{name}_count"), labels, sum)
-    }
-}
-
-fn seconds(duration: Duration) -> f64 {
-    duration.as_secs_f64()
-}
-
-/// A label's value: backslash, quote and line feed are escaped.
-fn escape(out: &mut impl Write, text: &str) -> fmt::Result {
-    for c in text.chars() {
-        match c {
-            '\\' => out.write_str("\\\\")?,
-            '"' => out.write_str("\\\"")?,
-            '\n' => out.write_str("\\n")?,
-            c => out.write_char(c)?,
-        }
-    }
-    Ok(())
 }
 
 impl fmt::Display for Metrics {
