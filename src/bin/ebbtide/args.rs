@@ -111,7 +111,7 @@ A program that was told cannot be untold: if the shutdown is cancelled meanwhile
 simply awaited. SIGTERM and SIGINT to `exec` itself shut this one runner down; each further
 one hardens the mode.
 
-The program finds the segment's token in EBBTIDE_SEGMENT.";
+The program finds the segment's token in EBBTIDE_SEGMENT and its directory in EBBTIDE_DIR.";
 
 #[derive(Debug, Args)]
 pub struct Demo {
@@ -291,8 +291,9 @@ pub struct Reap {
 
 #[derive(Debug, Args)]
 pub struct Rm {
-    /// Name of the segment
-    pub segment: String,
+    /// Names of the segments
+    #[arg(required = true, value_name = "NAME")]
+    pub segments: Vec<String>,
     /// Also if living processes are attached; they go on by themselves
     #[arg(long)]
     pub force: bool,
