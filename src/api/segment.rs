@@ -251,7 +251,9 @@ impl SegmentOptions {
         attached
     }
 
-    /// Opens a segment and attaches to it.
+    /// Opens a segment and attaches to it. Instead of a name it accepts the text of a
+    /// [`Token`], as do [`open_or_create`](Self::open_or_create), which never creates then,
+    /// and [`observe`](Self::observe); a directory of these options must be the token's.
     ///
     /// Owner, mode, kind, size, magic number, layout and boot are checked before any
     /// other byte is used.
@@ -262,6 +264,9 @@ impl SegmentOptions {
     /// (another process is removing it and does not finish), `InvalidName`, `Directory`,
     /// `Permission`, `Clock`.
     pub fn open(&self, name: &str) -> Result<Segment, SegmentError> {
+        if let Some(token) = self.token_in(name)? {
+            return self.open_token(&token);
+        }
         let name = SegmentName::new(name)?;
         Segment::attach(segment::open(&name, &self.files)?, self)
     }
@@ -272,6 +277,9 @@ impl SegmentOptions {
     /// # Errors
     /// As [`create`](Self::create) and [`open`](Self::open), without `Exists` and `NotFound`.
     pub fn open_or_create(&self, name: &str) -> Result<Segment, SegmentError> {
+        if let Some(token) = self.token_in(name)? {
+            return self.open_token(&token);
+        }
         let name = SegmentName::new(name)?;
         let mut last = None;
         for _ in 0..TRIES {
@@ -300,6 +308,9 @@ impl SegmentOptions {
     /// # Errors
     /// As [`open`](Self::open), without `Full` and `Stale`.
     pub fn observe(&self, name: &str) -> Result<Observer, SegmentError> {
+        if let Some(token) = self.token_in(name)? {
+            return Ok(Observer::new(segment::observe_token(&token, &self.files)?));
+        }
         let name = SegmentName::new(name)?;
         self.observer(&name)
     }
@@ -353,6 +364,21 @@ impl SegmentOptions {
             }
             result => result,
         }
+    }
+
+    /// The token that stands in place of a name; no name has a token's colons.
+    fn token_in(&self, text: &str) -> Result<Option<Token>, SegmentError> {
+        if !Token::is_meant(text) {
+            return Ok(None);
+        }
+        let token: Token = text.parse()?;
+        if self.files.directory.is_some() && self.files.path()? != token.directory() {
+            return Err(SegmentError::InvalidToken {
+                token: text.chars().take(128).collect(),
+                problem: "its directory is not the one of the options",
+            });
+        }
+        Ok(Some(token))
     }
 
     fn observer(&self, name: &SegmentName) -> Result<Observer, SegmentError> {

@@ -24,7 +24,7 @@ pub(crate) use header::{Body, Identity, fingerprint};
 pub(crate) use locks::Void;
 pub(crate) use map::Within;
 pub(crate) use name::SegmentName;
-pub(crate) use open::{Observed, Opened, Options, observe, open, open_token};
+pub(crate) use open::{Observed, Opened, Options, observe, observe_token, open, open_token};
 pub(crate) use remove::{remove, take_back};
 pub(crate) use shared::{Shared, shared};
 pub use token::Token;

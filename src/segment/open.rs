@@ -289,6 +289,26 @@ pub(crate) fn observe<B: Body>(
     })
 }
 
+/// Opens the very segment that a token names, for reading only.
+///
+/// # Errors
+/// As [`observe`]; `Stale` when there is no segment there now or another one.
+pub(crate) fn observe_token<B: Body>(
+    token: &Token,
+    options: &Options,
+) -> Result<Observed<B>, SegmentError> {
+    let name = token.segment_name();
+    let options = Options {
+        directory: Some(token.directory().to_path_buf()),
+        ..options.clone()
+    };
+    match observe(name, &options) {
+        Ok(seen) if seen.identity == token.identity() => Ok(seen),
+        Ok(_) | Err(SegmentError::NotFound { .. }) => Err(stale(name)),
+        Err(error) => Err(error),
+    }
+}
+
 pub(crate) fn open_in<B: Body>(
     directory: &Directory,
     name: &SegmentName,

@@ -61,6 +61,11 @@ impl Token {
         &self.directory
     }
 
+    /// Whether a text is meant as a token, well-formed or not.
+    pub(crate) fn is_meant(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
     pub(crate) fn segment_name(&self) -> &SegmentName {
         &self.name
     }

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use ebbtide::{Mode, Scope};
 
 use crate::event_args::Event;
+use crate::rm_args::Rm;
 use crate::seeing_args::{Format, Metrics, Timeline, Why};
 use crate::status_args::StatusArgs;
 use crate::{duration, signal};
@@ -80,7 +81,7 @@ pub enum Command {
     Check(Check),
     /// Free what dead processes have left in the tables
     Reap(Reap),
-    /// Remove a segment that nobody uses
+    /// Remove segments that no living process uses
     Rm(Rm),
     /// Print a value of the shared state, as it is
     Get(Get),
@@ -112,7 +113,7 @@ A program that was told cannot be untold: if the shutdown is cancelled meanwhile
 simply awaited. SIGTERM and SIGINT to `exec` itself shut this one runner down; each further
 one hardens the mode.
 
-The program finds the segment's token in EBBTIDE_SEGMENT.";
+The program finds the segment's token in EBBTIDE_SEGMENT and its directory in EBBTIDE_DIR.";
 
 #[derive(Debug, Args)]
 pub struct Demo {
@@ -289,15 +290,6 @@ pub struct Check {
 pub struct Reap {
     /// Name of the segment; all if left out
     pub segment: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct Rm {
-    /// Name of the segment
-    pub segment: String,
-    /// Also if living processes are attached; they go on by themselves
-    #[arg(long)]
-    pub force: bool,
 }
 
 #[derive(Debug, Args)]

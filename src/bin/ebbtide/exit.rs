@@ -175,7 +175,7 @@ impl From<EventError> for Failure {
 fn code_of_segment(error: &SegmentError) -> Code {
     use SegmentError as E;
     match error {
-        E::InvalidName { .. } => Code::Usage,
+        E::InvalidName { .. } | E::InvalidToken { .. } => Code::Usage,
         E::NotFound { .. } | E::Stale { .. } => Code::Missing,
         E::ForeignOwner { .. }
         | E::Mode { .. }

@@ -12,6 +12,7 @@ mod exit;
 mod http;
 mod output;
 mod render;
+mod rm_args;
 mod seeing_args;
 mod signal;
 mod status_args;

@@ -97,6 +97,10 @@ fn spawn(segment: &Segment, program: &OsStr, args: &Exec) -> io::Result<Child> {
             command.env_remove(variable);
         }
     }
+    // Absolute: the program may have another working directory.
+    if let Some(directory) = segment.path().parent() {
+        command.env("EBBTIDE_DIR", directory);
+    }
     command
         .args(args.command.iter().skip(1))
         .env(Segment::VARIABLE, segment.token().to_string())
