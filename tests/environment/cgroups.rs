@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::past::predecessors;
 use crate::support::untested;
 use crate::support::{self, Agent, Child, HANG, Role, Shutdown, both_with, event, outcome, reply};
 use ebbtide::{CrossProcessLock, Outcome, Phase, Runner, ShutdownCoordinator, ShutdownOutcome};
@@ -143,7 +144,8 @@ fn one_that_is_killed_for_its_memory_has_died_like_any_other() {
         assert!(glutton.has("ate"), "it was killed for what it ate");
         well.tell("run");
         coordinator.begin(Duration::from_secs(3600));
-        assert_eq!(well.event("run"), "Died glutton=Died well=Completed");
+        assert_eq!(well.event("run"), "Completed well=Completed");
+        assert_eq!(predecessors(&coordinator.complete()), ["glutton"]);
         coordinator.wait_gone(1, HANG).unwrap();
         drop((glutton, group));
     });

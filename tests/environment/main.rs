@@ -22,6 +22,7 @@ mod limits;
 mod lost;
 mod missing;
 mod namespaces;
+mod past;
 mod recycled;
 mod spawning;
 mod tables;

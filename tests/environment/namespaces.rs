@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::hands::hands;
 use crate::launch::{Launch, refusal};
+use crate::past::predecessors;
 use crate::support::untested;
 use crate::support::{self, Agent, Place, Role, Shutdown, both_with};
-use ebbtide::{ShutdownCoordinator, ShutdownOutcome};
+use ebbtide::ShutdownCoordinator;
 
 const ROLES: [(&str, Role); 1] = [("hands", hands)];
 const FOREVER: Duration = Duration::from_secs(3600);
@@ -51,9 +52,10 @@ fn owners_with_equal_thread_ids_exclude_and_survive_each_other() {
         assert!(alive("a") && !alive("b"));
         a.agent.tell("run");
         coordinator.begin(FOREVER);
-        assert_eq!(a.agent.event("ran"), "Died a=Completed");
+        assert_eq!(a.agent.event("ran"), "Completed a=Completed");
         let report = coordinator.complete();
-        assert_eq!(support::summary(&report), "Died a=Completed b=Died");
+        assert_eq!(support::summary(&report), "Completed a=Completed");
+        assert_eq!(predecessors(&report), ["b"]);
         a.agent.tell("quit");
         assert!(a.agent.ended().success());
     });
@@ -125,9 +127,9 @@ fn a_runner_in_a_user_namespace_is_one_like_any_other() {
             assert_eq!(inside.agent.ask("give"), "ok");
             inside.agent.tell("run");
             coordinator.begin(FOREVER);
-            assert_eq!(inside.agent.event("ran"), "Died inside=Completed");
+            assert_eq!(inside.agent.event("ran"), "Completed inside=Completed");
             let report = coordinator.complete();
-            assert_eq!(report.outcome, ShutdownOutcome::Died);
+            assert_eq!(predecessors(&report), ["outside"]);
             inside.agent.tell("quit");
             assert!(inside.agent.ended().success());
             coordinator.begin_generation().unwrap();

@@ -101,6 +101,7 @@ pub const COMMANDS: &[&[&str]] = &[
     &["check", "--repair", "group", "--json"],
     &["reap"],
     &["rm", "group"],
+    &["rm", "--unused"],
 ];
 
 /// Run elsewhere: in `cli_bytes_living.rs`, and to clean up.
