@@ -254,7 +254,11 @@ fn without_address_space_what_is_new_is_refused_and_what_is_there_goes_on() {
     once_with(here!(), &ROLES, |place| {
         let segment = place.create();
         let mut child = Agent::spawn(place, "memory", Some(&segment));
-        assert_eq!(child.reply("memory"), "Completed limited=Completed");
+        // Where the C library has kept a stack, the closures got their threads.
+        let told = child.reply("memory");
+        let (done, undone) = ("Completed", "CompletedWithFailures");
+        let either = [done, undone].map(|outcome| format!("{outcome} limited={outcome}"));
+        assert!(either.contains(&told), "{told}");
         assert!(child.ended().success());
         assert_eq!(place.status().attached, 1);
     });
