@@ -85,8 +85,9 @@ impl<M: Mem, const N: usize> Group<M, N> {
         for slot in 0..self.used() {
             let was_member = match self.member(slot).state()? {
                 State::Live => true,
-                State::Left | State::Dead => self.joined(slot) == generation,
-                State::Free | State::Claimed | State::Joining => false,
+                // The record of a dead one that was swept since is free, and keeps this.
+                State::Left | State::Dead | State::Free => self.joined(slot) == generation,
+                State::Claimed | State::Joining => false,
             };
             if was_member {
                 return Ok(false);

@@ -38,8 +38,15 @@ pub const ALL: &[(&str, Deed)] = &[
     ("refused", |actor, times| {
         let is_renewing = actor.stage.board.renewing.load(Ordering::Acquire) != 0;
         for _ in 0..number(times) {
+            let status = actor.tools().coordinator.status();
+            let before = status.expect("the segment is consistent").generation;
             match Runner::join(actor.tools().segment, "late") {
                 Err(CoordinationError::ShuttingDown { .. }) => {}
+                // Nobody was shut down, so this call has begun the next generation.
+                Ok(runner) if runner.generation() > before => {
+                    runner.leave();
+                    return "begun".into();
+                }
                 // This call has finished the renewal that one was stopped in.
                 Ok(runner) if is_renewing => runner.leave(),
                 other => panic!("joined a group that is shut down: {other:?}"),
