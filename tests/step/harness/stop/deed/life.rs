@@ -42,10 +42,14 @@ pub const ALL: &[(&str, Deed)] = &[
             let before = status.expect("the segment is consistent").generation;
             match Runner::join(actor.tools().segment, "late") {
                 Err(CoordinationError::ShuttingDown { .. }) => {}
-                // Nobody was shut down, so this call has begun the next generation.
+                // Nobody was shut down, so this call has begun the next generation, which has
+                // a runner: its shutdown refuses the next.
                 Ok(runner) if runner.generation() > before => {
-                    runner.leave();
-                    return "begun".into();
+                    let request = ShutdownRequest::new().timeout(BUDGET);
+                    let begun = actor.tools().coordinator;
+                    let begun = begun.initiate_shutdown(&Scope::All, &request);
+                    begun.expect("the segment is consistent");
+                    runner.run_shutdown().expect("it is alone");
                 }
                 // This call has finished the renewal that one was stopped in.
                 Ok(runner) if is_renewing => runner.leave(),
