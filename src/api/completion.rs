@@ -15,8 +15,9 @@ use crate::error::CoordinationError;
 use crate::phase::Phase;
 use crate::sync::{Env, Real, life};
 use crate::table::Corrupt;
-use crate::table::control::Control;
+use crate::table::control::{Control, Stage};
 use crate::table::group::{Laggard as Watched, Look};
+use crate::table::member::{Member, State};
 use crate::table::scope::Scope as Record;
 
 impl ShutdownCoordinator {
@@ -26,6 +27,10 @@ impl ShutdownCoordinator {
     /// runner waited for.
     ///
     /// Returns with outcome `Cancelled` if it is called off meanwhile.
+    ///
+    /// Also returns when no shutdown is on and all runners of the scope have ended by
+    /// themselves. The report then has no [`began`](ShutdownReport::began), and its outcome is
+    /// the worst of the runners'. While no runner has joined in this generation, it waits.
     ///
     /// # Errors
     /// [`CoordinationError::TimedOut`] with the laggards by name, `NoSuchRunner`,
@@ -95,7 +100,21 @@ struct Completion {
     generation: u32,
     seen: Control,
     last: Control,
+    /// No shutdown is on, and all runners of the group have ended.
+    has_ended: bool,
     glances: Glances,
+}
+
+/// The runners of a group of which no shutdown is on.
+enum Crew<'c> {
+    /// None has joined in this generation.
+    Absent,
+    /// At least one has joined, and all have ended.
+    Ended,
+    /// One that lives.
+    Living(Watched<'c, Real>),
+    /// Some have joined or ended during the read.
+    Moved,
 }
 
 /// What there is to do after a look that found no end.
@@ -130,6 +149,7 @@ impl Completion {
             generation,
             seen,
             last: seen,
+            has_ended: false,
             glances: Glances::new(core),
         })
     }
@@ -146,6 +166,9 @@ impl Completion {
         let Self { target, seen, .. } = *self;
         let view = self.coordinator.view();
         let group = &self.coordinator.checked()?.tables().group;
+        if self.has_ended {
+            return Ok(Some(view.report_of_ended(seen, self.generation)?));
+        }
         let over = match self.aim {
             Aim::All => false,
             Aim::Runner { slot, member, .. } => {
@@ -203,7 +226,7 @@ impl Completion {
             return Ok(Step::Moved);
         }
         let Aim::Runner { slot, .. } = self.aim else {
-            return Ok(Step::Asleep(scope, look));
+            return self.step_idle(core, look);
         };
         // Also ends when the runner leaves or dies, even while no shutdown of it is on:
         // idle or not, watch its life word.
@@ -227,6 +250,34 @@ impl Completion {
         Ok(Step::Asleep(scope, look))
     }
 
+    /// What there is to do about the group after `look`: while no shutdown is on, the wait
+    /// also ends when all runners have ended, so it watches one that lives.
+    fn step_idle<'c>(&mut self, core: &'c Core, look: Look<'c, Real>) -> Result<Step<'c>, Corrupt> {
+        let scope = &core.tables().group.scope;
+        let Look::Idle(control) = look else {
+            return Ok(Step::Asleep(scope, look));
+        };
+        if control.stage()? != Stage::Phase(Phase::Running) {
+            return Ok(Step::Asleep(scope, look));
+        }
+        match crew(core, control, self.generation)? {
+            Crew::Absent => Ok(Step::Asleep(scope, look)),
+            Crew::Moved => Ok(Step::Moved),
+            Crew::Ended => {
+                self.has_ended = true;
+                Ok(Step::Moved)
+            }
+            Crew::Living(laggard) => {
+                let look = Look::Blocked {
+                    control,
+                    laggard,
+                    until: u64::MAX,
+                };
+                Ok(Step::Asleep(scope, look))
+            }
+        }
+    }
+
     /// The report, or what to sleep on.
     fn poll<'c>(
         &mut self,
@@ -243,6 +294,35 @@ impl Completion {
             }
         }
     }
+}
+
+/// Reads who of the group lives while no shutdown is on. Every membership word is read twice,
+/// and words do not come back: what both reads agree on was so between them.
+fn crew(core: &Core, control: Control, generation: u32) -> Result<Crew<'_>, Corrupt> {
+    let group = &core.tables().group;
+    let members: Vec<Member> = (0..group.used()).map(|slot| group.member(slot)).collect();
+    let mut has_ended = false;
+    for (slot, member) in members.iter().enumerate() {
+        let state = member.state()?;
+        if member.is_counted() {
+            return Ok(match group.alive(slot, *member, core)? {
+                Some(life) => Crew::Living(Watched { slot, life }),
+                // Marked dead by that call.
+                None => Crew::Moved,
+            });
+        }
+        let is_ended = matches!(state, State::Left | State::Dead);
+        has_ended |= is_ended && group.joined(slot) == generation;
+    }
+    let is_same = |(slot, member): (usize, &Member)| group.member(slot) == *member;
+    if members.len() != group.used() || !members.iter().enumerate().all(is_same) {
+        return Ok(Crew::Moved);
+    }
+    Ok(match has_ended {
+        _ if group.scope.control() != control => Crew::Moved,
+        true => Crew::Ended,
+        false => Crew::Absent,
+    })
 }
 
 /// Has `sleep` end when something about a blocked phase may have changed.

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use crate::api::outcome::whole;
-use crate::api::report::{Shortening, ShutdownOutcome};
+use crate::api::report::{Shortening, ShutdownOutcome, ShutdownReport};
 use crate::api::view::{Target, View};
+use crate::error::SegmentError;
 use crate::os::clock;
 use crate::phase::Phase;
 use crate::sync::{Env, Real};
@@ -164,6 +165,27 @@ impl<E: Env<Real>> View<'_, E> {
             }
             _ => Some(ShutdownOutcome::Running),
         }
+    }
+
+    /// The report of a group whose runners have all ended by themselves, with no shutdown on.
+    pub(super) fn report_of_ended(
+        &self,
+        control: Control,
+        generation: u32,
+    ) -> Result<ShutdownReport, SegmentError> {
+        let mut report = self.report_of(Target::All, control, generation, |_| false)?;
+        let history = self.history(generation, None);
+        let slots = self.slots(generation, None, &history);
+        let outcome = |slot: &usize| {
+            let member = self.tables.group.member(*slot);
+            self.outcome(Target::All, *slot, member, control)
+        };
+        report.outcome = whole(&slots.iter().map(outcome).collect::<Vec<_>>());
+        let runner = |slot| self.runner(Target::All, slot, control);
+        report.runners = slots.into_iter().map(runner).collect();
+        report.predecessors = history.predecessors;
+        report.resources = self.resources_of(Target::All);
+        Ok(report)
     }
 
     /// Who shortened the budget of the shutdown that `control` is of.

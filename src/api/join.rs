@@ -33,27 +33,32 @@ impl Runner {
     ///
     /// # Errors
     /// [`CoordinationError::ShuttingDown`] when a shutdown is on or over (no slot is
-    /// used), `DuplicateRunner`, `InvalidName`, and [`SegmentError::Full`] with who holds
-    /// the slots.
+    /// used), also for an id that a living runner has; `DuplicateRunner`, `InvalidName`, and
+    /// [`SegmentError::Full`] with who holds the slots.
     pub fn join(segment: &Segment, id: &str) -> Result<Self, CoordinationError> {
         check_name(id)?;
         let session = segment.session();
         let core = session.core();
         core.check()?;
         core.opened().probe()?;
+        let mut refusal = CoordinationError::DuplicateRunner {
+            id: id.into(),
+            pid: 0,
+        };
         for _ in 0..JOIN_TRIES {
-            match Self::try_join(session, core, id)? {
-                Some(runner) => {
+            match Self::try_join(session, core, id) {
+                Ok(Some(runner)) => {
                     signals::joined(&runner);
                     return Ok(runner);
                 }
-                None => std::thread::yield_now(),
+                Ok(None) => std::thread::yield_now(),
+                Err(error) => {
+                    refusal = error;
+                    break;
+                }
             }
         }
-        Err(CoordinationError::DuplicateRunner {
-            id: id.into(),
-            pid: 0,
-        })
+        Err(over_by_shutdown(core, refusal))
     }
 
     /// Registers this process as [`join`](Self::join) does; if a shutdown is on or over, waits
@@ -191,6 +196,20 @@ impl Runner {
             Joined::Duplicate(other) => Err(duplicate(core, other, id)),
             Joined::Refused(control) => unless_of_nobody(core, control),
         }
+    }
+}
+
+/// Returns the shutdown instead of a taken id or a full table if one has begun since the join
+/// read the phase: the join would be refused in any case.
+fn over_by_shutdown(core: &Core, refusal: CoordinationError) -> CoordinationError {
+    let is_taken = matches!(
+        refusal,
+        CoordinationError::DuplicateRunner { .. }
+            | CoordinationError::Segment(SegmentError::Full { .. })
+    );
+    match core.tables().group.renewed_control() {
+        Ok(control) if is_taken && control.is_shutting_down() => refused(core, control),
+        _ => refusal,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::api::session::Session;
 use crate::api::timeline::Timeline;
 use crate::api::view::View;
 use crate::error::{CoordinationError, SegmentError};
-use crate::segment::{self, Directory, Opened, SegmentName, Token};
+use crate::segment::{self, Directory, Identity, Opened, SegmentName, Token};
 
 use super::core::Tables;
 
@@ -229,6 +229,8 @@ impl fmt::Debug for Segment {
     }
 }
 
+type Removed = Result<(), SegmentError>;
+
 /// How often opening and creating are tried when others remove and create meanwhile.
 const TRIES: usize = 64;
 
@@ -328,7 +330,8 @@ impl SegmentOptions {
     }
 
     /// Removes a segment. Without `force` only one to which no living process is
-    /// attached; also a torn one, or one of another layout or boot.
+    /// attached; also a torn one, or one of another layout or boot. The text of a [`Token`]
+    /// removes that very segment and no other one of its name.
     ///
     /// Processes attached to a segment removed by force still have it mapped: a `run_shutdown`
     /// under way goes on, locks can be unlocked, and all else that waits ends with
@@ -342,20 +345,28 @@ impl SegmentOptions {
     /// # Errors
     /// [`SegmentError::InUse`] with who is attached, or with the remover that has not
     /// finished within that second, also with `force`; `NotFound`, `ForeignOwner`,
-    /// `NotRegular`, `Permission`.
+    /// `NotRegular`, `Permission`; for a token, `Stale` instead of `NotFound`, also when
+    /// another segment has the name.
     pub fn remove(&self, name: &str, force: bool) -> Result<(), SegmentError> {
-        let name = SegmentName::new(name)?;
+        let Some(token) = self.token_in(name)? else {
+            return self.remove_only(&SegmentName::new(name)?, None, force);
+        };
+        let options = self.clone().directory(token.directory());
+        options.remove_only(token.segment_name(), Some(token.identity()), force)
+    }
+
+    fn remove_only(&self, name: &SegmentName, only: Option<Identity>, force: bool) -> Removed {
         let is_in_use = |identity| {
-            let seen = self.observer(&name);
+            let seen = self.observer(name);
             seen.is_ok_and(|seen| seen.identity() == identity && seen.has_living_keeper())
         };
-        match segment::remove(&name, &self.files, force, is_in_use) {
+        match segment::remove(name, &self.files, force, only, is_in_use) {
             Err(SegmentError::InUse {
                 name: of,
                 remover: None,
                 ..
             }) => {
-                let attached = self.observer(&name).map(|seen| seen.attached());
+                let attached = self.observer(name).map(|seen| seen.attached());
                 Err(SegmentError::InUse {
                     name: of,
                     attached: attached.unwrap_or_default(),

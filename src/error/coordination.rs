@@ -133,7 +133,7 @@ pub enum CoordinationError {
         pid: u32,
     },
     /// The timeout of this call passed first.
-    #[error("timed out after {waited:.2?} in {phase}: {}", told(laggards))]
+    #[error("timed out after {waited:.2?} in {phase}: {}", told(*phase, laggards))]
     TimedOut {
         /// How long the call waited.
         waited: Duration,
@@ -212,8 +212,9 @@ fn why_refused(phase: Phase, reason: &str, remaining: Duration) -> String {
 }
 
 /// Who was not done, a sentence each.
-fn told(laggards: &[String]) -> String {
+fn told(phase: Phase, laggards: &[String]) -> String {
     match laggards {
+        [] if phase == Phase::Running => "no shutdown is on".into(),
         [] => "nobody is waited for".into(),
         some => some.join(". "),
     }

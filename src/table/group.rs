@@ -261,6 +261,10 @@ impl<M: Mem, const N: usize> Group<M, N> {
         runner.own.wake_all();
         let _ = self.advance_own(slot, env)?;
         self.look_and_pass_on(env)?;
+        if !self.scope.control().is_shutting_down() {
+            // A wait for the end of all runners may sleep there.
+            self.scope.wake_all();
+        }
         Ok(true)
     }
 

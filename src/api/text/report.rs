@@ -22,13 +22,15 @@ pub fn page(report: &ShutdownReport, coloured: bool, stamp: fn(SystemTime) -> St
         true => style.paint(text),
         false => text.into(),
     };
-    let title = format!(
-        "Shutdown of {} (generation {}): {}, {}",
-        report.segment,
-        report.generation,
-        report.mode,
-        plain(&report.reason.to_string())
-    );
+    let (segment, generation) = (&report.segment, report.generation);
+    let title = match ended_alone(report) {
+        true => format!("Runners of {segment} (generation {generation}): no shutdown was on"),
+        false => format!(
+            "Shutdown of {segment} (generation {generation}): {}, {}",
+            report.mode,
+            plain(&report.reason.to_string())
+        ),
+    };
     let mut page = paint(Style::Heading, &title) + "\n";
     if report.began.is_some() {
         page += &format!("  {}\n", moment::span(report.began, report.ended, stamp));
@@ -36,8 +38,10 @@ pub fn page(report: &ShutdownReport, coloured: bool, stamp: fn(SystemTime) -> St
     if let Some(by) = &report.shortened {
         page += &format!("  {by}\n");
     }
-    page += "\n";
-    page += &phases(report).render(2, coloured);
+    if !ended_alone(report) {
+        page += "\n";
+        page += &phases(report).render(2, coloured);
+    }
     if !report.runners.is_empty() {
         page += "\n";
         page += &runners(&report.runners).render(2, coloured);
@@ -54,6 +58,13 @@ pub fn page(report: &ShutdownReport, coloured: bool, stamp: fn(SystemTime) -> St
         _ => Style::Bad,
     };
     page + "\n" + &paint(style, &summary(report))
+}
+
+/// Whether the runners have ended by themselves: no shutdown of them was begun.
+fn ended_alone(report: &ShutdownReport) -> bool {
+    let has_ended = |runner: &RunnerReport| runner.outcome.is_some();
+    let is_over = report.outcome != ShutdownOutcome::Running;
+    report.began.is_none() && is_over && report.runners.iter().all(has_ended)
 }
 
 /// How long each phase took, and all together.
@@ -230,6 +241,14 @@ fn summary(report: &ShutdownReport) -> String {
         let ids: Vec<String> = report.runners.iter().filter(hit).map(with_phase).collect();
         ids.join(", ")
     };
+    if ended_alone(report) {
+        let (have, themselves) = match report.runners.len() {
+            1 => ("has", "itself"),
+            _ => ("have", "themselves"),
+        };
+        let outcome = report.outcome.name();
+        return format!("{outcome}: {all} {have} ended by {themselves}; no shutdown was on.");
+    }
     match report.outcome {
         ShutdownOutcome::Completed => {
             let late: Vec<String> = report.runners.iter().filter_map(with_lateness).collect();

@@ -140,7 +140,8 @@ impl From<CoordinationError> for Failure {
             E::TooLate { .. }
             | E::NotShuttingDown
             | E::ShuttingDown { .. }
-            | E::NotComplete { .. } => Code::TooLate,
+            | E::NotComplete { .. }
+            | E::Occupied { .. } => Code::TooLate,
             _ => Code::Other,
         };
         Self::new(code, chain(&error))

@@ -81,7 +81,7 @@ use crate::segment::header::{HEADER_BYTES, Header, Identity, Remover};
 use crate::segment::inode::{Inode, not_found};
 use crate::segment::map::{Nothing, Unverified};
 use crate::segment::name::SegmentName;
-use crate::segment::open::Options;
+use crate::segment::open::{Options, stale};
 use crate::segment::refused;
 use holder::{being_removed, own_identity};
 
@@ -108,7 +108,10 @@ const ALL_BYTES: u64 = 1 + MAX_PROCESSES as u64;
 /// Without `force`, `is_in_use` is asked once while the bytes are held: a process that has
 /// lost its life byte keeps no remover off by it, but may live.
 ///
+/// With `only` it removes the segment of that identity and no other one of the name.
+///
 /// # Errors
+/// With `only`, `Stale` when the name leads to another segment or to nothing.
 /// `InUse` with an empty list (the caller knows whom to name), or with the remover that has
 /// not finished within a second; `NotFound`, `Directory`, `ForeignOwner`, `NotRegular`,
 /// `Permission`, `Io`.
@@ -116,14 +119,24 @@ pub(crate) fn remove(
     name: &SegmentName,
     options: &Options,
     force: bool,
+    only: Option<Identity>,
     is_in_use: impl Fn(Identity) -> bool,
 ) -> Result<(), SegmentError> {
+    let absent = |error| match error {
+        SegmentError::NotFound { .. } if only.is_some() => stale(name),
+        error => error,
+    };
     let path = options.path()?;
     let Some(directory) = Directory::existing(&path)? else {
-        return Err(not_found(name, path.join(name.as_str())));
+        return Err(absent(not_found(name, path.join(name.as_str()))));
     };
-    let inode = Inode::look_up(&directory, name)?;
-    Removal::begin(&directory, name, inode, force)?.run(is_in_use)
+    let inode = Inode::look_up(&directory, name).map_err(absent)?;
+    let removal = Removal::begin(&directory, name, inode, force)?;
+    // The header is of the inode that is removed.
+    if only.is_some() && removal.header().map(Header::identity) != only {
+        return Err(stale(name));
+    }
+    removal.run(is_in_use)
 }
 
 /// Removes a segment again that its creator could not attach to, unless another process has
