@@ -75,6 +75,7 @@ pub(crate) mod threads;
 pub(crate) mod timeline;
 mod trace;
 pub(crate) mod transaction;
+pub(crate) mod unused;
 pub(crate) mod view;
 pub(crate) mod view_events;
 pub(crate) mod view_locks;
@@ -130,6 +131,7 @@ pub use timeline::{
     CriticalStep, SpanKind, Timeline, TimelineMark, TimelinePhase, TimelineRunner, TimelineSpan,
 };
 pub use transaction::StateTransaction;
+pub use unused::{Removed, UnusedReport};
 pub use view_events::EventStatus;
 pub use view_rendezvous::{BarrierStatus, SemaphoreStatus};
 pub use waiting::Wait;

@@ -242,13 +242,23 @@ impl SegmentOptions {
     /// is removing the old segment of this name and does not finish), `Permission`, `Clock`.
     pub fn create(&self, name: &str) -> Result<Segment, SegmentError> {
         let name = SegmentName::new(name)?;
-        let created = segment::create(&name, &self.files)?;
-        let made = created.identity();
-        let attached = Segment::attach(created, self);
-        if attached.is_err() {
-            segment::take_back(&name, &self.files, made);
+        let mut last = None;
+        for _ in 0..TRIES {
+            let created = segment::create(&name, &self.files)?;
+            let made = created.identity();
+            match Segment::attach(created, self) {
+                // Removed as unused before this process was attached.
+                Err(error @ SegmentError::Stale { .. }) => last = Some(error),
+                Err(error) => {
+                    segment::take_back(&name, &self.files, made);
+                    return Err(error);
+                }
+                attached => return attached,
+            }
         }
-        attached
+        Err(last.unwrap_or(SegmentError::Stale {
+            name: name.to_string(),
+        }))
     }
 
     /// Opens a segment and attaches to it. Instead of a name it accepts the text of a
@@ -344,18 +354,26 @@ impl SegmentOptions {
     /// finished within that second, also with `force`; `NotFound`, `ForeignOwner`,
     /// `NotRegular`, `Permission`.
     pub fn remove(&self, name: &str, force: bool) -> Result<(), SegmentError> {
-        let name = SegmentName::new(name)?;
+        self.remove_named(&SegmentName::new(name)?, force).map(drop)
+    }
+
+    /// Returns the bytes freed; `None` if another remover took the name away.
+    pub(super) fn remove_named(
+        &self,
+        name: &SegmentName,
+        force: bool,
+    ) -> Result<Option<u64>, SegmentError> {
         let is_in_use = |identity| {
-            let seen = self.observer(&name);
+            let seen = self.observer(name);
             seen.is_ok_and(|seen| seen.identity() == identity && seen.has_living_keeper())
         };
-        match segment::remove(&name, &self.files, force, is_in_use) {
+        match segment::remove(name, &self.files, force, is_in_use) {
             Err(SegmentError::InUse {
                 name: of,
                 remover: None,
                 ..
             }) => {
-                let attached = self.observer(&name).map(|seen| seen.attached());
+                let attached = self.observer(name).map(|seen| seen.attached());
                 Err(SegmentError::InUse {
                     name: of,
                     attached: attached.unwrap_or_default(),
