@@ -43,6 +43,7 @@ mod own_lock;
 pub(crate) mod pollable;
 pub(crate) mod process;
 pub(crate) mod reactor;
+mod removal;
 mod repair;
 pub(crate) mod report;
 pub(crate) mod request;
@@ -75,7 +76,6 @@ pub(crate) mod threads;
 pub(crate) mod timeline;
 mod trace;
 pub(crate) mod transaction;
-pub(crate) mod unused;
 pub(crate) mod view;
 pub(crate) mod view_events;
 pub(crate) mod view_locks;
@@ -107,6 +107,7 @@ pub use observer::Observer;
 pub use options::{Liveness, SegmentOptions};
 pub use pollable::{Notifier, PollableWait};
 pub use process::ProcessHandle;
+pub use removal::{Removed, UnusedReport};
 pub use report::{
     Activity, HandlerOutcome, HandlerReport, Outcome, PhaseReport, Reason, RunnerReport,
     Shortening, ShutdownOutcome, ShutdownReport,
@@ -131,7 +132,6 @@ pub use timeline::{
     CriticalStep, SpanKind, Timeline, TimelineMark, TimelinePhase, TimelineRunner, TimelineSpan,
 };
 pub use transaction::StateTransaction;
-pub use unused::{Removed, UnusedReport};
 pub use view_events::EventStatus;
 pub use view_rendezvous::{BarrierStatus, SemaphoreStatus};
 pub use waiting::Wait;

@@ -337,53 +337,6 @@ impl SegmentOptions {
         }
     }
 
-    /// Removes a segment. Without `force` only one to which no living process is
-    /// attached; also a torn one, or one of another layout or boot.
-    ///
-    /// Processes attached to a segment removed by force still have it mapped: a `run_shutdown`
-    /// under way goes on, locks can be unlocked, and all else that waits ends with
-    /// [`SegmentError::Stale`] within a second, as nobody finds the segment any more. New
-    /// ones cannot find them.
-    ///
-    /// A segment has one remover at a time. While another process is removing it, this
-    /// call waits for that one, for a second at most; a remover that is killed is replaced
-    /// at once.
-    ///
-    /// # Errors
-    /// [`SegmentError::InUse`] with who is attached, or with the remover that has not
-    /// finished within that second, also with `force`; `NotFound`, `ForeignOwner`,
-    /// `NotRegular`, `Permission`.
-    pub fn remove(&self, name: &str, force: bool) -> Result<(), SegmentError> {
-        self.remove_named(&SegmentName::new(name)?, force).map(drop)
-    }
-
-    /// Returns the bytes freed; `None` if another remover took the name away.
-    pub(super) fn remove_named(
-        &self,
-        name: &SegmentName,
-        force: bool,
-    ) -> Result<Option<u64>, SegmentError> {
-        let is_in_use = |identity| {
-            let seen = self.observer(name);
-            seen.is_ok_and(|seen| seen.identity() == identity && seen.has_living_keeper())
-        };
-        match segment::remove(name, &self.files, force, is_in_use) {
-            Err(SegmentError::InUse {
-                name: of,
-                remover: None,
-                ..
-            }) => {
-                let attached = self.observer(name).map(|seen| seen.attached());
-                Err(SegmentError::InUse {
-                    name: of,
-                    attached: attached.unwrap_or_default(),
-                    remover: None,
-                })
-            }
-            result => result,
-        }
-    }
-
     /// The token that stands in place of a name; no name has a token's colons.
     fn token_in(&self, text: &str) -> Result<Option<Token>, SegmentError> {
         if !Token::is_meant(text) {
@@ -399,7 +352,7 @@ impl SegmentOptions {
         Ok(Some(token))
     }
 
-    fn observer(&self, name: &SegmentName) -> Result<Observer, SegmentError> {
+    pub(super) fn observer(&self, name: &SegmentName) -> Result<Observer, SegmentError> {
         Ok(Observer::new(segment::observe(name, &self.files)?))
     }
 }

@@ -174,9 +174,9 @@ impl<'a> Blank<'a> {
         sweep(directory);
         for _ in 0..ROUNDS {
             let blank = Self::named_once(directory, bytes)?;
-            if temporary::claim(&blank.file).map_err(|error| {
-                refused("lock a temporary file in", directory.path(), error)
-            })? {
+            if temporary::claim(&blank.file)
+                .map_err(|error| refused("lock a temporary file in", directory.path(), error))?
+            {
                 return Ok(blank);
             }
         }

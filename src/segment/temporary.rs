@@ -46,7 +46,11 @@ pub(crate) fn names(directory: &Directory) -> Result<Vec<String>, SegmentError> 
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory.path()).map_err(fail)? {
         let name = entry.map_err(fail)?.file_name();
-        names.extend(name.into_string().ok().filter(|name| name.starts_with(TEMPORARY)));
+        names.extend(
+            name.into_string()
+                .ok()
+                .filter(|name| name.starts_with(TEMPORARY)),
+        );
     }
     names.sort();
     Ok(names)

@@ -24,6 +24,16 @@ mod tests {
     #[test]
     fn units_are_binary() {
         let all = [0, 1023, 1024, 5 << 20, 8_853_248, 3 << 40].map(bytes);
-        assert_eq!(all, ["0 B", "1023 B", "1.0 KiB", "5.0 MiB", "8.4 MiB", "3072.0 GiB"]);
+        assert_eq!(
+            all,
+            [
+                "0 B",
+                "1023 B",
+                "1.0 KiB",
+                "5.0 MiB",
+                "8.4 MiB",
+                "3072.0 GiB"
+            ]
+        );
     }
 }
