@@ -131,3 +131,21 @@ where
         width::EPOCH as usize,
     ]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Real;
+
+    /// A small `/dev/shm` has room for some ten; whoever adds a table finds the total here,
+    /// in `limits` and in `docs/faq.md` (`NoSpace`).
+    #[test]
+    fn a_segment_takes_at_most_five_and_a_half_mebibytes() {
+        let bytes = size_of::<Layout<Real>>();
+        assert!(bytes <= 11 << 19, "{bytes} bytes");
+        assert!(
+            bytes > 10 << 19,
+            "{bytes} bytes: adapt the text of `limits`"
+        );
+    }
+}

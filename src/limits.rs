@@ -3,6 +3,11 @@
 //! The segment has a fixed layout, so these numbers are part of it: changing one
 //! that sizes a table changes the layout fingerprint, and segments of the old
 //! layout are refused by name.
+//!
+//! A segment takes 5.5 MiB, all of it from the beginning: the file is allocated whole, so that
+//! no access fails later for want of room (with SIGBUS). The large tables, in MiB: texts of
+//! runners 1.3, texts of resources 0.8, runners 0.8, events 0.6, shared state 0.5,
+//! threads 0.5, journal 0.25. A unit test in `layout.rs` pins the total.
 
 /// Runners one segment can hold at once. A host runs a few runners per core or
 /// per accelerator; 1024 leaves room for the largest host and keeps one scan of
@@ -22,13 +27,12 @@ pub const MAX_LOCKS: usize = 256;
 /// Condition variables of one segment.
 pub const MAX_CONDVARS: usize = 128;
 
-/// Named events of one segment. With their rings they are the largest table: 128 x 64
-/// entries of 288 bytes are 2.3 MB, reserved when the segment is made.
+/// Named events of one segment, each with its ring of [`EVENT_RING`] entries of 288 bytes.
 pub const MAX_EVENTS: usize = 128;
 
 /// Keys of the shared state of one segment. Configuration, counters and small records
-/// of a job are tens of keys; with the longest values the table stays at 1.2 MB.
-pub const MAX_KEYS: usize = 512;
+/// of a job are tens of keys; with room for the longest values the table takes 0.5 MiB.
+pub const MAX_KEYS: usize = 256;
 
 /// Longest key of the shared state, in bytes, as other names.
 pub const KEY_BYTES: usize = 64;
@@ -45,8 +49,9 @@ pub const STATE_LOCK_MICROS: u64 = 5_000_000;
 /// Lock-order violations of which it is kept who was the first; further ones are kept
 /// by name only. Each is a mistake to be repaired, so a segment rarely has two.
 pub const MAX_VIOLATIONS: usize = 64;
-/// Latest sets that an event keeps for its subscribers.
-pub const EVENT_RING: usize = 64;
+/// Latest sets that an event keeps for its subscribers. One that falls further behind gets
+/// the number of sets that it missed (`Delivery::Lagged`).
+pub const EVENT_RING: usize = 16;
 
 /// Longest payload of a set, in bytes: a path or a small record.
 pub const EVENT_PAYLOAD_BYTES: usize = 256;
@@ -112,7 +117,7 @@ pub const REASON_BYTES: usize = 120;
 pub const ACTIVITY_BYTES: usize = 120;
 
 /// Longest last words of a runner, in bytes; cut likewise.
-pub const LAST_WORDS_BYTES: usize = 512;
+pub const LAST_WORDS_BYTES: usize = 256;
 
 /// Longest total budget of a shutdown, in milliseconds: 49.7 days. The control word has 16
 /// bits for a budget, so it is rounded down to four digits: exact in milliseconds up to
@@ -152,8 +157,8 @@ pub(crate) const MAX_WAIT_WORDS: usize = 128;
 pub const READ_TRIES: usize = 64;
 
 /// Latest records that the journal keeps, 64 bytes each: a shutdown of a hundred runners
-/// with a few handlers and resources each is some two thousand, so the last few are there.
-pub const JOURNAL_RECORDS: usize = 8192;
+/// with a few handlers and resources each is some two thousand, so the last two are there.
+pub const JOURNAL_RECORDS: usize = 4096;
 
 /// Upper bounds of the histogram buckets, in microseconds: from a wake-up of an idle
 /// group to a shutdown that takes minutes.

@@ -43,6 +43,7 @@ mod own_lock;
 pub(crate) mod pollable;
 pub(crate) mod process;
 pub(crate) mod reactor;
+mod removal;
 mod repair;
 pub(crate) mod report;
 pub(crate) mod request;
@@ -106,6 +107,7 @@ pub use observer::Observer;
 pub use options::{Liveness, SegmentOptions};
 pub use pollable::{Notifier, PollableWait};
 pub use process::ProcessHandle;
+pub use removal::{Removed, UnusedReport};
 pub use report::{
     Activity, HandlerOutcome, HandlerReport, Outcome, PhaseReport, Reason, RunnerReport,
     Shortening, ShutdownOutcome, ShutdownReport,

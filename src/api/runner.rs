@@ -187,7 +187,7 @@ impl Runner {
         }
     }
 
-    /// Publishes this runner's last words, at most 512 bytes. They stay readable after
+    /// Publishes this runner's last words, at most 256 bytes. They stay readable after
     /// its end, however it ends, until its slot is used again. The last ones stand.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::api::session::Session;
 use crate::api::timeline::Timeline;
 use crate::api::view::View;
 use crate::error::{CoordinationError, SegmentError};
-use crate::segment::{self, Directory, Identity, Opened, SegmentName, Token};
+use crate::segment::{self, Directory, Opened, SegmentName, Token};
 
 use super::core::Tables;
 
@@ -229,8 +229,6 @@ impl fmt::Debug for Segment {
     }
 }
 
-type Removed = Result<(), SegmentError>;
-
 /// How often opening and creating are tried when others remove and create meanwhile.
 const TRIES: usize = 64;
 
@@ -244,13 +242,23 @@ impl SegmentOptions {
     /// is removing the old segment of this name and does not finish), `Permission`, `Clock`.
     pub fn create(&self, name: &str) -> Result<Segment, SegmentError> {
         let name = SegmentName::new(name)?;
-        let created = segment::create(&name, &self.files)?;
-        let made = created.identity();
-        let attached = Segment::attach(created, self);
-        if attached.is_err() {
-            segment::take_back(&name, &self.files, made);
+        let mut last = None;
+        for _ in 0..TRIES {
+            let created = segment::create(&name, &self.files)?;
+            let made = created.identity();
+            match Segment::attach(created, self) {
+                // Removed as unused before this process was attached.
+                Err(error @ SegmentError::Stale { .. }) => last = Some(error),
+                Err(error) => {
+                    segment::take_back(&name, &self.files, made);
+                    return Err(error);
+                }
+                attached => return attached,
+            }
         }
-        attached
+        Err(last.unwrap_or(SegmentError::Stale {
+            name: name.to_string(),
+        }))
     }
 
     /// Opens a segment and attaches to it. Instead of a name it accepts the text of a
@@ -329,56 +337,8 @@ impl SegmentOptions {
         }
     }
 
-    /// Removes a segment. Without `force` only one to which no living process is
-    /// attached; also a torn one, or one of another layout or boot. The text of a [`Token`]
-    /// removes that very segment and no other one of its name.
-    ///
-    /// Processes attached to a segment removed by force still have it mapped: a `run_shutdown`
-    /// under way goes on, locks can be unlocked, and all else that waits ends with
-    /// [`SegmentError::Stale`] within a second, as nobody finds the segment any more. New
-    /// ones cannot find them.
-    ///
-    /// A segment has one remover at a time. While another process is removing it, this
-    /// call waits for that one, for a second at most; a remover that is killed is replaced
-    /// at once.
-    ///
-    /// # Errors
-    /// [`SegmentError::InUse`] with who is attached, or with the remover that has not
-    /// finished within that second, also with `force`; `NotFound`, `ForeignOwner`,
-    /// `NotRegular`, `Permission`; for a token, `Stale` instead of `NotFound`, also when
-    /// another segment has the name.
-    pub fn remove(&self, name: &str, force: bool) -> Result<(), SegmentError> {
-        let Some(token) = self.token_in(name)? else {
-            return self.remove_only(&SegmentName::new(name)?, None, force);
-        };
-        let options = self.clone().directory(token.directory());
-        options.remove_only(token.segment_name(), Some(token.identity()), force)
-    }
-
-    fn remove_only(&self, name: &SegmentName, only: Option<Identity>, force: bool) -> Removed {
-        let is_in_use = |identity| {
-            let seen = self.observer(name);
-            seen.is_ok_and(|seen| seen.identity() == identity && seen.has_living_keeper())
-        };
-        match segment::remove(name, &self.files, force, only, is_in_use) {
-            Err(SegmentError::InUse {
-                name: of,
-                remover: None,
-                ..
-            }) => {
-                let attached = self.observer(name).map(|seen| seen.attached());
-                Err(SegmentError::InUse {
-                    name: of,
-                    attached: attached.unwrap_or_default(),
-                    remover: None,
-                })
-            }
-            result => result,
-        }
-    }
-
     /// The token that stands in place of a name; no name has a token's colons.
-    fn token_in(&self, text: &str) -> Result<Option<Token>, SegmentError> {
+    pub(super) fn token_in(&self, text: &str) -> Result<Option<Token>, SegmentError> {
         if !Token::is_meant(text) {
             return Ok(None);
         }
@@ -392,7 +352,7 @@ impl SegmentOptions {
         Ok(Some(token))
     }
 
-    fn observer(&self, name: &SegmentName) -> Result<Observer, SegmentError> {
+    pub(super) fn observer(&self, name: &SegmentName) -> Result<Observer, SegmentError> {
         Ok(Observer::new(segment::observe(name, &self.files)?))
     }
 }

@@ -23,7 +23,7 @@ use crate::table::store::{Found, Mark, Moved, Store};
 
 pub(crate) type StateTable = Store<Real, MAX_KEYS, ENTRY_WORDS>;
 
-/// Values shared by all processes of a segment: up to 512 keys of up to 64 bytes, with
+/// Values shared by all processes of a segment: up to 256 keys of up to 64 bytes, with
 /// values of up to 1024 bytes.
 ///
 /// Reading takes no lock and waits for no writer: a handful of loads and the copy. (Only a
@@ -132,7 +132,7 @@ impl SharedStateManager {
     /// writers at most for the lock timeout; so do all methods that write.
     ///
     /// # Errors
-    /// [`StateError::InvalidKey`], [`StateError::TooLong`], [`StateError::Full`] (512
+    /// [`StateError::InvalidKey`], [`StateError::TooLong`], [`StateError::Full`] (256
     /// keys), [`StateError::TimedOut`], [`StateError::Nested`], [`SegmentError::Full`](crate::SegmentError::Full)
     /// (threads), [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle), `Corrupt`.
     pub fn set(&self, key: &str, value: impl AsRef<[u8]>) -> Result<(), StateError> {

@@ -28,6 +28,10 @@ pub(crate) const PROCESS_LOCKS: u64 = 1 << 40;
 /// that may take the file's name away (see `segment/remove/`).
 pub(crate) const REMOVERS_LOCK: u64 = PROCESS_LOCKS - 1;
 
+/// The creator's byte of a temporary file, directly before the removers' byte: held while
+/// its creator builds a segment in it (see `segment/temporary.rs`).
+pub(crate) const CREATORS_LOCK: u64 = REMOVERS_LOCK - 1;
+
 /// The sweep byte of process slot 0, directly after the life bytes.
 pub(crate) const SWEEP_LOCKS: u64 = PROCESS_LOCKS + MAX_PROCESSES as u64;
 

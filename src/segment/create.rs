@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
@@ -12,6 +12,7 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
 use crate::error::SegmentError;
+use crate::os::file::{CREATORS_LOCK, unlock};
 use crate::os::fork::PrivateFile;
 use crate::os::{clock, process};
 use crate::segment::directory::Directory;
@@ -22,16 +23,14 @@ use crate::segment::name::SegmentName;
 use crate::segment::open::{Opened, Options, boot_id, open_in};
 use crate::segment::refused;
 use crate::segment::remove::remove_leftover;
+use crate::segment::temporary::{self, TEMPORARY};
 
 /// Rounds of [`open_or_create`] before it gives up on others that create and
 /// remove the same name all the time; the later rounds rest a millisecond.
 const ROUNDS: u32 = 64;
 
-/// Age from which a named temporary file belongs to nobody: its creator needs
-/// microseconds, and one that is stopped for longer fails cleanly.
+/// Age from which a creator removes temporary files of killed creators.
 const ABANDONED: Duration = Duration::from_secs(60);
-
-const TEMPORARY: &str = ".tmp-";
 
 /// Makes a segment with an all-zero body. Of many that try, one gets it.
 ///
@@ -173,6 +172,19 @@ impl<'a> Blank<'a> {
     /// file, which is no segment name; later creators sweep it.
     pub(super) fn named(directory: &'a Directory, bytes: u64) -> Result<Self, SegmentError> {
         sweep(directory);
+        for _ in 0..ROUNDS {
+            let blank = Self::named_once(directory, bytes)?;
+            if temporary::claim(&blank.file)
+                .map_err(|error| refused("lock a temporary file in", directory.path(), error))?
+            {
+                return Ok(blank);
+            }
+        }
+        Err(cannot_create(directory, bytes, Errno::EAGAIN))
+    }
+
+    /// A process that removes temporary files may have taken it already.
+    fn named_once(directory: &'a Directory, bytes: u64) -> Result<Self, SegmentError> {
         let [first, second] = random(directory.path())?;
         let name = format!(
             "{TEMPORARY}{}-{first:016x}{second:016x}",
@@ -200,29 +212,18 @@ impl Drop for Blank<'_> {
         if let Some(name) = &self.temporary {
             // If it cannot be taken away now, a later sweep does it.
             let _ = unlinkat(self.directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
+            // The mapping keeps the byte otherwise; after the name, nobody asks for it.
+            let _ = unlock(&self.file, CREATORS_LOCK);
         }
     }
 }
 
-/// Takes away temporary names that killed creators left. A file that has its
+/// Removes temporary names that killed creators left. A file that has its
 /// segment name already keeps that one.
 fn sweep(directory: &Directory) {
-    let Ok(entries) = std::fs::read_dir(directory.path()) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let is_temporary = name
-            .to_str()
-            .is_some_and(|name| name.starts_with(TEMPORARY));
-        let age = || {
-            SystemTime::now()
-                .duration_since(entry.metadata().ok()?.modified().ok()?)
-                .ok()
-        };
-        if is_temporary && age().is_some_and(|age| age > ABANDONED) {
-            let _ = unlinkat(directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
-        }
+    for name in temporary::names(directory).unwrap_or_default() {
+        // What is refused now, a later sweep removes.
+        let _ = temporary::discard(directory, &name, ABANDONED);
     }
 }
 

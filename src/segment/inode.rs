@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, posix_fallocate};
@@ -36,21 +37,30 @@ impl Inode {
     /// # Errors
     /// `NotFound`, `Permission` or `Io`.
     pub(crate) fn look_up(directory: &Directory, name: &SegmentName) -> Result<Self, SegmentError> {
-        let path = directory.path_of(name);
+        Self::find(directory, name.as_str())?
+            .ok_or_else(|| not_found(name, directory.path_of(name)))
+    }
+
+    /// Looks up any entry of the directory; `None` where there is none.
+    ///
+    /// # Errors
+    /// `Permission` or `Io`.
+    pub(crate) fn find(directory: &Directory, entry: &str) -> Result<Option<Self>, SegmentError> {
+        let path = directory.path().join(entry);
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let handle = match openat(directory, name.as_str(), flags, Mode::empty()) {
+        let handle = match openat(directory, entry, flags, Mode::empty()) {
             Ok(handle) => File::from(handle),
-            Err(Errno::ENOENT) => return Err(not_found(name, path)),
+            Err(Errno::ENOENT) => return Ok(None),
             Err(error) => return Err(refused("open", &path, error)),
         };
         let found = handle
             .metadata()
             .map_err(|error| refused("examine", &path, error))?;
-        Ok(Self {
+        Ok(Some(Self {
             handle,
             found,
             path,
-        })
+        }))
     }
 
     /// Whether it is a regular file of this user.
@@ -139,7 +149,7 @@ impl Inode {
     /// `NoSpace`.
     pub(crate) fn fill_holes(&self, file: &File) -> Result<(), SegmentError> {
         let bytes = self.found.len();
-        if self.found.blocks().saturating_mul(512) >= bytes {
+        if self.room() >= bytes {
             return Ok(());
         }
         allocate(file, bytes, &self.path)
@@ -163,9 +173,9 @@ impl Inode {
     pub(crate) fn is_still_named(
         &self,
         directory: &Directory,
-        name: &SegmentName,
+        name: &str,
     ) -> Result<bool, SegmentError> {
-        match fstatat(directory, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+        match fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(now) => Ok(self.is(&now)),
             Err(Errno::ENOENT) => Ok(false),
             Err(error) => Err(refused("examine", &self.path, error)),
@@ -184,6 +194,26 @@ impl Inode {
 
     pub(crate) fn len(&self) -> u64 {
         self.found.len()
+    }
+
+    /// Room that the file takes, in bytes: the blocks it has, without its holes.
+    pub(crate) fn room(&self) -> u64 {
+        self.found.blocks().saturating_mul(512)
+    }
+
+    /// What the loss of one name frees: all room, unless the file has another name.
+    pub(crate) fn freed(&self) -> u64 {
+        match self.found.nlink() {
+            0 | 1 => self.room(),
+            _ => 0,
+        }
+    }
+
+    /// Time since the last write.
+    pub(crate) fn age(&self) -> Option<Duration> {
+        SystemTime::now()
+            .duration_since(self.found.modified().ok()?)
+            .ok()
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -13,6 +13,7 @@ pub(crate) mod open;
 pub(crate) mod remove;
 #[allow(unsafe_code)]
 pub(crate) mod shared;
+pub(crate) mod temporary;
 pub(crate) mod token;
 
 #[cfg(test)]

@@ -276,7 +276,7 @@ pub(crate) struct Texts<M: Mem> {
     pub(crate) id: Text<M, 9>,
     /// Marked with the time since which it is in effect, in microseconds; 0 for none.
     pub(crate) activity: Text<M, 16>,
-    pub(crate) last_words: Text<M, 65>,
+    pub(crate) last_words: Text<M, 33>,
     /// The cause given to `fail`.
     pub(crate) cause: Text<M, 16>,
     /// Of the shutdown of the own scope; written under its request's claim.

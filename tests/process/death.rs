@@ -264,8 +264,8 @@ fn last_words_of_a_runner_killed_right_after_are_read() {
         };
         assert_eq!(words("killed"), "disk /dev/sdb is gone");
         assert_eq!(words("left"), "really nothing");
-        // Cut at a character within 512 bytes.
-        assert_eq!(words("long"), "ä".repeat(256));
+        // Cut at a character within 256 bytes.
+        assert_eq!(words("long"), "ä".repeat(128));
         segment.reap().unwrap();
         let again = coordinator.report(&Scope::All).unwrap();
         assert_eq!(again.predecessors, report.predecessors);

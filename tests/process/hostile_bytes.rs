@@ -66,7 +66,12 @@ fn victim(child: &Child) {
             false => refused += 1,
         }
         trying("remove");
-        options.remove(Place::NAME, true).unwrap();
+        // Whoever the bytes name may live.
+        let unused = options.remove_unused().unwrap();
+        assert!(unused.refused.is_empty(), "{unused:?}");
+        if unused.removed.is_empty() {
+            options.remove(Place::NAME, true).unwrap();
+        }
     }
     // Nothing is allocated by a length that was read. (A sanitizer keeps what was freed.)
     let most = if std::env::var_os("ASAN_OPTIONS").is_some() {

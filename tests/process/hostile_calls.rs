@@ -62,6 +62,7 @@ const VALUES: &[&str] = &[
     "SpanKind",
     "SystemResource",
     "TimelineSpan",
+    "UnusedReport",
 ];
 
 /// The owner of a function that is no method.

@@ -97,6 +97,10 @@ fn is_look_up((number, args): Call) -> bool {
     number == libc::SYS_openat && args[2] & libc::O_PATH as u64 != 0
 }
 
+fn is_link((number, _): Call) -> bool {
+    number == libc::SYS_linkat
+}
+
 fn is_unlink((number, _): Call) -> bool {
     number == libc::SYS_unlinkat
 }
@@ -192,46 +196,123 @@ fn meanwhile(options: &SegmentOptions, halted: Halted) -> bool {
     is_made
 }
 
+/// Halts a remover before each system call that follows the look-up of the name, and has
+/// something done each time.
+fn at_each_call<T: Send>(
+    place: &Place,
+    rm: &[&str],
+    body: impl Fn(&SegmentOptions, Halted) -> T + Sync,
+) -> Vec<T> {
+    const AT_ONCE: usize = 8;
+    let mut all = Vec::new();
+    let run = |number: usize| {
+        let directory = place.directory().with_extension(number.to_string());
+        let options = SegmentOptions::new().directory(&directory);
+        drop(options.create(Place::NAME).unwrap());
+        let mut command = ebbtide(place, rm);
+        command.env("EBBTIDE_DIR", &directory);
+        let mut since = None;
+        let halted = Halted::at(command, |call| {
+            since = since.map(|since| since + 1);
+            since = since.or(is_look_up(call).then_some(0));
+            since == Some(number + 1)
+        });
+        halted.map(|halted| body(&options, halted))
+    };
+    for first in (0..).step_by(AT_ONCE) {
+        let runs = thread::scope(|scope| {
+            let run = &run;
+            let numbers = first..first + AT_ONCE;
+            let runs: Vec<_> = numbers.map(|n| scope.spawn(move || run(n))).collect();
+            runs.into_iter()
+                .map(|run| run.join().unwrap())
+                .collect::<Vec<_>>()
+        });
+        for run in runs {
+            match run {
+                Some(result) => all.push(result),
+                None => return all,
+            }
+        }
+    }
+    all
+}
+
 /// Tries each system call that follows the look-up of the name.
 #[test]
 fn a_remover_stopped_at_any_system_call_takes_no_other_segments_name() {
-    const AT_ONCE: usize = 8;
     once(here!(), |place| {
         for rm in [&["rm", Place::NAME][..], &["rm", Place::NAME, "--force"]] {
             // Whether the others could make a new one, by system call.
-            let mut made = Vec::new();
-            'all: for first in (0..).step_by(AT_ONCE) {
-                let runs = thread::scope(|scope| {
-                    let run = |number: usize| {
-                        let directory = place.directory().with_extension(number.to_string());
-                        let options = SegmentOptions::new().directory(&directory);
-                        drop(options.create(Place::NAME).unwrap());
-                        let mut command = ebbtide(place, rm);
-                        command.env("EBBTIDE_DIR", &directory);
-                        let mut since = None;
-                        let halted = Halted::at(command, |call| {
-                            since = since.map(|since| since + 1);
-                            since = since.or(is_look_up(call).then_some(0));
-                            since == Some(number + 1)
-                        });
-                        halted.map(|halted| meanwhile(&options, halted))
-                    };
-                    let numbers = first..first + AT_ONCE;
-                    let runs: Vec<_> = numbers.map(|n| scope.spawn(move || run(n))).collect();
-                    runs.into_iter()
-                        .map(|run| run.join().unwrap())
-                        .collect::<Vec<_>>()
-                });
-                for run in runs {
-                    match run {
-                        Some(is_made) => made.push(is_made),
-                        None => break 'all,
-                    }
-                }
-            }
+            let made = at_each_call(place, rm, meanwhile);
             println!("{rm:?}: {made:?}");
             assert!(made.contains(&false) && made.first() == Some(&true));
             assert!(made.last() == Some(&true), "it has gone on by then");
         }
+    });
+}
+
+/// A process attaches while `rm --unused` is stopped before any of its system calls.
+#[test]
+fn an_attached_segment_is_never_removed_as_unused() {
+    once(here!(), |place| {
+        let attached = at_each_call(place, &["rm", "--unused"], |options, halted| {
+            let attached = options.open(Place::NAME);
+            let said = halted.go_on();
+            assert!(said.status.success(), "{said:?}");
+            let is_removed = String::from_utf8_lossy(&said.stdout).contains(Place::NAME);
+            match &attached {
+                Ok(segment) => {
+                    let found = options.open(Place::NAME).unwrap();
+                    assert_eq!(found.token(), segment.token());
+                    assert!(!is_removed, "{said:?}");
+                }
+                Err(error) => {
+                    assert_is!(
+                        error,
+                        SegmentError::InUse { .. }
+                            | SegmentError::Stale { .. }
+                            | SegmentError::NotFound { .. }
+                    );
+                    assert!(is_removed, "{said:?}");
+                }
+            }
+            let is_attached = attached.is_ok();
+            drop(attached);
+            options.remove_unused().unwrap();
+            assert!(options.list().unwrap().is_empty());
+            is_attached
+        });
+        println!("{attached:?}");
+        assert!(attached.first() == Some(&true) && attached.contains(&false));
+    });
+}
+
+/// `rm --unused` runs while a creator is stopped before any of its system calls.
+#[test]
+fn a_creator_whose_segment_is_removed_as_unused_creates_it_again() {
+    once(here!(), |place| {
+        let mut removed = 0;
+        for number in 0.. {
+            let mut since = None;
+            let command = ebbtide(place, &["exec", Place::NAME, "--runner", "a", "--", "true"]);
+            let halted = Halted::at(command, |call| {
+                since = since.map(|since| since + 1);
+                since = since.or(is_link(call).then_some(0));
+                since == Some(number)
+            });
+            let Some(halted) = halted else { break };
+            let options = SegmentOptions::new().directory(place.directory());
+            removed += options.remove_unused().unwrap().removed.len();
+            // It has begun to run its program, and is no creator any more.
+            let is_over = removed > 0 && options.list().is_ok_and(|names| !names.is_empty());
+            let said = halted.go_on();
+            assert!(said.status.success(), "{said:?}");
+            options.remove_unused().unwrap();
+            if is_over {
+                break;
+            }
+        }
+        assert!(removed > 0);
     });
 }

@@ -139,7 +139,7 @@ fn what_is_too_long_or_too_much_is_named() {
             tx.set("one more", "v")
         });
         assert_is!(full, Err(StateError::Full { ref keys }) if keys.contains(&"one more".into()));
-        assert!(full.unwrap_err().to_string().contains("512 keys"));
+        assert!(full.unwrap_err().to_string().contains("256 keys"));
         // None of it.
         assert_eq!(state.get("1").unwrap().as_deref(), Some(&b"v"[..]));
         assert_eq!(state.get("one more").unwrap(), None);

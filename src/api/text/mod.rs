@@ -4,6 +4,7 @@
 pub mod history;
 pub mod moment;
 pub mod report;
+pub mod size;
 mod table;
 
 use std::time::Duration;

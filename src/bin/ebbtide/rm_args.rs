@@ -10,7 +10,8 @@ pub struct Rm {
     /// Also if living processes are attached; they go on by themselves
     #[arg(long)]
     pub force: bool,
-    /// Remove every segment in the directory that no living process uses
+    /// Remove every segment in the directory that no living process uses, also torn ones and
+    /// those of an earlier boot, and temporary files of killed creators
     #[arg(long, conflicts_with_all = ["segments", "force"])]
     pub unused: bool,
 }

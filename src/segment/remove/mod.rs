@@ -105,6 +105,9 @@ const ALL_BYTES: u64 = 1 + MAX_PROCESSES as u64;
 /// although processes are attached. That the name was taken away by another
 /// meanwhile is no error.
 ///
+/// Returns how many bytes that freed (while processes still map the file: will free); `None`
+/// if another remover took the name away.
+///
 /// Without `force`, `is_in_use` is asked once while the bytes are held: a process that has
 /// lost its life byte keeps no remover off by it, but may live.
 ///
@@ -121,7 +124,7 @@ pub(crate) fn remove(
     force: bool,
     only: Option<Identity>,
     is_in_use: impl Fn(Identity) -> bool,
-) -> Result<(), SegmentError> {
+) -> Result<Option<u64>, SegmentError> {
     let absent = |error| match error {
         SegmentError::NotFound { .. } if only.is_some() => stale(name),
         error => error,
@@ -131,12 +134,13 @@ pub(crate) fn remove(
         return Err(absent(not_found(name, path.join(name.as_str()))));
     };
     let inode = Inode::look_up(&directory, name).map_err(absent)?;
+    let freed = inode.freed();
     let removal = Removal::begin(&directory, name, inode, force)?;
     // The header is of the inode that is removed.
     if only.is_some() && removal.header().map(Header::identity) != only {
         return Err(stale(name));
     }
-    removal.run(is_in_use)
+    Ok(removal.run(is_in_use)?.then_some(freed))
 }
 
 /// Removes a segment again that its creator could not attach to, unless another process has
@@ -180,7 +184,7 @@ pub(super) fn remove_leftover(
     if !removal.header().is_some_and(Header::is_removed) {
         return Ok(false);
     }
-    removal.run(|_| false).map(|()| true)
+    removal.run(|_| false).map(|_| true)
 }
 
 /// The steps of a removal. A process may be stopped or killed before each of them.
@@ -271,10 +275,13 @@ impl<'a> Removal<'a> {
         self.mapped.as_ref().map(Unverified::header)
     }
 
-    /// All steps; waits for another remover of this file, for a second at most.
-    fn run(mut self, is_in_use: impl Fn(Identity) -> bool) -> Result<(), SegmentError> {
+    /// All steps; waits for another remover of this file, for a second at most. `true` if
+    /// this one took the name away.
+    fn run(mut self, is_in_use: impl Fn(Identity) -> bool) -> Result<bool, SegmentError> {
         let until = Instant::now() + PATIENCE;
+        let mut is_mine = false;
         while self.step()? != Step::Over {
+            is_mine |= self.step == Step::Unlink;
             if self.step == Step::Mark
                 && !self.force
                 && self.header().is_some_and(|it| is_in_use(it.identity()))
@@ -293,7 +300,7 @@ impl<'a> Removal<'a> {
             }
             thread::sleep(PAUSE);
         }
-        Ok(())
+        Ok(is_mine)
     }
 
     /// Does the next step and returns the one after it.
@@ -352,7 +359,8 @@ impl<'a> Removal<'a> {
     }
 
     fn is_named(&self) -> Result<bool, SegmentError> {
-        self.inode.is_still_named(self.directory, self.name)
+        self.inode
+            .is_still_named(self.directory, self.name.as_str())
     }
 
     fn unlink(&self) -> Result<(), SegmentError> {

@@ -6,10 +6,12 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
 use super::super::create::{Blank, build};
+use super::super::inode::allocate;
 use super::*;
-use crate::os::file::PROCESS_LOCKS;
+use crate::os::file::{CREATORS_LOCK, PROCESS_LOCKS, try_lock};
 
 #[test]
 fn a_new_segment_is_complete_private_and_shared() {
@@ -203,4 +205,39 @@ fn file_systems_without_unnamed_files_leave_no_temporary_name() {
     assert!(matches!(build(), Err(SegmentError::Exists { .. })));
     assert!(fresh.exists() && !abandoned.exists());
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_temporary_file_is_discarded_only_without_a_living_creator() {
+    let place = Place::new();
+    let directory = place.directory();
+    let discard = |name: &str| temporary::discard(&directory, name, Duration::ZERO).unwrap();
+    let names = || temporary::names(&directory).unwrap();
+    let blank = Blank::named(&directory, 1).unwrap();
+    let [held] = names().try_into().unwrap();
+    assert_eq!(discard(&held), None, "its creator lives");
+    drop(build::<Words>(&directory, &place.name, &place.options, blank).unwrap());
+    assert!(names().is_empty());
+    place.open().unwrap();
+
+    // The creator was stopped before it took its byte: it does not use the file.
+    let path = directory.path().join(".tmp-1-left");
+    let file = File::create(&path).unwrap();
+    allocate(&file, 8192, &path).unwrap();
+    let freed = discard(".tmp-1-left");
+    assert!(freed.is_some_and(|freed| freed >= 8192) && !path.exists());
+    assert!(!temporary::claim(&file).unwrap());
+    assert_eq!(discard(".tmp-1-left"), None);
+    // The remover has the byte.
+    let file = File::create(&path).unwrap();
+    let remover = File::options().write(true).open(&path).unwrap();
+    assert!(try_lock(&remover, CREATORS_LOCK).unwrap());
+    assert!(!temporary::claim(&file).unwrap());
+    assert_eq!(discard(".tmp-1-left"), None, "another remover has it");
+    drop(remover);
+    // The segment of a creator killed before it removed the temporary name keeps its own.
+    fs::remove_file(&path).unwrap();
+    fs::hard_link(place.path(), &path).unwrap();
+    assert_eq!(discard(".tmp-1-left"), Some(0));
+    place.open().unwrap();
 }

@@ -110,7 +110,7 @@ impl Place {
     }
 
     fn remove(&self, force: bool) -> Result<(), SegmentError> {
-        remove(&self.name, &self.options, force, None, |_| false)
+        remove(&self.name, &self.options, force, None, |_| false).map(drop)
     }
 
     /// Overwrites a byte, and expects the answer of all openers.

@@ -1,6 +1,7 @@
 //! The command line: outcomes, documents and manners, on the real binary.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
 use super::support::{Place, both, runner, with_output_to};
@@ -214,9 +215,11 @@ fn ls_counts_and_dir_is_an_option() {
     command.env_remove("EBBTIDE_DIR");
     let said = with_output_to(command, Stdio::piped());
     let listed: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let bytes = fs::metadata(place.file("job")).unwrap().blocks() * 512;
+    assert!(bytes > 4 << 20);
     let expected = json!({"segments": [{
         "name": "job", "phase": "running", "outcome": null, "began": null, "ended": null,
-        "generation": 1, "runners": 1, "attached": 1, "refused": null,
+        "generation": 1, "runners": 1, "attached": 1, "bytes": bytes, "refused": null,
     }]});
     assert_eq!(listed, expected);
     program.end().code(0);

@@ -153,6 +153,69 @@ fn refused_segments_are_6_listed_with_the_reason_and_removable() {
 }
 
 #[test]
+fn rm_unused_removes_whatever_no_process_uses() {
+    for liveness in ["auto", "portable"] {
+        let place = Place::new(liveness);
+        let used = place.exec("used", "a", &[], &["sh", "-c", "echo up; exec cat"]);
+        for name in ["left", "other-boot", "other-layout"] {
+            place.segment(name);
+        }
+        let bytes = fs::read(place.file("left")).unwrap();
+        let write = |name: &str, at: std::ops::Range<usize>| {
+            let mut bytes = bytes.clone();
+            bytes[at].iter_mut().for_each(|byte| *byte ^= 0xff);
+            fs::write(place.file(name), bytes).unwrap();
+        };
+        // The layout version follows the magic number.
+        write("other-layout", 8..9);
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let boot = u128::from_str_radix(&boot.trim().replace('-', ""), 16).unwrap();
+        let at = |window: &[u8]| window == boot.to_be_bytes();
+        let boot_at = bytes[..4096].windows(16).position(at).unwrap();
+        write("other-boot", boot_at..boot_at + 16);
+        place.run(&["status", "other-boot"]).code(6);
+        fs::write(place.file("torn"), &bytes[..100]).unwrap();
+        fs::write(place.file(".tmp-1-killed"), &bytes).unwrap();
+        symlink("/etc/passwd", place.file("link")).unwrap();
+
+        let said = place.run(&["rm", "--unused"]).code(0);
+        for name in [
+            "left",
+            "other-boot",
+            "other-layout",
+            "torn",
+            ".tmp-1-killed",
+        ] {
+            let line = format!("{name}: removed, ");
+            assert!(
+                said.out.lines().any(|it| it.starts_with(&line)),
+                "{said:#?}"
+            );
+        }
+        let last = said.out.lines().last().unwrap();
+        assert!(
+            last.starts_with("5 removed, ") && last.ends_with(" MiB freed"),
+            "{said:#?}"
+        );
+        fs::remove_file(place.file("link")).unwrap();
+        let mut left = fs::read_dir(place.directory()).unwrap();
+        assert_eq!(left.next().unwrap().unwrap().file_name(), "used");
+        assert!(left.next().is_none());
+        let said = place.run(&["rm", "--unused"]).code(0);
+        assert_eq!(said.out, "nothing to remove\n");
+
+        // Of several names, those that can be removed are removed.
+        place.segment("one");
+        place.segment("two");
+        let said = place.run(&["rm", "one", "used", "missing", "two"]).code(3);
+        assert_eq!(said.out, "one: removed\ntwo: removed\n");
+        assert!(said.err.contains("used: ") && said.err.contains("missing: "));
+        used.end().code(0);
+        place.run(&["rm", "--unused"]).code(0);
+    }
+}
+
+#[test]
 fn a_directory_open_to_others_is_refused() {
     let place = Place::new("auto");
     fs::create_dir(place.directory()).unwrap();

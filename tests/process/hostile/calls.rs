@@ -137,6 +137,7 @@ pub fn try_fresh(options: &SegmentOptions, name: &str) -> bool {
     try_observer(observer);
     trying("open");
     let _ = options.list();
+    let _ = options.size(name);
     let _ = options.open_token(&token).map(drop);
     let _ = options.open_or_create(name).map(drop);
     let Ok(segment) = options.open(name) else {

@@ -1,6 +1,7 @@
 //! `ebbtide ls`: all segments, also those that are refused.
 
 use ebbtide::text::moment::{ago, rfc3339};
+use ebbtide::text::size;
 use ebbtide::{SegmentError, SegmentOptions, ShutdownOutcome, Status};
 
 use crate::args::Json;
@@ -8,6 +9,13 @@ use crate::exit::{Code, Failure, chain};
 use crate::output;
 use crate::render::json;
 use crate::render::table::{Cell, Column, Table};
+
+/// A segment of the list.
+struct Row {
+    name: String,
+    bytes: Option<u64>,
+    seen: Result<Status, String>,
+}
 
 pub fn run(options: &SegmentOptions, args: Json) -> Result<Code, Failure> {
     let mut all = Vec::new();
@@ -18,13 +26,16 @@ pub fn run(options: &SegmentOptions, args: Json) -> Result<Code, Failure> {
         {
             // Removed since it was listed.
             Err(SegmentError::NotFound { .. }) => {}
-            Ok(status) => all.push((name, Ok(status))),
-            Err(error) => all.push((name, Err(chain(&error)))),
+            seen => {
+                let bytes = options.size(&name).ok();
+                let seen = seen.map_err(|error| chain(&error));
+                all.push(Row { name, bytes, seen });
+            }
         }
     }
     if args.json {
         output::emit_json(&json::Segments {
-            segments: all.iter().map(|(name, seen)| row(name, seen)).collect(),
+            segments: all.iter().map(row).collect(),
         })?;
     } else if all.is_empty() {
         output::complain("there are no segments");
@@ -34,7 +45,8 @@ pub fn run(options: &SegmentOptions, args: Json) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-fn row<'a>(name: &'a str, seen: &'a Result<Status, String>) -> json::Segment<'a> {
+fn row(row: &Row) -> json::Segment<'_> {
+    let Row { name, bytes, seen } = row;
     let status = seen.as_ref().ok();
     json::Segment {
         name,
@@ -45,11 +57,12 @@ fn row<'a>(name: &'a str, seen: &'a Result<Status, String>) -> json::Segment<'a>
         generation: status.map(|status| status.generation),
         runners: status.map(living),
         attached: status.map(|status| status.attached),
+        bytes: *bytes,
         refused: seen.as_ref().err().map(String::as_str),
     }
 }
 
-fn page(all: &[(String, Result<Status, String>)]) -> String {
+fn page(all: &[Row]) -> String {
     let mut table = Table::new(vec![
         Column::left("SEGMENT"),
         Column::left("PHASE"),
@@ -58,9 +71,11 @@ fn page(all: &[(String, Result<Status, String>)]) -> String {
         Column::right("GENERATION"),
         Column::right("RUNNERS"),
         Column::right("ATTACHED"),
+        Column::right("SIZE"),
         Column::left("REFUSED"),
     ]);
-    for (name, seen) in all {
+    for Row { name, bytes, seen } in all {
+        let size = Cell::or_none(bytes.map(size::bytes));
         table.row(match seen {
             Ok(status) => vec![
                 Cell::text(name),
@@ -70,6 +85,7 @@ fn page(all: &[(String, Result<Status, String>)]) -> String {
                 Cell::text(status.generation),
                 Cell::text(living(status)),
                 Cell::text(status.attached),
+                size,
                 Cell::text(""),
             ],
             Err(why) => vec![
@@ -80,6 +96,7 @@ fn page(all: &[(String, Result<Status, String>)]) -> String {
                 Cell::none(),
                 Cell::none(),
                 Cell::none(),
+                size,
                 Cell::text(why).bad(),
             ],
         });

@@ -1,9 +1,10 @@
 //! `ebbtide rm`: removes segments.
 
+use ebbtide::text::size;
 use ebbtide::{SegmentError, SegmentOptions};
 
 use crate::exit::{Code, Failure};
-use crate::output;
+use crate::output::{self, plain};
 use crate::rm_args::Rm;
 
 /// Removes all that can be removed; the highest code of those that cannot.
@@ -20,40 +21,41 @@ pub fn run(options: &SegmentOptions, args: &Rm) -> Result<Code, Failure> {
     for name in &args.segments {
         match options.remove(name, args.force) {
             Ok(()) => output::emit(&format!("{name}: removed\n"))?,
-            Err(error) => {
-                let failure = Failure::from(error);
-                output::complain(&format!("{name}: {}", failure.message));
-                if failure.code as u8 > worst as u8 {
-                    worst = failure.code;
-                }
-            }
+            Err(error) => worst = complain(name, error, worst),
         }
     }
     Ok(worst)
 }
 
-/// Removes every segment that no living process uses. Each removal takes the life bytes, so
-/// a process that attaches meanwhile keeps its segment.
+/// Removes every segment that no living process uses.
 fn unused(options: &SegmentOptions) -> Result<Code, Failure> {
-    let mut worst = Code::Done;
-    let mut removed = 0;
-    for name in options.list()? {
-        match options.remove(&name, false) {
-            Ok(()) => {
-                removed += 1;
-                output::emit(&format!("{name}: removed\n"))?;
-            }
-            // In use, or removed since it was listed.
-            Err(SegmentError::InUse { remover: None, .. } | SegmentError::NotFound { .. }) => {}
-            Err(error) => {
-                let failure = Failure::from(error);
-                output::complain(&format!("{name}: {}", failure.message));
-                if failure.code as u8 > worst as u8 {
-                    worst = failure.code;
-                }
-            }
-        }
+    let report = options.remove_unused()?;
+    let (count, freed) = (report.removed.len(), size::bytes(report.bytes()));
+    let mut text = String::new();
+    for removed in &report.removed {
+        let bytes = size::bytes(removed.bytes);
+        text += &format!("{}: removed, {bytes} freed\n", plain(&removed.name));
     }
-    output::emit(&format!("removed {removed} unused\n"))?;
+    text += &match count {
+        0 => "nothing to remove\n".to_owned(),
+        1 => format!("1 removed, {freed} freed\n"),
+        _ => format!("{count} removed, {freed} freed\n"),
+    };
+    let mut worst = Code::Done;
+    for (name, error) in report.refused {
+        worst = complain(&name, error, worst);
+    }
+    output::emit(&text)?;
     Ok(worst)
+}
+
+/// Reports what could not be removed; the higher of its code and `worst`.
+fn complain(name: &str, error: SegmentError, worst: Code) -> Code {
+    let failure = Failure::from(error);
+    output::complain(&format!("{}: {}", plain(name), failure.message));
+    if failure.code as u8 > worst as u8 {
+        failure.code
+    } else {
+        worst
+    }
 }

@@ -58,6 +58,7 @@ pub struct Segment<'a> {
     pub generation: Option<u32>,
     pub runners: Option<usize>,
     pub attached: Option<usize>,
+    pub bytes: Option<u64>,
     pub refused: Option<&'a str>,
 }
 
