@@ -65,7 +65,10 @@ fn end_in_order(segment: &Segment, ledger: &Arc<Ledger>, all: &mut Population<'_
     // Those who were killed in the end, and not yet marked dead, may have died.
     let fits = matches!(
         report.outcome,
-        ShutdownOutcome::Completed | ShutdownOutcome::Died
+        ShutdownOutcome::Completed
+            | ShutdownOutcome::CompletedWithFailures
+            | ShutdownOutcome::Abandoned
+            | ShutdownOutcome::Died
     );
     ensure(&format!("the last shutdown was {:?}", report.outcome), fits)?;
     all.until_ended("runner")
