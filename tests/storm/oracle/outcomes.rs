@@ -11,7 +11,7 @@
 //!   nothing is late, forced or cancelled, so the outcome follows from the line: see
 //!   [`wanted`].
 
-use ebbtide::{Outcome, RunnerReport, ShutdownOutcome, ShutdownReport};
+use ebbtide::{Outcome, Phase, RunnerReport, ShutdownOutcome, ShutdownReport};
 
 use crate::ledger::line::{Fate, Line, State};
 use crate::plan::Kind;
@@ -82,10 +82,11 @@ fn wanted(line: Line<'_>, outcome: &Outcome) -> bool {
     let [flawed, parted, by_hand] =
         [Fate::Flawed, Fate::Parted, Fate::ByHand].map(|fate| line.has_fate(fate));
     let status = line.status();
+    let is_undone = status.done() < Phase::Closing as u64;
     let ended_in_order = status.is(State::Closed);
     match outcome {
         // It had not left, and had not done every phase.
-        _ if !ended_in_order && status.is_member(true) => *outcome == Outcome::Died,
+        _ if !ended_in_order && is_undone && status.is_member(true) => *outcome == Outcome::Died,
         Outcome::Completed => !flawed && !parted,
         Outcome::CompletedWithFailures => flawed && !parted,
         // By hand it may see its own shutdown end while that of all is on.
