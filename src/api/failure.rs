@@ -134,7 +134,8 @@ impl<E: Env<Real>> View<'_, E> {
         }
     }
 
-    /// Whether a runner has told of a failure in the shutdown of `epoch`.
+    /// Whether a runner has told of a failure in the shutdown of `epoch`, before that was
+    /// complete: what it tells later, in another scope that goes on, changes nothing.
     pub(super) fn has_failures(
         &self,
         target: Target,
@@ -143,7 +144,10 @@ impl<E: Env<Real>> View<'_, E> {
         epoch: u64,
     ) -> bool {
         let generation = member.generation();
-        let is_of = |epochs| Self::is_of_shutdown(target, epoch, epochs);
+        let end = self.entered(target, Phase::Complete, epoch);
+        let is_of = |epochs, at| {
+            Self::is_of_shutdown(target, epoch, epochs) && end.is_none_or(|end| at <= end)
+        };
         self.tables.group.runners[slot].untold(generation) > 0
             || self.tables.failures.has((slot, generation), is_of)
     }

@@ -159,7 +159,9 @@ mod tests {
 
     use super::*;
     use crate::sync::{Owner, Pulse};
-    use crate::{Runner, SegmentOptions};
+    use std::time::Duration;
+
+    use crate::{Runner, Scope, SegmentOptions, ShutdownCoordinator, ShutdownRequest};
 
     /// The slot comes to another holder when the clock is read for the first time.
     struct Meddled<'a> {
@@ -180,6 +182,38 @@ mod tests {
         fn thread_pulse(&self, _owner: Owner) -> Pulse<'_, Real> {
             Pulse::Alive(None)
         }
+    }
+
+    /// Its own shutdown is over, and it goes away in the middle of that of all.
+    #[test]
+    fn what_is_told_after_the_end_changes_no_outcome() {
+        let scratch = tempfile::tempdir().unwrap();
+        let options = SegmentOptions::new().directory(scratch.path().join("d"));
+        let segment = options.create("end").unwrap();
+        let [one, _other] = ["one", "other"].map(|id| Runner::join(&segment, id).unwrap());
+        one.register_shutdown_handler(Phase::Closing, 0, "close", |_| ())
+            .unwrap();
+        let coordinator = ShutdownCoordinator::new(&segment);
+        let request = ShutdownRequest::new().timeout(Duration::from_secs(3600));
+        let its_own = Scope::runner("one");
+        coordinator.initiate_shutdown(&its_own, &request).unwrap();
+        for phase in Phase::ACKNOWLEDGED {
+            one.acknowledge(phase).unwrap();
+        }
+        let outcome = || {
+            coordinator.report(&its_own).unwrap().runners[0]
+                .outcome
+                .clone()
+        };
+        assert_eq!(outcome(), Some(Outcome::Completed));
+        coordinator
+            .initiate_shutdown(&Scope::All, &request)
+            .unwrap();
+        // So that the end and what is told later have different times.
+        let end = segment.session().core().now();
+        while segment.session().core().now() == end {}
+        one.leave();
+        assert_eq!(outcome(), Some(Outcome::Completed));
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub fn round(place: &Place, plan: &Plan, signs: &[&str]) -> Outcome {
         rounds: 1,
         toll,
         sums,
-        acts: Act::ALL.map(|act| ledger.counted(act)),
+        acts: Act::ALL.map(|act| ledger.counted(act)).to_vec(),
     };
     Outcome { tally, violations }
 }

@@ -11,7 +11,7 @@ pub struct Tally {
     pub rounds: u64,
     pub toll: Toll,
     pub sums: Sums,
-    pub acts: [u64; ACTS],
+    pub acts: Vec<u64>,
 }
 
 impl Tally {
@@ -34,7 +34,8 @@ impl Tally {
         sums.finished += more.finished;
         sums.orphaned += more.orphaned;
         sums.open_brackets += more.open_brackets;
-        for (sum, more) in self.acts.iter_mut().zip(other.acts) {
+        self.acts.resize(ACTS, 0);
+        for (sum, more) in self.acts.iter_mut().zip(&other.acts) {
             *sum += more;
         }
     }

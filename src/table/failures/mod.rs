@@ -216,11 +216,15 @@ impl<M: Mem, const N: usize> Failures<M, N> {
     }
 
     /// Whether a holder has told of a failure in the shutdown that `is_of` picks by the epochs
-    /// of the group and of the own scope.
-    pub(crate) fn has(&self, wanted: (usize, u64), is_of: impl Fn((u64, u64)) -> bool) -> bool {
+    /// of the group and of the own scope, and by the time when it was told.
+    pub(crate) fn has(
+        &self,
+        wanted: (usize, u64),
+        is_of: impl Fn((u64, u64), u64) -> bool,
+    ) -> bool {
         let told = of(wanted, TOLD);
         self.records.iter().take(self.used()).any(|entry| {
-            entry.word.load(Ordering::Acquire) == told && is_of(entry.epochs()) && {
+            entry.word.load(Ordering::Acquire) == told && is_of(entry.epochs(), entry.at()) && {
                 // SYNC POINT failure-reuse.
                 M::fence(Ordering::Acquire);
                 entry.word.load(Ordering::Acquire) == told
@@ -272,6 +276,10 @@ impl<M: Mem> Failure<M> {
     fn epochs(&self) -> (u64, u64) {
         let load = |word: &M::U64| word.load(Ordering::Acquire);
         (load(&self.group_epoch), load(&self.own_epoch))
+    }
+
+    fn at(&self) -> u64 {
+        self.about.load(Ordering::Acquire) >> MICROS_SHIFT
     }
 
     /// Time, source, kind and phase; `None` for what no release writes.

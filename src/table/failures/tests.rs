@@ -77,7 +77,10 @@ fn a_holder_has_so_many_places_and_those_of_others_stay() {
     assert!(!tell(&table, A, Phase::Signaling, "one more"));
     assert_eq!(table.of(A).len(), FAILURES_PER_RUNNER);
     assert!(tell(&table, B, Phase::Signaling, "b"));
-    assert!(table.has(B, |epochs| epochs == (7, 8)) && !table.has(B, |epochs| epochs.0 == 8));
+    assert!(
+        table.has(B, |epochs, at| epochs == (7, 8) && at == 99)
+            && !table.has(B, |epochs, _| epochs.0 == 8)
+    );
 }
 
 #[test]

@@ -143,7 +143,10 @@ impl Peer {
         assert!(
             matches!(
                 report.outcome,
-                ShutdownOutcome::Completed | ShutdownOutcome::Died
+                ShutdownOutcome::Completed
+                    | ShutdownOutcome::CompletedWithFailures
+                    | ShutdownOutcome::Abandoned
+                    | ShutdownOutcome::Died
             ),
             "{report:?}"
         );

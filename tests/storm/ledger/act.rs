@@ -40,12 +40,18 @@ pub enum Act {
     Thread,
     Closed,
     Leave,
+    /// A handler or cleanup that fails.
+    Flaw,
+    /// A runner that goes away in the middle of a shutdown.
+    Part,
+    /// A join under the id of one that was killed.
+    Heir,
 }
 
 pub const ACTS: usize = Act::ALL.len();
 
 impl Act {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::Work,
         Self::Lock,
         Self::Takeover,
@@ -77,6 +83,9 @@ impl Act {
         Self::Thread,
         Self::Closed,
         Self::Leave,
+        Self::Flaw,
+        Self::Part,
+        Self::Heir,
     ];
 
     /// Seldom enough that a short run on a slow machine may go without.
@@ -95,6 +104,9 @@ impl Act {
                 | Self::Deadlock
                 | Self::Refused
                 | Self::Closed
+                | Self::Flaw
+                | Self::Part
+                | Self::Heir
         )
     }
 }

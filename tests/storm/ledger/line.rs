@@ -28,7 +28,11 @@ const RECLAIMED: usize = 7;
 const COUNTS: usize = 8;
 const COUNT_WORDS: usize = 6;
 
-const _: () = assert!(COUNTS + THREADS * COUNT_WORDS <= LINE_WORDS);
+const FATE: usize = COUNTS + THREADS * COUNT_WORDS;
+const HEIR: usize = FATE + 1;
+const HEIR_OF: usize = FATE + 2;
+
+const _: () = assert!(HEIR_OF < LINE_WORDS);
 
 /// Set in the process word of one that joins and leaves all the time.
 const JOINER: u64 = 1 << 32;
@@ -111,6 +115,18 @@ pub enum Cache {
     Cleaned = 3,
 }
 
+/// What befell a runner by its own doing. Written down before it happens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum Fate {
+    /// A handler panics or a cleanup fails.
+    Flawed = 1,
+    /// It goes away while a shutdown waits for it.
+    Parted = 2,
+    /// It acknowledges by hand and runs no handlers.
+    ByHand = 4,
+}
+
 /// What a thread counts.
 #[derive(Clone, Copy)]
 pub enum Count {
@@ -176,10 +192,48 @@ impl<'a> Line<'a> {
     /// The id its runner has.
     pub fn id(&self) -> String {
         let kind = if self.is_joiner() { 'j' } else { 'r' };
-        format!("{kind}{}", self.index)
+        format!("{kind}{}", self.heir_of().unwrap_or(self.index))
     }
 
-    /// The line of an id.
+    pub fn set_fate(&self, fate: Fate) {
+        self.word(FATE).fetch_or(fate as u64, Ordering::AcqRel);
+    }
+
+    pub fn has_fate(&self, fate: Fate) -> bool {
+        self.word(FATE).load(Ordering::Acquire) & fate as u64 != 0
+    }
+
+    /// The line whose id its runner has.
+    pub fn heir_of(&self) -> Option<usize> {
+        (self.word(HEIR_OF).load(Ordering::Acquire) as usize).checked_sub(1)
+    }
+
+    /// The line of the runner that takes its id.
+    pub fn heir(&self) -> Option<Line<'a>> {
+        let heir = (self.word(HEIR).load(Ordering::Acquire) as usize).checked_sub(1)?;
+        Some(Line::at(self.ledger, heir))
+    }
+
+    /// Takes the id of a runner that was killed, if nobody else has.
+    pub fn inherit(&self, from: Line<'_>) -> bool {
+        let is_free = !from.is_joiner()
+            && from.heir_of().is_none()
+            && from.status().has_joined()
+            && from.process().is_some_and(|it| self.ledger.has_ended(it));
+        let me = self.index as u64 + 1;
+        let heir = from.word(HEIR);
+        let is_mine = is_free
+            && heir
+                .compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok();
+        if is_mine {
+            let from = from.index as u64 + 1;
+            self.word(HEIR_OF).store(from, Ordering::Release);
+        }
+        is_mine
+    }
+
+    /// The line of an id; the first, if another took it over.
     pub fn of(ledger: &'a Ledger, id: &str) -> Option<Self> {
         let index = id.strip_prefix(['r', 'j'])?.parse().ok()?;
         (index < ledger.lines()).then(|| Self::at(ledger, index))

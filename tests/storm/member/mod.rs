@@ -4,6 +4,7 @@ pub mod acts;
 mod aim;
 mod churn;
 mod descriptors;
+mod flaws;
 pub mod generations;
 pub mod initiator;
 pub mod joiner;

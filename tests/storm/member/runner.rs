@@ -12,12 +12,11 @@ use ebbtide::{
 
 use super::acts::{Acts, HANGS};
 use super::descriptors::Descriptors;
-use super::resources;
-use super::{Member, aim};
+use super::{Member, aim, flaws, resources};
 use crate::fault::Fault;
 use crate::ledger::Head;
 use crate::ledger::act::Act;
-use crate::ledger::line::{File, Line, State, THREADS};
+use crate::ledger::line::{Fate, File, Line, State, THREADS};
 use crate::oracle::membership;
 use crate::plan::Kind;
 use crate::random::Random;
@@ -46,6 +45,7 @@ impl Member {
     fn live(&mut self, descriptors: &mut Descriptors) {
         let ledger = Arc::clone(&self.ledger);
         let line = Line::take(&ledger, self.process);
+        let is_heir = flaws::inherit(self, line);
         let complete = membership::before_join(&ledger);
         let Some(runner) = self.join(&line.id()) else {
             line.set_state(State::Refused);
@@ -56,8 +56,16 @@ impl Member {
         ledger.raise(Head::Begun, runner.generation().into());
         membership::was_admitted(line, complete);
         ledger.count(Act::Join);
-        let resources = resources::register(self, &runner, line);
+        let resources = match is_heir {
+            // Its files would have the names of those of the dead.
+            true => ResourceManager::new(&runner),
+            false => resources::register(self, &runner, line),
+        };
         self.handle(&runner, line.index);
+        if is_heir {
+            ledger.count(Act::Heir);
+        }
+        let parts = flaws::befall(self, &runner, line, &resources);
         let finish = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
@@ -73,7 +81,12 @@ impl Member {
                 });
             }
             let closing = scope.spawn(|| descriptors.close_soon(&finish));
-            if self.random.once_in(4) {
+            if parts {
+                assert!(matches!(runner.wait_for_shutdown(None), Ok(true)));
+                membership::is_still_here(line);
+                line.set_fate(Fate::Parted);
+            } else if self.random.once_in(4) {
+                line.set_fate(Fate::ByHand);
                 by_hand(&runner, line, &resources);
             } else {
                 drive(&runner, line);
@@ -83,7 +96,13 @@ impl Member {
         });
         line.set_state(State::Leaving);
         aim::at_call(&ledger, 4, Duration::from_micros(3));
-        runner.leave();
+        match parts && self.random.once_in(2) {
+            true => drop(runner),
+            false => runner.leave(),
+        }
+        if parts {
+            ledger.count(Act::Part);
+        }
         // Closed in a hurry, or by nobody: its owner lives, so it is the owner's.
         if line.file_is(File::Registered) {
             let _ = std::fs::remove_file(resources::path(self, &line));

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use ebbtide::{Phase, RunnerReport, Scope, Segment, ShutdownCoordinator, ShutdownReport};
 
-use super::{deaths, journal, membership};
+use super::{deaths, journal, membership, outcomes};
 use crate::ledger::line::{Line, State};
 use crate::ledger::{Head, Ledger};
 use crate::plan::Kind;
@@ -127,6 +127,7 @@ impl Harvester {
         for line in &ours {
             self.compare(line, last.record(line))?;
         }
+        outcomes::of_all(&last)?;
         self.sums.generations += 1;
         Ok(())
     }
@@ -163,6 +164,8 @@ impl Harvester {
         }
         // Who left before the shutdown began is not in its report, and asked for by name.
         let alone = match record {
+            // Its id has another holder, and its record perhaps, too.
+            None if line.heir().is_some() => None,
             None if line.status().has_joined() => Some(self.alone(&line.id())?),
             _ => None,
         };
@@ -179,6 +182,7 @@ impl Harvester {
             return Err(format!("{who} has no end: {record:?}"));
         }
         deaths::of_ended(&self.ledger, record)?;
+        outcomes::of_one(*line, record)?;
         self.sums.orphaned += in_flight;
         self.sums.died += u64::from(!in_order);
         Ok(())
@@ -194,7 +198,8 @@ trait Records {
 
 impl Records for ShutdownReport {
     fn record(&self, line: &Line<'_>) -> Option<&RunnerReport> {
-        let id = line.id();
-        self.runners.iter().find(|runner| runner.id == id)
+        let (id, pid) = (line.id(), line.ledger.pid(line.process()?));
+        let mut runners = self.runners.iter();
+        runners.find(|runner| runner.id == id && runner.pid == pid)
     }
 }

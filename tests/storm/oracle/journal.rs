@@ -4,7 +4,8 @@
 //! this order (both records of a runner that left are written by its own process, and
 //! nobody dies before it has joined); nobody is recorded as dead who was not doomed. A
 //! record may be missing: its writer was killed before it wrote it, or the ring has
-//! forgotten it. Read after the storm, when nothing moves.
+//! forgotten it. An id that was taken over joins and ends twice at most, in any order: the
+//! first holder may be found dead late. Read after the storm, when nothing moves.
 //!
 //! *Timeline* of a complete generation: phases in order, each from where the one before
 //! ended, the last until the end; in patient rounds none was forced.
@@ -22,6 +23,8 @@ use crate::ledger::line::Line;
 struct Life {
     joined: Option<u64>,
     ended: Option<u64>,
+    joins: u32,
+    ends: u32,
 }
 
 pub fn check(ledger: &Ledger, journal: &Journal) -> Result<(), String> {
@@ -37,16 +40,25 @@ pub fn check(ledger: &Ledger, journal: &Journal) -> Result<(), String> {
         let Some(id) = record.runner.as_deref().filter(|id| id.starts_with('r')) else {
             continue;
         };
+        let line = Line::of(ledger, id);
         let life = lives.entry(id).or_default();
+        life.joins += u32::from(record.event == JournalEvent::Joined);
+        life.ends += u32::from(matches!(
+            record.event,
+            JournalEvent::Left { .. } | JournalEvent::Died
+        ));
+        let has_heir = line.is_some_and(|line| line.heir().is_some());
+        if has_heir && life.joins.max(life.ends) > 2 {
+            return Err(format!("journal: {id}: more often than twice: {record:?}"));
+        }
         let before = match &record.event {
             JournalEvent::Joined => life.joined.replace(record.sequence).or(life.ended),
             JournalEvent::Left { .. } | JournalEvent::Died => life.ended.replace(record.sequence),
             _ => None,
         };
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|_| !has_heir) {
             return Err(format!("journal: {id}: {before} before {record:?}"));
         }
-        let line = Line::of(ledger, id);
         if record.event == JournalEvent::Died && line.is_some_and(|line| !line.may_be_dead()) {
             return Err(format!("journal: {record:?}, but it was never killed"));
         }

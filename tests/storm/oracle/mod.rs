@@ -12,6 +12,7 @@
 //! | [`cleanup`] | resources | at most once, dependents first, reclaimed once and only of the dead |
 //! | [`membership`] | phases, drains, generations, joins | see there |
 //! | [`books`] | in-flight items | begun = finished + orphaned |
+//! | [`outcomes`] | reports | each outcome fits what was done to the runner; the whole is the worst of them |
 //! | [`deaths`] | liveness | who is reported dead was sent a signal that ends it |
 //! | [`terms`] | initiations | the terms are one initiator's, and do not go away again |
 //! | [`journal`] | journal, timeline | records and times in order |
@@ -44,6 +45,7 @@ pub mod journal;
 pub mod meeting;
 pub mod membership;
 pub mod numbers;
+pub mod outcomes;
 pub mod permits;
 pub mod store;
 pub mod terms;

@@ -1,10 +1,12 @@
 //! Joining, working, and the steps of a shutdown.
 
+use std::time::Duration;
+
 use ebbtide::{Phase, ReasonCode, Runner, Scope, ShutdownRequest};
 
 use super::lock::nothing;
 use super::{ALONE, Operation};
-use crate::harness::peer::Peer;
+use crate::harness::peer::{BOUND, Peer};
 use crate::harness::stage::leak;
 
 pub const ALL: &[Operation] = &[
@@ -54,6 +56,38 @@ pub const ALL: &[Operation] = &[
         ..ALONE
     },
     Operation {
+        // It tells what it leaves undone, and is judged.
+        name: "leave, undone",
+        scene: |stage| {
+            let runner = stage.join();
+            for (phase, name) in [(Phase::Draining, "flush"), (Phase::Closing, "close")] {
+                let registered = runner.register_shutdown_handler(phase, 0, name, |_| ());
+                registered.expect("there is room");
+            }
+            let act = move || {
+                runner.leave();
+                nothing()
+            };
+            Box::new(act)
+        },
+        ready: Peer::initiate,
+        ..ALONE
+    },
+    Operation {
+        name: "shorten",
+        scene: |stage| {
+            let _ = stage.join();
+            let coordinator = stage.coordinator();
+            let request = leak(ShutdownRequest::new().timeout(Duration::from_secs(300)));
+            Box::new(move || {
+                let merged = coordinator.initiate_shutdown(&Scope::All, request);
+                Box::new(merged.expect("the segment is whole"))
+            })
+        },
+        ready: Peer::initiate,
+        ..ALONE
+    },
+    Operation {
         name: "initiate",
         scene: |stage| {
             let _ = stage.join();
@@ -85,6 +119,18 @@ pub const ALL: &[Operation] = &[
         scene: |stage| {
             let coordinator = stage.coordinator();
             Box::new(move || Box::new(coordinator.begin_generation().expect("nobody lives")))
+        },
+        ready: Peer::initiate,
+        ..ALONE
+    },
+    Operation {
+        name: "join or begin",
+        scene: |stage| {
+            let segment = stage.segment();
+            Box::new(move || {
+                let joined = Runner::join_or_begin(segment, "victim", BOUND);
+                Box::new(joined.expect("the old one is over"))
+            })
         },
         ready: Peer::initiate,
         ..ALONE

@@ -9,6 +9,7 @@ use ebbtide::{
 
 use super::lock::nothing;
 use super::{ALONE, Operation};
+use crate::harness::peer::Peer;
 use crate::harness::stage::{Act, KEYS, NEW, PERMITS, Stage, leak};
 
 pub const STORE: &[Operation] = &[
@@ -97,6 +98,33 @@ pub const RESOURCES: &[Operation] = &[
             Box::new(move || {
                 let report = manager.cleanup_resources(Duration::from_secs(60));
                 Box::new(report.expect("not forked"))
+            })
+        },
+        ..ALONE
+    },
+    Operation {
+        // The failure is told.
+        name: "resource close, failing",
+        scene: |stage| {
+            let manager = leak(ResourceManager::new(stage.join()));
+            let cache = ResourceOptions::new().cleanup(|_| Err::<(), _>("on purpose"));
+            let _cache = register(manager, "cache", cache);
+            Box::new(move || {
+                let report = manager.cleanup_resources(Duration::from_secs(60));
+                Box::new(report.expect("not forked"))
+            })
+        },
+        ready: Peer::initiate,
+        ..ALONE
+    },
+    Operation {
+        name: "resource register, named",
+        scene: |stage| {
+            let manager = leak(ResourceManager::new(stage.join()));
+            let options = options(stage).depends_on_named("survivor/queue");
+            Box::new(move || {
+                let registered = manager.register_resource("file", ResourceType::File, options);
+                Box::new(registered.expect("there is room"))
             })
         },
         ..ALONE

@@ -103,6 +103,31 @@ pub const ALL: &[Operation] = &[
         ..REGISTERED
     },
     Operation {
+        // The failure is told.
+        name: "resource close, failing",
+        scene: |stage| {
+            by_runner(stage, |_, runner| {
+                let manager = leak(ResourceManager::new(runner));
+                let options = ResourceOptions::new().cleanup(|_| Err::<(), _>("on purpose"));
+                let _cache = register(manager, "cache", options);
+                move || text(&manager.cleanup_resources(Duration::from_secs(60)))
+            })
+        },
+        ready: |cast| cast.told(Who::Survivor, "initiate", "600000"),
+        ..REGISTERED
+    },
+    Operation {
+        name: "resource register, named",
+        scene: |stage| {
+            by_runner(stage, |_, runner| {
+                let manager = leak(ResourceManager::new(runner));
+                let options = file(stage).depends_on_named("survivor/queue");
+                move || text(&manager.register_resource("file", ResourceType::File, options))
+            })
+        },
+        ..REGISTERED
+    },
+    Operation {
         name: "reap",
         scene: |stage| by_process(stage, |segment| || text(&segment.reap())),
         ready: |cast| cast.dies(Who::Dead, "grasp"),

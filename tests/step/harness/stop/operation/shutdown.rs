@@ -69,6 +69,16 @@ pub const ALL: &[Operation] = &[
         ..ALONE
     },
     Operation {
+        name: "shorten",
+        scene: |stage| {
+            by_coordinator(stage, |coordinator| {
+                let request = ShutdownRequest::new().timeout(Duration::from_secs(300));
+                text(&coordinator.initiate_shutdown(&Scope::All, &request))
+            })
+        },
+        ..IN_SHUTDOWN
+    },
+    Operation {
         name: "acknowledge, last",
         scene: acknowledge,
         ..LAST
@@ -101,6 +111,22 @@ pub const ALL: &[Operation] = &[
         name: "leave, last",
         scene: |stage| leaving(stage, Runner::leave),
         ..LAST
+    },
+    Operation {
+        // It tells what it leaves undone, and is judged.
+        name: "leave, undone",
+        scene: |stage| {
+            let (segment, runner) = joined(stage);
+            for (phase, name) in [(Phase::Draining, "flush"), (Phase::Closing, "close")] {
+                let registered = runner.register_shutdown_handler(phase, 0, name, |_| ());
+                registered.expect("there is room");
+            }
+            Scene::new(props(segment, Some(runner)), move || {
+                runner.leave();
+                Answer::new("ok", props(segment, None))
+            })
+        },
+        ..IN_SHUTDOWN
     },
     Operation {
         name: "leave forced",
@@ -161,6 +187,20 @@ pub const ALL: &[Operation] = &[
             by_process(stage, |segment| {
                 let coordinator = ShutdownCoordinator::new(segment);
                 move || text(&coordinator.begin_generation())
+            })
+        },
+        ready: |cast| cast.told(Who::Survivor, "finish", ""),
+        ..ALONE
+    },
+    Operation {
+        name: "join or begin",
+        scene: |stage| {
+            let (segment, id) = (stage.segment(), stage.id);
+            Scene::new(props(segment, None), move || {
+                let joined = Runner::join_or_begin(segment, id, Duration::from_millis(100));
+                let said = text(&joined);
+                let runner = joined.ok().map(|runner| leak(runner));
+                Answer::new(said, props(segment, runner))
             })
         },
         ready: |cast| cast.told(Who::Survivor, "finish", ""),
