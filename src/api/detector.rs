@@ -70,6 +70,16 @@ pub struct HeldLock {
     pub alive: bool,
 }
 
+/// A lock under which an owner died or panicked, and which nobody has marked consistent since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InconsistentLock {
+    /// The lock's name.
+    pub lock: String,
+    /// The owner panicked; otherwise it died.
+    pub panicked: bool,
+}
+
 /// A lock that is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -144,6 +154,15 @@ impl DeadlockDetector {
     /// [`SegmentError::ForkedHandle`].
     pub fn owners(&self) -> Result<Vec<HeldLock>, SegmentError> {
         self.look(held)
+    }
+
+    /// Under which locks an owner died or panicked, so that what they protect may be half
+    /// changed: until a guard's `mark_consistent`. In the order the locks were first opened.
+    ///
+    /// # Errors
+    /// [`SegmentError::ForkedHandle`].
+    pub fn inconsistent(&self) -> Result<Vec<InconsistentLock>, SegmentError> {
+        self.look(|tables, _| inconsistent(tables))
     }
 
     /// Which locks are waited for, by whom and how long; in the order of thread slots.
@@ -257,6 +276,18 @@ pub(super) fn held(tables: &Tables, env: &dyn Env<Real>) -> Vec<HeldLock> {
         alive: lives(env, owner),
     })
     .collect()
+}
+
+/// Which locks are marked inconsistent.
+pub(super) fn inconsistent(tables: &Tables) -> Vec<InconsistentLock> {
+    let looks = tables.locks.iter().map(|lock| lock.look()).enumerate();
+    let marked = looks.filter(|(_, look)| look.is_inconsistent);
+    marked
+        .map(|(index, look)| InconsistentLock {
+            lock: lock_name(tables, index),
+            panicked: look.has_panicked,
+        })
+        .collect()
 }
 
 /// Which locks are waited for.

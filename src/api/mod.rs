@@ -90,7 +90,7 @@ pub use barrier::{BarrierPassed, CrossProcessBarrier};
 pub use check::{CheckReport, Finding};
 pub use condvar::CrossProcessCondvar;
 pub use coordinator::{Initiation, RunnerHandle, ShutdownCoordinator};
-pub use detector::{DeadlockDetector, HeldLock, OrderViolation, WantedLock};
+pub use detector::{DeadlockDetector, HeldLock, InconsistentLock, OrderViolation, WantedLock};
 pub use event::{CrossProcessEvent, EventOptions, Reset};
 pub use event_kind::{EventKind, EventSet};
 pub use failure::FailureReport;

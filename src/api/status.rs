@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::api::detector::{HeldLock, WantedLock};
+use crate::api::detector::{HeldLock, InconsistentLock, WantedLock};
 use crate::api::history::Predecessor;
 use crate::api::report::{Activity, Reason, RunnerReport, Shortening, ShutdownOutcome};
 use crate::api::resource::ResourceReport;
@@ -130,6 +130,9 @@ pub struct Status {
     pub resources: Vec<ResourceReport>,
     /// Every named lock that is held, in the order of their first openings.
     pub locks: Vec<HeldLock>,
+    /// Every named lock under which an owner died or panicked, and which nobody has marked
+    /// consistent since.
+    pub inconsistent_locks: Vec<InconsistentLock>,
     /// Every wait for a named lock, in the order of thread slots.
     pub lock_waits: Vec<WantedLock>,
     /// Every event, in the order of their first openings; none if their table is corrupt

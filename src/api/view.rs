@@ -109,6 +109,7 @@ impl<E: Env<Real>> View<'_, E> {
             lockless: self.lockless(),
             keys: crate::api::state_keys::seen_keys(self.tables),
             locks: detector::held(self.tables, self.env),
+            inconsistent_locks: detector::inconsistent(self.tables),
             lock_waits: detector::wanted(self.tables, self.env),
             events: self.events().unwrap_or_default(),
             semaphores: self.semaphores(),

@@ -15,6 +15,9 @@ fn a_panic_under_a_lock_is_told_until_it_is_consistent() {
         assert_eq!(owner.event("lock"), "died=false");
         owner.tell("panic device");
         assert_eq!(owner.event("panic"), "true");
+        let told = place.status().inconsistent_locks;
+        let [one] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((one.lock.as_str(), one.panicked), ("device", true));
         // The process lives on, and the lock is free.
         let guard = lock.lock().unwrap();
         assert!(guard.previous_owner_panicked() && !guard.previous_owner_died());
@@ -27,7 +30,9 @@ fn a_panic_under_a_lock_is_told_until_it_is_consistent() {
         other.kill();
         let guard = lock.lock().unwrap();
         assert!(guard.previous_owner_died() && !guard.previous_owner_panicked());
+        assert!(!place.status().inconsistent_locks[0].panicked);
         guard.mark_consistent();
+        assert!(place.status().inconsistent_locks.is_empty());
         drop(guard);
         let guard = lock.lock().unwrap();
         assert!(!guard.previous_owner_died() && !guard.previous_owner_panicked());

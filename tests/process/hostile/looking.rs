@@ -65,6 +65,7 @@ pub fn try_seeing(segment: &Segment) {
 pub fn try_detector(detector: &DeadlockDetector) {
     trying("detector");
     let _ = detector.owners().map(|found| format!("{found:?}"));
+    let _ = detector.inconsistent().map(|found| format!("{found:?}"));
     let _ = detector.waiters().map(|found| format!("{found:?}"));
     let _ = detector.wait_for_graph().map(|found| format!("{found:?}"));
     let _ = detector.cycles().map(|found| format!("{found:?}"));

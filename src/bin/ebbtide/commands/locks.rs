@@ -12,6 +12,7 @@ pub fn run(options: &SegmentOptions, args: &Locks) -> Result<Code, Failure> {
     let seen = Seen {
         segment: &args.segment,
         owners: detector.owners()?,
+        inconsistent: detector.inconsistent()?,
         waiters: detector.waiters()?,
         graph: detector.wait_for_graph()?,
         deadlocks: detector.cycles()?,

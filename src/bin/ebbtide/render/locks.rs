@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
-use ebbtide::{HeldLock, LockThread, OrderViolation, WaitEdge, WantedLock};
+use ebbtide::{HeldLock, InconsistentLock, LockThread, OrderViolation, WaitEdge, WantedLock};
 use serde_json::{Value, json};
 
 use super::table::{Cell, Column, Table, heading, verdict};
@@ -15,6 +15,7 @@ use crate::output::plain;
 pub struct Seen<'a> {
     pub segment: &'a str,
     pub owners: Vec<HeldLock>,
+    pub inconsistent: Vec<InconsistentLock>,
     pub waiters: Vec<WantedLock>,
     pub graph: Vec<WaitEdge>,
     pub deadlocks: Vec<Vec<WaitEdge>>,
@@ -38,6 +39,7 @@ pub fn page(seen: &Seen<'_>) -> String {
         text.push('\n');
         text.push_str(&table(&seen.owners, &seen.waiters));
     }
+    text.push_str(&marked(&seen.inconsistent));
     if !seen.violations.is_empty() {
         let _ = writeln!(text, "\n{}", verdict("Taken in conflicting orders", false));
         for violation in &seen.violations {
@@ -47,15 +49,36 @@ pub fn page(seen: &Seen<'_>) -> String {
     text
 }
 
-/// The section of `status`; nothing if no lock is held or wanted.
-pub fn section(owners: &[HeldLock], waiters: &[WantedLock]) -> String {
+/// The section of `status`; nothing if no lock is held, wanted or inconsistent.
+pub fn section(
+    owners: &[HeldLock],
+    inconsistent: &[InconsistentLock],
+    waiters: &[WantedLock],
+) -> String {
+    let marked = marked(inconsistent);
     if owners.is_empty() && waiters.is_empty() {
-        return String::new();
+        return marked;
     }
     let held = count(owners.len(), "lock");
     let waiting = count(waiters.len(), "thread");
     let table = table(owners, waiters);
-    format!("\n{held} held, {waiting} waiting\n{table}")
+    format!("\n{held} held, {waiting} waiting\n{table}{marked}")
+}
+
+/// A line for each lock that is inconsistent, after an empty one.
+fn marked(inconsistent: &[InconsistentLock]) -> String {
+    let mut text = String::new();
+    for (at, one) in inconsistent.iter().enumerate() {
+        let how = if one.panicked { "panicked" } else { "died" };
+        let first = if at == 0 { "\n" } else { "" };
+        let lock = plain(&one.lock);
+        let _ = writeln!(
+            text,
+            "{first}  {lock} is inconsistent: an owner {how} under it; the next owner repairs \
+             what it protects and calls mark_consistent"
+        );
+    }
+    text
 }
 
 fn table(owners: &[HeldLock], waiters: &[WantedLock]) -> String {
@@ -104,6 +127,7 @@ pub fn document(seen: &Seen<'_>) -> Value {
     json!({
         "segment": seen.segment,
         "owners": held(&seen.owners),
+        "inconsistent": inconsistent(&seen.inconsistent),
         "waiters": wanted(&seen.waiters),
         "wait_for": edges(&seen.graph),
         "deadlocks": seen.deadlocks.iter().map(|cycle| edges(cycle)).collect::<Vec<_>>(),
@@ -116,6 +140,12 @@ pub fn document(seen: &Seen<'_>) -> Value {
 pub fn held(owners: &[HeldLock]) -> Vec<Value> {
     let one = |held: &HeldLock| json!({ "lock": held.lock, "owner": thread(&held.owner), "alive": held.alive });
     owners.iter().map(one).collect()
+}
+
+/// The locks that are inconsistent, likewise.
+pub fn inconsistent(locks: &[InconsistentLock]) -> Vec<Value> {
+    let one = |one: &InconsistentLock| json!({ "lock": one.lock, "panicked": one.panicked });
+    locks.iter().map(one).collect()
 }
 
 /// The waits for locks, likewise.

@@ -94,7 +94,11 @@ pub fn page(status: &Status) -> String {
     }
     text.push_str(&history::section(&status.predecessors, clock::local));
     text.push_str(&super::resources::section(&status.resources));
-    text.push_str(&locks::section(&status.locks, &status.lock_waits));
+    text.push_str(&locks::section(
+        &status.locks,
+        &status.inconsistent_locks,
+        &status.lock_waits,
+    ));
     text.push_str(&super::state::section(&status.keys));
     if !status.events.is_empty() {
         let _ = write!(text, "\n{}\n", count(status.events.len(), "event"));
