@@ -8,6 +8,7 @@
 //! - [`store`]: writes to the shared state, and what they must leave.
 //! - [`rendezvous`]: events, semaphores and barriers, for victims and survivors.
 //! - [`survivor`]: what must still work, and the peer.
+//! - [`truth`]: what a result is made of.
 //! - [`sweep`]: the tests.
 
 mod child;
@@ -17,6 +18,7 @@ mod rendezvous;
 mod store;
 mod survivor;
 mod sweep;
+mod truth;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::memory::{Faulty, accesses, arm};
 use super::rendezvous;
 use super::survivor::{FIRST_LOCK, RING, SECONDS, open};
-use super::{Attached, Tables, store};
+use super::{Attached, Tables, store, truth};
 use crate::api::core::Core;
 use crate::api::options::Liveness;
 use crate::api::seat::Seat;
@@ -66,6 +66,9 @@ operations! {
     Work = "begin and end",
     Extend = "extend",
     Renew = "begin generation",
+    Shorten = "shorten",
+    Tell = "tell a failure",
+    Count = "count an ending",
     Lock = "lock and unlock",
     Wait = "wait in a deadlock",
     Disorder = "take out of order",
@@ -89,7 +92,7 @@ operations! {
 /// A victim attached as a process with a seat, and perhaps as a runner.
 pub(super) struct Scene {
     pub(super) core: Attached,
-    claim: Option<Claim>,
+    pub(super) claim: Option<Claim>,
 }
 
 impl Scene {
@@ -237,9 +240,12 @@ pub(super) fn run(operation: Operation, access: u64, directory: &str, portable: 
 
 fn prepare(operation: Operation, scene: &Scene, seat: &Seat<'_, Faulty>) {
     match operation {
-        Operation::Merge | Operation::Cancel | Operation::Acknowledge | Operation::Extend => {
-            scene.initiate();
-        }
+        Operation::Merge
+        | Operation::Shorten
+        | Operation::Tell
+        | Operation::Cancel
+        | Operation::Acknowledge
+        | Operation::Extend => scene.initiate(),
         Operation::AcknowledgeLast => {
             scene.initiate();
             scene.acknowledge(Phase::Signaling);
@@ -310,6 +316,9 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
                 group.generation.begin(&group.scope, control).unwrap();
             }
         }
+        Operation::Shorten => truth::shorten(scene),
+        Operation::Tell => truth::tell(scene),
+        Operation::Count => truth::count(scene),
         Operation::Lock => {
             let lock = &tables.locks[FIRST_LOCK];
             if lock.lock(seat.owner, env, env.now() + 30 * SECONDS).is_ok() {

@@ -74,7 +74,7 @@ impl Victim {
         if who == Who::Victim {
             cast.beside = Some(beside);
         }
-        if operation.name == "begin generation" {
+        if matches!(operation.name, "begin generation" | "join or begin") {
             cast.board.renewing.store(1, Ordering::Release);
         }
         let pid = process.pid();
