@@ -29,6 +29,7 @@ mod death;
 mod descriptors;
 mod documents;
 mod draining;
+mod ended;
 mod event_ring;
 mod events;
 mod failures;

@@ -17,5 +17,6 @@ mod support;
 mod systemd;
 #[cfg(feature = "tui")]
 mod tmux;
+mod tokens;
 #[cfg(feature = "tui")]
 mod watch;
