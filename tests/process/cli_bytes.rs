@@ -109,6 +109,7 @@ const BESIDES: &[&[&str]] = &[
     &["metrics", "group", "--listen", "127.0.0.1:0"],
     &["status", "group", "--watch"],
     &["rm", "group", "--force"],
+    &["rm", "--unused"],
 ];
 
 /// What reads no segment that is there: commands, and options of any.
@@ -187,6 +188,7 @@ pub fn scribbled(place: &Place, random: &mut Random) {
 }
 
 fn remove(place: &Place) {
+    assert_eq!(run(place, &["rm", "--unused"]), 0);
     // What a command makes anew is as good.
     let code = run(place, &["rm", "group", "--force"]);
     assert!(code == 0 || code == 3, "{code}");
