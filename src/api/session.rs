@@ -142,7 +142,7 @@ impl Session {
     /// such as telling of a death that it has just counted out, and keeps it from more; it
     /// holds its life word until the kernel marks it. Runs when thread-locals may be gone.
     /// False if it was at it for longer than is waited.
-    pub(super) fn rest(&self) -> bool {
+    pub(crate) fn rest(&self) -> bool {
         if self.core.is_forked() {
             return true;
         }

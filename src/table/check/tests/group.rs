@@ -70,7 +70,11 @@ fn header() {
         file.write_all_at(&before, at).unwrap();
         assert!(lived.findings().is_empty());
     }
-    // Cut: not a byte of it is touched, or this would end by a signal.
+    // Cut: not a byte of it is touched, or this would end by a signal. So no keeper may be
+    // awake, which reads its words each second.
+    let session = lived.segment.session();
+    session.watch(lived.runner.key().0);
+    assert!(session.rest(), "its keeper halts");
     let length = file.metadata().unwrap().len();
     file.set_len(0).unwrap();
     is_told();
