@@ -229,11 +229,17 @@ fn a_directory_open_to_others_is_refused() {
 #[test]
 fn waiting_in_vain_is_4() {
     let place = Place::new("auto");
-    place.segment("job");
+    let program = ["sh", "-c", "echo up; cat"];
+    let exec = ["exec", "job", "--runner", "a", "--"];
+    let mut runner = place.start(&[&exec[..], &program].concat());
+    assert_eq!(runner.line(), "up\n");
     place.run(&["wait", "job", "--timeout", "10ms"]).code(4);
     place
         .run(&["wait", "job", "--timeout", "10ms", "--json"])
         .code(4)
         .error("laggards");
+    runner.end().code(0);
+    // All have ended by themselves.
+    place.run(&["wait", "job", "--timeout", "10ms"]).code(0);
     place.run(&["rm", "job"]).code(0);
 }

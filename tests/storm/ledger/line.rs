@@ -54,9 +54,8 @@ pub enum State {
     Closed = 6,
 }
 
-/// The status of a runner: its state, the generation it joined, and the last phase of the
-/// present shutdown that it has done, all in one word. `done` is raised before the phase
-/// is acknowledged, `Leaving` is written before leaving.
+/// State of a runner, its generation, and the last phase that it has done, in one word. `done`
+/// is raised before the phase is acknowledged, `Leaving` is written before leaving.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Status(u64);
 
@@ -77,13 +76,11 @@ impl Status {
         (self.0 >> Self::GENERATION_SHIFT) as u32
     }
 
-    /// The phase, as a number.
     pub fn done(self) -> u64 {
         self.0 >> Self::DONE_SHIFT & 0xff
     }
 
-    /// Registered, and it has not begun to leave: `run_shutdown` leaves only after it has
-    /// done every phase, unless phases are forced.
+    /// Registered, and not about to leave, as `run_shutdown` is after every phase is done.
     pub fn is_member(self, is_patient: bool) -> bool {
         let is_done = self.done() >= Phase::Closing as u64;
         self.is(State::Joined) || self.is(State::Driving) && is_patient && !is_done
@@ -115,7 +112,7 @@ pub enum Cache {
     Cleaned = 3,
 }
 
-/// What befell a runner by its own doing. Written down before it happens.
+/// What a runner did to itself; written down before it happens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum Fate {
