@@ -8,6 +8,8 @@ mod args;
 mod duration;
 #[path = "../../src/bin/ebbtide/event_args.rs"]
 mod event_args;
+#[path = "../../src/bin/ebbtide/rm_args.rs"]
+mod rm_args;
 #[path = "../../src/bin/ebbtide/seeing_args.rs"]
 mod seeing_args;
 #[path = "../../src/bin/ebbtide/signal.rs"]

@@ -27,6 +27,8 @@ mod output;
 mod place;
 #[path = "../../src/bin/ebbtide/render/mod.rs"]
 mod render;
+#[path = "../../src/bin/ebbtide/rm_args.rs"]
+mod rm_args;
 #[path = "../../src/bin/ebbtide/seeing_args.rs"]
 mod seeing_args;
 #[path = "../../src/bin/ebbtide/signal.rs"]

@@ -225,7 +225,7 @@ impl<T: Send + 'static, E: Send + 'static> Wait<T, E> {
     /// `poll`, `epoll` and runtimes that take descriptors.
     ///
     /// # Errors
-    /// [`SegmentError::ForkedHandle`](crate::SegmentError::ForkedHandle);
+    /// [`SegmentError::ForkedHandle`];
     /// [`CoordinationError::System`] when there is no descriptor or thread left, or the answer
     /// was taken before.
     pub fn pollable(self) -> Result<PollableWait<T, E>, CoordinationError> {

@@ -252,12 +252,15 @@ fn a_remover_stopped_at_any_system_call_takes_no_other_segments_name() {
     });
 }
 
+/// Whether a system call is the one to halt at.
+type Is = fn(Call) -> bool;
+
 /// A process attaches while `rm --unused` is stopped before it takes the bytes, and before
 /// the unlink.
 #[test]
 fn an_attached_segment_is_never_removed_as_unused() {
     once(here!(), |place| {
-        let points: [(fn(Call) -> bool, bool); 2] = [(is_byte_lock, true), (is_unlink, false)];
+        let points: [(Is, bool); 2] = [(is_byte_lock, true), (is_unlink, false)];
         for (point, is_kept) in points {
             drop(place.create());
             let halted = Halted::at(ebbtide(place, &["rm", "--unused"]), point).unwrap();
