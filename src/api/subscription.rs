@@ -37,7 +37,7 @@ pub enum Delivery {
 /// let segment = options.create("job")?;
 /// let tick = CrossProcessEvent::open(&segment, "tick")?;
 /// let mut ticks = tick.subscribe_from_now()?;
-/// for _ in 0..70 {
+/// for _ in 0..22 {
 ///     tick.set()?;
 /// }
 /// assert_eq!(ticks.try_next()?, Some(Delivery::Lagged { missed: 6 }));

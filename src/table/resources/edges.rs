@@ -27,7 +27,7 @@ use core::sync::atomic::Ordering;
 
 use crate::sync::{Mem, Word};
 
-use super::{Key, Resources};
+use super::{Key, ResourceWord, Resources};
 use crate::width::mask;
 
 /// Of an edge whose owner has not found out yet whether it closes a cycle.
@@ -101,6 +101,24 @@ impl<M: Mem, const N: usize> Resources<M, N> {
         keys.filter(|key| key.index < N)
     }
 
+    /// What a record depends on or depended on, for reports: by name, registrations that have
+    /// ended, too.
+    pub(crate) fn dependencies_told(&self, index: usize) -> impl Iterator<Item = Key> + '_ {
+        let bears = move |hash: u64| {
+            let keys = (0..self.used()).map(|index| self.key(index));
+            keys.filter(move |key| self.called_if(*key, |_| true) == Some(hash))
+        };
+        self.targets(index)
+            .flat_map(move |target| {
+                let (key, name) = match target {
+                    Target::Key(key) => (Some(key), None),
+                    Target::Name(hash) => (None, Some(bears(hash))),
+                };
+                key.into_iter().chain(name.into_iter().flatten())
+            })
+            .filter(|key| key.index < N)
+    }
+
     /// The open registrations that bear a name.
     pub(crate) fn holders(&self, hash: u64) -> impl Iterator<Item = Key> + '_ {
         let keys = (0..self.used()).map(|index| self.key(index));
@@ -117,11 +135,16 @@ impl<M: Mem, const N: usize> Resources<M, N> {
 
     /// The hash of the name of an open registration.
     pub(crate) fn called(&self, key: Key) -> Option<u64> {
-        let is_open = || self.find(key).is_some_and(|word| word.is_open());
-        let called = &self.records.get(key.index).filter(|_| is_open())?.called;
+        self.called_if(key, ResourceWord::is_open)
+    }
+
+    /// The hash of the name of a registration, open or ended, that `fits`.
+    fn called_if(&self, key: Key, fits: impl Fn(ResourceWord) -> bool) -> Option<u64> {
+        let does_fit = || self.find(key).is_some_and(&fits);
+        let called = &self.records.get(key.index).filter(|_| does_fit())?.called;
         // Before the word is read again: written after the claim, and released.
         let called = called.load(Ordering::Acquire);
-        is_open().then_some(called)
+        does_fit().then_some(called)
     }
 
     /// Makes a claimed record depend on another, by the owner, one thread at a time. False if
