@@ -9,6 +9,7 @@ EBBTIDE_LIVENESS=portable cargo test --test process --features tracing
 EBBTIDE_LIVENESS=portable cargo test --test step
 cargo test --features loom --lib loom_tests -- --nocapture
 cargo test --features narrow --lib search_tests -- --nocapture
+cargo test --features loom,narrow --lib loom_tests::late -- --nocapture
 for example in quick_start two_processes coordination; do
     cargo run --quiet --example "$example"
 done
