@@ -105,11 +105,15 @@ impl Tally {
         } else {
             "found"
         };
+        let features = match cfg!(feature = "narrow") {
+            true => " --features narrow",
+            false => "",
+        };
         // At once: a run may be stopped before its end.
         println!(
             "step: {how}: {pair}: {place}: {violation} (again: EBBTIDE_STEP=stops \
              EBBTIDE_STEP_OP='{operation}' EBBTIDE_STOP_LIFE='{scenario}' EBBTIDE_STEP_K={index} \
-             EBBTIDE_STOP_FATE='{fate}' cargo test --test step)"
+             EBBTIDE_STOP_FATE='{fate}' cargo test{features} --test step)"
         );
     }
 
