@@ -54,7 +54,7 @@ fn a_late_acknowledgement_is_not_the_next_holders() {
         .deaf()
         .check(|world| {
             next_holder(world, |group, env| {
-                let _ = group.acknowledge(0, FIRST, 0, Phase::Signaling, false, env);
+                let _ = group.acknowledge(0, FIRST, 0, Phase::Signaling, env);
             });
         });
 }

@@ -51,9 +51,7 @@ pub(crate) fn acknowledge<const N: usize>(
     env: &World,
 ) -> Acked {
     let epoch = group.scope.control().epoch();
-    group
-        .acknowledge(slot, FIRST, epoch, phase, false, env)
-        .unwrap()
+    group.acknowledge(slot, FIRST, epoch, phase, env).unwrap()
 }
 
 /// The control word as it is now.

@@ -65,7 +65,7 @@ fn busy(world: &Rc<World>, forcers: usize, force: fn(&Shared, &Timed)) {
     world.spawn(move |_| {
         let was_forced = runner.scope.control().phase() == Ok(Phase::Draining);
         runner.runners[0].gate.end_as(FIRST);
-        let said = runner.acknowledge(0, FIRST, 0, Phase::Signaling, false, &*of_it);
+        let said = runner.acknowledge(0, FIRST, 0, Phase::Signaling, &*of_it);
         let missed = runner.ack(0).missed(FIRST, 0).is_some();
         assert!(!(was_forced && missed), "forced on a busy one: {said:?}");
     });

@@ -287,7 +287,7 @@ pub(super) fn acknowledge<const N: usize>(
 ) -> Acked {
     let generation = generation as Generation;
     group
-        .acknowledge(0, generation, epoch, Phase::Signaling, false, env)
+        .acknowledge(0, generation, epoch, Phase::Signaling, env)
         .unwrap()
 }
 

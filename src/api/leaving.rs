@@ -69,11 +69,11 @@ impl Runner {
         let core = self.core().as_ref();
         let (slot, generation) = self.key();
         let group = &core.tables().group;
-        let in_group = group.acknowledge(slot, generation, epochs.0, phase, false, core);
+        let in_group = group.acknowledge(slot, generation, epochs.0, phase, core);
         // One that begins after this look finds us when it wakes us.
         let own_is_on = self.record().own.control().is_shutting_down();
-        let in_own = own_is_on
-            .then(|| group.acknowledge_own(slot, generation, epochs.1, phase, false, core));
+        let in_own =
+            own_is_on.then(|| group.acknowledge_own(slot, generation, epochs.1, phase, core));
         let mut result = None;
         for answer in [Some(in_group), in_own].into_iter().flatten() {
             match answer.map_err(|c| core.corrupt(c))? {

@@ -74,14 +74,13 @@ pub(super) fn acknowledge_told(
         let epoch = group.epoch();
         let _ = tables
             .group
-            .acknowledge(slot, generation, epoch, Phase::Signaling, false, core);
+            .acknowledge(slot, generation, epoch, Phase::Signaling, core);
     }
     if is_on(own) {
         let epoch = own.epoch();
-        let _ =
-            tables
-                .group
-                .acknowledge_own(slot, generation, epoch, Phase::Signaling, false, core);
+        let _ = tables
+            .group
+            .acknowledge_own(slot, generation, epoch, Phase::Signaling, core);
     }
 }
 

@@ -33,14 +33,13 @@ impl Acked {
 }
 
 /// An acknowledgement: the holder of a slot generation has done a phase of the shutdown of
-/// an epoch. Tardy: without something that ran over its time.
+/// an epoch.
 #[derive(Clone, Copy)]
 pub(super) struct Said {
     pub(super) slot: usize,
     pub(super) generation: u64,
     pub(super) epoch: u64,
     pub(super) phase: Phase,
-    pub(super) tardy: bool,
     /// Said by another process on its behalf, and nothing of whether it has seen the shutdown.
     pub(super) excused: bool,
 }
@@ -48,15 +47,13 @@ pub(super) struct Said {
 impl<M: Mem, const N: usize> Group<M, N> {
     /// Acknowledges `phase` of the group's shutdown for a runner, and advances the shutdown
     /// if that was the last. What was done in the shutdown of `epoch` counts in that one
-    /// only: another may have been begun since. `tardy`: the runner continued without
-    /// something that ran over its time.
+    /// only: another may have been begun since.
     pub(crate) fn acknowledge(
         &self,
         slot: usize,
         generation: u64,
         epoch: u64,
         phase: Phase,
-        tardy: bool,
         env: &impl Env<M>,
     ) -> Result<Acked, Corrupt> {
         let (Some(runner), Some(words)) = (self.runners.get(slot), self.members.get(slot)) else {
@@ -67,7 +64,6 @@ impl<M: Mem, const N: usize> Group<M, N> {
             generation,
             epoch,
             phase,
-            tardy,
             excused: false,
         };
         let of = (&self.scope, &runner.group_times, &words.ack);
@@ -133,7 +129,6 @@ impl<M: Mem, const N: usize> Group<M, N> {
             generation,
             epoch: control.epoch(),
             phase: Phase::Signaling,
-            tardy: false,
             excused: true,
         };
         Ok(self.store_ack(said, words, of, env)?.1)
@@ -210,7 +205,7 @@ impl<M: Mem, const N: usize> Group<M, N> {
         } else if is_published && before.next() == phase {
             let passed = current > phase;
             Decided::New {
-                late: said.tardy || passed,
+                late: passed,
                 over: passed && phase == Phase::Closing,
             }
         } else {

@@ -98,7 +98,6 @@ impl<M: Mem, const N: usize> Group<M, N> {
         generation: u64,
         epoch: u64,
         phase: Phase,
-        tardy: bool,
         env: &impl Env<M>,
     ) -> Result<Acked, Corrupt> {
         let Some(runner) = self.runners.get(slot) else {
@@ -109,7 +108,6 @@ impl<M: Mem, const N: usize> Group<M, N> {
             generation,
             epoch,
             phase,
-            tardy,
             excused: false,
         };
         let of = (&runner.own, &runner.own_times, &runner.own_acked);

@@ -163,7 +163,7 @@ impl Scene {
         let group = &self.tables().group;
         let epoch = group.scope.control().epoch();
         let _ = group
-            .acknowledge(slot, generation, epoch, phase, false, self.core.as_ref())
+            .acknowledge(slot, generation, epoch, phase, self.core.as_ref())
             .unwrap();
     }
 
@@ -288,7 +288,7 @@ fn act(operation: Operation, scene: &mut Scene, seat: &Seat<'_, Faulty>) {
             for phase in Phase::ACKNOWLEDGED {
                 let epoch = group.runners[slot].own.control().epoch();
                 let _ = group
-                    .acknowledge_own(slot, generation, epoch, phase, false, env)
+                    .acknowledge_own(slot, generation, epoch, phase, env)
                     .unwrap();
             }
         }

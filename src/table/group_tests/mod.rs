@@ -59,7 +59,7 @@ fn initiate(group: &Table, env: &Known) -> u64 {
 fn ack(group: &Table, env: &Known, claim: Claim, phase: Phase) -> Acked {
     let epoch = group.scope.control().epoch();
     let Claim { slot, generation } = claim;
-    let acked = group.acknowledge(slot, generation, epoch, phase, false, env);
+    let acked = group.acknowledge(slot, generation, epoch, phase, env);
     acked.unwrap()
 }
 

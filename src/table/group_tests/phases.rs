@@ -64,11 +64,8 @@ fn a_phase_that_was_forced_is_told_late_to_who_comes_after() {
     assert_eq!(ack(&group, &env, c, Phase::Signaling), Acked::NotLive);
     let missed = |claim| missed(&group, claim, epoch);
     assert_eq!((missed(a), missed(b)), (None, Some(Phase::Signaling)));
-    // One that goes on without something says so itself.
-    let (slot, generation) = (a.slot, a.generation);
-    let tardy = group.acknowledge(slot, generation, epoch, Phase::Draining, true, &env);
-    assert_eq!(tardy, Ok(Acked::Late));
-    assert_eq!(missed(a), Some(Phase::Draining));
+    assert_eq!(ack(&group, &env, a, Phase::Draining), Acked::InTime);
+    assert_eq!(missed(a), None);
 }
 
 /// Work that was in progress when the shutdown began is drained; Signaling is not missed by
@@ -135,7 +132,7 @@ fn the_same_holds_in_a_shutdown_of_its_own() {
     let _ = group.advance_own(a.slot, &env).unwrap();
     assert_eq!(own.control().phase(), Ok(Phase::Draining));
     assert_eq!(group.own_ack(a.slot).missed(a.generation, epoch), None);
-    let say = |phase| group.acknowledge_own(a.slot, a.generation, epoch, phase, false, &env);
+    let say = |phase| group.acknowledge_own(a.slot, a.generation, epoch, phase, &env);
     assert_eq!(say(Phase::Signaling), Ok(Acked::InTime));
 }
 
@@ -146,7 +143,7 @@ fn an_acknowledgement_is_of_one_runner_one_shutdown_and_a_phase_that_is_on() {
     let epoch = initiate(&group, &env);
     let say = |slot, generation, epoch, phase| {
         group
-            .acknowledge(slot, generation, epoch, phase, false, &env)
+            .acknowledge(slot, generation, epoch, phase, &env)
             .unwrap()
     };
     let Claim { slot, generation } = a;
@@ -368,15 +365,12 @@ fn what_happens_is_noted_with_who_and_how() {
     let own = &group.runners[a.slot].own;
     let epoch = own.control().epoch();
     assert!(own.initiate(ASK, || 1_100_000).is_ok());
-    let say = |phase, tardy| {
-        let acked = group.acknowledge_own(a.slot, a.generation, epoch, phase, tardy, &env);
-        assert!(acked.is_ok());
-    };
-    say(Phase::Signaling, true);
+    let acked = group.acknowledge_own(a.slot, a.generation, epoch, Phase::Signaling, &env);
+    assert_eq!(acked, Ok(Acked::InTime));
     env.now.set(1_800_000);
     assert!(group.advance_own(a.slot, &env).is_ok());
     let expected = [
-        (Kind::Acknowledged, OWN | LATE | signaling, Some(a.slot), 0),
+        (Kind::Acknowledged, OWN | signaling, Some(a.slot), 0),
         (Kind::Phase, OWN | draining, Some(a.slot), 7),
         (
             Kind::Phase,

@@ -8,7 +8,7 @@ fn a_runner_alone_is_shut_down_by_the_same_rules() {
     let runner = &group.runners[b.slot];
     let epoch = runner.own.control().epoch();
     let slot = b.slot;
-    let say = |epoch, phase| group.acknowledge_own(slot, b.generation, epoch, phase, false, &env);
+    let say = |epoch, phase| group.acknowledge_own(slot, b.generation, epoch, phase, &env);
     assert_eq!(say(epoch, Phase::Signaling), Ok(Acked::OutOfOrder));
     assert_eq!(
         runner.own.initiate(ASK, || 1_000_000),
@@ -48,8 +48,7 @@ fn a_runner_alone_is_shut_down_by_the_same_rules() {
     );
     let observed = runner.own_times.observed_in(&runner.own, epoch);
     assert_eq!(observed, Some(1_000_000));
-    let tardy = group.acknowledge_own(slot, b.generation, epoch, Phase::Closing, true, &env);
-    assert_eq!(tardy, Ok(Acked::Late));
+    assert_eq!(say(epoch, Phase::Closing), Ok(Acked::InTime));
     assert_eq!(runner.own.control().phase(), Ok(Phase::Complete));
     assert!(matches!(group.advance_own(slot, &env), Ok(Look::Idle(_))));
     assert!(group.advance_own(N, &env).is_err());
