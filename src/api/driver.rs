@@ -20,7 +20,7 @@ use crate::api::view::{Target, corrupt};
 use crate::api::within::{self, WaitsFor};
 use crate::error::CoordinationError;
 use crate::limits;
-use crate::note::{Kind, Note};
+use crate::note::Note;
 use crate::phase::{Mode, Phase};
 use crate::sync::{Env, Mem, Real};
 use crate::table::control::Control;
@@ -184,9 +184,6 @@ impl<'a> Driver<'a> {
         };
         let (slot, generation) = runner.key();
         let note = |note: Note| {
-            if note.kind == Kind::HandlerEnded {
-                runner.standing().handler_ended();
-            }
             let note = note.runner(slot, generation).epoch(self.epochs.get().0);
             runner.core().note_now(note)
         };
@@ -202,6 +199,7 @@ impl<'a> Driver<'a> {
             announce: &announce,
             left: &|| self.settle_and_left(phase),
             watched: &watched,
+            ended: &|| runner.standing().handler_ended(),
             note: &note,
         });
         runner.tell_handlers(self.epochs.get(), &reports);

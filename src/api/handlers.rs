@@ -169,6 +169,7 @@ impl Handlers {
             trace::handler_ended(&outcome);
             drop(span);
             let detail = phase as u8 | outcome.bits() << 3;
+            (turn.ended)();
             note(about(Kind::HandlerEnded).detail(detail).argument(start));
             reports.push(HandlerReport {
                 name: handler.name,
@@ -196,6 +197,8 @@ pub(crate) struct Turn<'a> {
     /// How long the phase may still take; asked again when a word of `watched` has moved.
     pub(crate) left: &'a dyn Fn() -> Duration,
     pub(crate) watched: &'a dyn Fn() -> Vec<Watched<'a>>,
+    /// Called when one has ended, in whatever way.
+    pub(crate) ended: &'a dyn Fn(),
     /// For the journal.
     pub(crate) note: &'a dyn Fn(Note) -> u64,
 }

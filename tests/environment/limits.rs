@@ -156,7 +156,18 @@ fn shut_down(segment: &Segment, runner: &Runner) -> String {
     coordinator
         .initiate_shutdown(&Scope::All, &request)
         .unwrap();
-    support::summary(&runner.run_shutdown().unwrap())
+    let report = runner.run_shutdown().unwrap();
+    let ran =
+        |handler: &ebbtide::HandlerReport| handler.outcome == ebbtide::HandlerOutcome::Finished;
+    let closed = |one: &ebbtide::ResourceReport| one.state == ebbtide::ResourceState::Closed;
+    let all_ran = report.handlers.iter().all(ran) && report.resources.iter().all(closed);
+    // Completed says that all has run, and nothing else does.
+    assert_eq!(
+        report.outcome == ebbtide::ShutdownOutcome::Completed,
+        all_ran,
+        "{report:#?}"
+    );
+    support::summary(&report)
 }
 
 fn descriptors(child: &Child) {

@@ -105,7 +105,7 @@ impl<E: Env<Real>> View<'_, E> {
             since: span(table.entered(key, state), Some(now)).unwrap_or_default(),
             order: about.order,
             depends_on: table
-                .dependencies_told(key.index)
+                .dependencies_ever(key.index)
                 .filter(|on| table.find(*on).is_some())
                 .map(|on| self.full_name(on))
                 // Of a name that a dead owner bears, too, until that is marked dead.

@@ -30,7 +30,7 @@ use crate::limits::{FAILURES_PER_RUNNER, MAX_RUNNERS};
 use crate::phase::Phase;
 use crate::segment::shared;
 use crate::sync::latch::Text;
-use crate::sync::{Mem, Next, Word};
+use crate::sync::{Mem, Word};
 use crate::width::{RUNNER, mask};
 
 use super::resources::Key;
@@ -147,10 +147,7 @@ impl<M: Mem, const N: usize> Failures<M, N> {
             if !is_free {
                 continue;
             }
-            self.high_water.update(|high| match high <= index as u32 {
-                true => Next::Store(index as u32 + 1, ()),
-                false => Next::Leave(()),
-            });
+            self.high_water.raise(index as u32 + 1);
             let claimed = of(by, CLAIMED);
             if entry
                 .word

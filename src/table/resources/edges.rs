@@ -27,6 +27,7 @@ use core::sync::atomic::Ordering;
 
 use crate::sync::{Mem, Word};
 
+use super::reclaim::sum;
 use super::{Key, ResourceWord, Resources};
 use crate::width::mask;
 
@@ -70,11 +71,8 @@ pub(in crate::table) fn unpack(raw: u64) -> Option<Target> {
 
 /// The hash of a full name, `runner/name`.
 pub(crate) fn name_hash(runner: &str, name: &str) -> u64 {
-    let bytes = runner.bytes().chain([b'/']).chain(name.bytes());
-    // FNV-1a, and a last mixing step, as its highest bits change little.
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    // A last mixing step, as the highest bits of a sum change little.
+    let hash = sum(runner.bytes().chain([b'/']).chain(name.bytes()));
     (hash ^ hash >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15) & mask(62)
 }
 
@@ -91,38 +89,39 @@ impl<M: Mem, const N: usize> Resources<M, N> {
     /// What a record depends on now, by registration and by name; read before its word is
     /// checked again by the caller.
     pub(crate) fn dependencies(&self, index: usize) -> impl Iterator<Item = Key> + '_ {
-        let keys = self.targets(index).flat_map(|target| {
+        self.resolved(index, ResourceWord::is_open)
+    }
+
+    /// What a record depends on or depended on, for reports: by name, registrations that have
+    /// ended, too.
+    pub(crate) fn dependencies_ever(&self, index: usize) -> impl Iterator<Item = Key> + '_ {
+        self.resolved(index, |_| true)
+    }
+
+    /// The registrations that the edges of a record lead to; by name, those that `fit`.
+    fn resolved(
+        &self,
+        index: usize,
+        fit: fn(ResourceWord) -> bool,
+    ) -> impl Iterator<Item = Key> + '_ {
+        let keys = self.targets(index).flat_map(move |target| {
             let (key, name) = match target {
                 Target::Key(key) => (Some(key), None),
-                Target::Name(hash) => (None, Some(self.holders(hash))),
+                Target::Name(hash) => (None, Some(self.named(hash, fit))),
             };
             key.into_iter().chain(name.into_iter().flatten())
         });
         keys.filter(|key| key.index < N)
     }
 
-    /// What a record depends on or depended on, for reports: by name, registrations that have
-    /// ended, too.
-    pub(crate) fn dependencies_told(&self, index: usize) -> impl Iterator<Item = Key> + '_ {
-        let bears = move |hash: u64| {
-            let keys = (0..self.used()).map(|index| self.key(index));
-            keys.filter(move |key| self.called_if(*key, |_| true) == Some(hash))
-        };
-        self.targets(index)
-            .flat_map(move |target| {
-                let (key, name) = match target {
-                    Target::Key(key) => (Some(key), None),
-                    Target::Name(hash) => (None, Some(bears(hash))),
-                };
-                key.into_iter().chain(name.into_iter().flatten())
-            })
-            .filter(|key| key.index < N)
+    fn named(&self, hash: u64, fit: fn(ResourceWord) -> bool) -> impl Iterator<Item = Key> + '_ {
+        let keys = (0..self.used()).map(|index| self.key(index));
+        keys.filter(move |key| self.called_if(*key, fit) == Some(hash))
     }
 
     /// The open registrations that bear a name.
     pub(crate) fn holders(&self, hash: u64) -> impl Iterator<Item = Key> + '_ {
-        let keys = (0..self.used()).map(|index| self.key(index));
-        keys.filter(move |key| self.called(*key) == Some(hash))
+        self.named(hash, ResourceWord::is_open)
     }
 
     /// Whether a record has an edge to a registration, or to its name.

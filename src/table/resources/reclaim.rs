@@ -148,15 +148,18 @@ pub(in crate::table) fn waiting(raw: u64) -> Option<Option<Claimant>> {
 
 /// A checksum (FNV-1a) of what was registered.
 pub(in crate::table) fn seal(generation: u64, identity: Identity, path: &str) -> u64 {
+    let words = identity.into_iter().chain([generation]);
+    sum(words.flat_map(u64::to_le_bytes).chain(path.bytes()))
+}
+
+/// FNV-1a: tells what was written from what was not, and is no defence against one who
+/// forges it.
+pub(super) fn sum(bytes: impl Iterator<Item = u8>) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
-    let words = identity.into_iter().chain([generation]);
-    words
-        .flat_map(u64::to_le_bytes)
-        .chain(path.bytes())
-        .fold(BASIS, |sum, byte| {
-            (sum ^ u64::from(byte)).wrapping_mul(PRIME)
-        })
+    bytes.fold(BASIS, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(PRIME)
+    })
 }
 
 impl<M: Mem, const N: usize> Resources<M, N> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Instant;
 
-use super::pair::Guard;
+use super::pair::{Guard, caught_if_narrow};
 use super::route::{Kind, Route};
 use super::run::{Fate, Pair, Stop};
 use crate::harness::survivor::Violation;
@@ -169,7 +169,14 @@ impl Tally {
                 "step: {} caught that rest on the width of a tag",
                 self.caught
             );
-            bad += usize::from(is_whole && self.caught == 0);
+            let is_missing = |pair: &(&'static str, &'static str)| {
+                let figures = self.pairs.get(pair);
+                figures.is_none_or(|figures| figures.violations == 0)
+            };
+            for pair in caught_if_narrow().filter(|pair| is_whole && is_missing(pair)) {
+                println!("step: {pair:?} was not caught with narrow tags");
+                bad += 1;
+            }
         }
         bad
     }
