@@ -177,5 +177,8 @@ fn a_runner_that_leaves_in_its_handler_waits_for_nobody() {
         assert_is!(error, CoordinationError::Left { .. });
         let report = coordinator.complete();
         assert!(report.total < FOREVER / 2);
+        drop((runner, coordinator, segment));
+        // The thread of the handler may be about to drop its hold on the runner.
+        until_true("nobody is attached", || place.status().attached == 0);
     });
 }
