@@ -1,4 +1,5 @@
-//! Counting a shutdown's ending (`table/endings.rs`): once, whoever counts it, and however late.
+//! Counting a shutdown's ending (`table/endings.rs`): once, whichever process counts it, and
+//! however late.
 
 use std::rc::Rc;
 
@@ -33,7 +34,7 @@ fn ask_first(group: &Group, epoch: u64) {
     }
 }
 
-/// Counts both of two shutdowns, as whoever begins the generations does.
+/// Counts both of two shutdowns, as the process that begins the generations does.
 fn go_on(group: &Group, count: Count) {
     count(group, 0);
     let _ = group.epoch.compare_exchange(0, 1, AcqRel, Acquire);

@@ -1,4 +1,4 @@
-//! What went wrong while runners shut down: told by its runner, read by everybody.
+//! What went wrong while runners shut down: recorded by the runner, read by every process.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::table::failures::{Failing, FailureKind, FailureSource, Read};
 use crate::table::member::Member;
 use crate::table::resources::Key;
 
-/// The epochs of what was told while no shutdown was on: it decides no outcome.
+/// The epochs of what was recorded while no shutdown was on: it decides no outcome.
 pub(crate) const NO_SHUTDOWN: (u64, u64) = (u64::MAX, u64::MAX);
 
 /// One handler, drain, cleanup or force closure that did not come to a good end, or items
@@ -60,7 +60,8 @@ impl fmt::Display for FailureReport {
     }
 }
 
-/// Tells a failure of a runner of this process; by who has the right to write into its record.
+/// Records a failure of a runner of this process; the caller has the right to write into its
+/// record.
 pub(crate) fn tell(
     core: &Core,
     (slot, generation): (usize, u64),
@@ -85,7 +86,7 @@ pub(crate) fn tell(
     }
 }
 
-/// What a handler's run is told as; `None` if it returned.
+/// What is recorded of a handler's run; `None` if it returned.
 pub(crate) fn of_handler(report: &HandlerReport) -> Option<Failing<'_>> {
     let (kind, cause) = match &report.outcome {
         HandlerOutcome::Finished => return None,
@@ -134,8 +135,8 @@ impl<E: Env<Real>> View<'_, E> {
         }
     }
 
-    /// Whether a runner has told of a failure in the shutdown of `epoch`, before that was
-    /// complete: what it tells later, in another scope that goes on, changes nothing.
+    /// Whether a runner has recorded a failure in the shutdown of `epoch`, before that was
+    /// complete: what it records later, in another scope that goes on, changes nothing.
     pub(super) fn has_failures(
         &self,
         target: Target,
@@ -178,7 +179,7 @@ impl<E: Env<Real>> View<'_, E> {
             .collect()
     }
 
-    /// What went wrong with a resource, as its runner told it.
+    /// What went wrong with a resource, as its runner recorded it.
     pub(crate) fn error_of(&self, key: Key, slot: usize, generation: u64) -> Option<String> {
         let all = self.tables.failures.of((slot, generation));
         let texts: Vec<String> = all

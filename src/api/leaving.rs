@@ -52,7 +52,7 @@ impl Runner {
         }
         let epochs = (group.epoch(), own.epoch());
         let acknowledged = self.settle(epochs, phase)?;
-        // Whoever resolves a laggard goes on looking; the keeper does it for us.
+        // The process that resolves a laggard goes on watching; the keeper does it for us.
         self.session().watch(self.key().0);
         acknowledged.ok_or(CoordinationError::OutOfOrder {
             phase,
@@ -190,7 +190,7 @@ impl Runner {
         self.leave();
     }
 
-    /// Tells what became of handlers that did not come to a good end.
+    /// Records the handlers that did not return.
     pub(super) fn tell_handlers(&self, epochs: (u64, u64), reports: &[HandlerReport]) {
         for failing in reports.iter().filter_map(of_handler) {
             if let Ok(_writing) = self.writing() {
@@ -199,7 +199,7 @@ impl Runner {
         }
     }
 
-    /// Tells of items that are in flight though all is closed.
+    /// Records items that are in flight though all is closed.
     pub(super) fn tell_items(&self, epochs: (u64, u64)) {
         let count = self.record().gate.count(self.slot_generation());
         if count > 0
@@ -217,8 +217,8 @@ impl Runner {
         }
     }
 
-    /// A shutdown was cancelled: what was done and told of phases after this one counts no
-    /// more.
+    /// A shutdown was cancelled: what was done and recorded of phases after this one does not
+    /// count any more.
     pub(super) fn undone_after(&self, kept: Phase) {
         self.standing().has_done(kept);
         if let Ok(_writing) = self.writing() {

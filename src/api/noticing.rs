@@ -1,4 +1,4 @@
-//! A runner that was told of a shutdown has done Signaling, unless it has handlers for it.
+//! A runner that knows of a shutdown has done Signaling, unless it has handlers for it.
 //!
 //! Work that is in progress when a shutdown begins is finished before `run_shutdown` is
 //! called, and must not be charged to Signaling. So the first call that reports the shutdown
@@ -42,7 +42,7 @@ fn is_on(control: Control) -> bool {
     control.is_shutting_down() && control.phase() != Ok(Phase::Complete)
 }
 
-/// Records that the holder of a slot was told of the shutdowns of these words, and
+/// Records that the holder of a slot knows of the shutdowns of these words, and
 /// acknowledges Signaling for it, if it has no handler for that.
 pub(super) fn acknowledge_told(
     core: &Core,
@@ -69,7 +69,7 @@ pub(super) fn acknowledge_told(
     if signaled.has((slot, generation)) {
         return;
     }
-    // A corrupt table is reported by whoever is asked next.
+    // The next call reports a corrupt table.
     if is_on(group) {
         let epoch = group.epoch();
         let _ = tables

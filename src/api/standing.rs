@@ -92,7 +92,7 @@ impl Standing {
     }
 
     /// Leaves after the right to write into the record has ended, so that this is the only
-    /// writer: tells what is left undone and gives the slot up.
+    /// writer: records what is left undone and gives the slot up.
     pub(super) fn part(&self, session: &Session, patience: Patience) {
         let core = session.core().as_ref();
         let tables = core.tables();

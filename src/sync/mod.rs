@@ -41,8 +41,9 @@ pub(crate) trait Env<M: Mem> {
         let _ = process;
         false
     }
-    /// Whether a wait until `until` is over at `now`. Also when nobody will end it any more,
-    /// as the segment was removed. Every wait asks this after its look and before each sleep.
+    /// Whether a wait until `until` is over at `now`: its time has passed, or the segment was
+    /// removed, so that no process may end it any more. Every wait calls this after it has checked
+    /// its condition and before each sleep.
     fn ends_wait(&self, now: u64, until: u64) -> bool {
         now >= until
     }

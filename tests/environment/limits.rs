@@ -214,7 +214,18 @@ fn without_descriptors_what_is_new_is_refused_and_what_is_there_goes_on() {
     });
 }
 
+/// Once no other thread of the process runs: one that starts maps an arena twice as large as it
+/// keeps, for a moment.
 fn address_space() -> u64 {
+    let me = nix::unistd::gettid().to_string();
+    support::until_true("the other threads sleep", || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let mut others = tasks.filter(|task| task.file_name() != me.as_str());
+        others.all(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat"));
+            stat.map_or(true, |stat| stat.contains(") S "))
+        })
+    });
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
         .lines()

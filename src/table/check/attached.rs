@@ -68,7 +68,7 @@ pub(crate) fn threads<M: Mem, W: Witness<M>, const T: usize, const P: usize>(
         }
         if slot >= threads.used() {
             let high = threads.high_water.load(Ordering::Acquire);
-            let what = "was used beyond the reach of a look";
+            let what = "is used beyond the high-water mark";
             look.broken(Invariant::Reach, at, what, &[raw, high]);
         }
         let fault = match word.process() {

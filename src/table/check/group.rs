@@ -48,7 +48,7 @@ pub(crate) fn group<M: Mem, W: Witness<M>, const R: usize, const P: usize>(
         let raw = group.member(slot).raw() | group.ack(slot).raw();
         if raw != 0 {
             let high = u64::from(group.high_water.load(Ordering::Acquire));
-            let what = "was used beyond the reach of a look";
+            let what = "is used beyond the high-water mark";
             look.broken(Invariant::Reach, At("runner", slot), what, &[raw, high]);
         }
     }

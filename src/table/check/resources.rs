@@ -44,7 +44,7 @@ pub(crate) fn resources<M: Mem, W: Witness<M>, const N: usize, const P: usize, c
         let raw = resources.word(index).raw();
         if raw != 0 {
             let high = u64::from(resources.high_water.load(Ordering::Acquire));
-            let what = "was used beyond the reach of a look";
+            let what = "is used beyond the high-water mark";
             look.broken(Invariant::Reach, At("resource", index), what, &[raw, high]);
         }
     }

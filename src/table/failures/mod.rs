@@ -50,7 +50,7 @@ const MICROS_SHIFT: u32 = 16;
 const _: () = assert!(GENERATION_SHIFT + RUNNER <= u64::BITS);
 const _: () = assert!((MAX_RUNNERS as u64) < 1 << SLOT_BITS);
 
-/// One failure, to be told.
+/// One failure, to be recorded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failing<'a> {
     pub(crate) source: FailureSource,
@@ -66,7 +66,7 @@ pub(crate) struct Failing<'a> {
 /// One failure as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
-    /// Epochs of the group and of the runner's own scope when it was told.
+    /// Epochs of the group and of the runner's own scope when it was recorded.
     pub(crate) epochs: (u64, u64),
     pub(crate) at: u64,
     pub(crate) source: FailureSource,
@@ -171,7 +171,7 @@ impl<M: Mem, const N: usize> Failures<M, N> {
         false
     }
 
-    /// Takes back what a holder told of handlers, drains and items of phases after `kept`: the
+    /// Takes back what a holder recorded of handlers, drains and items of phases after `kept`: the
     /// shutdown was cancelled, and they run again in the next one. By a writer as in
     /// [`tell`](Self::tell).
     pub(crate) fn withdraw(&self, by: (usize, u64), kept: Phase) {
@@ -212,8 +212,8 @@ impl<M: Mem, const N: usize> Failures<M, N> {
         all
     }
 
-    /// Whether a holder has told of a failure in the shutdown that `is_of` picks by the epochs
-    /// of the group and of the own scope, and by the time when it was told.
+    /// Whether a holder has recorded a failure in the shutdown that `is_of` picks by the epochs
+    /// of the group and of the own scope, and by the time when it was recorded.
     pub(crate) fn has(
         &self,
         wanted: (usize, u64),
@@ -240,10 +240,10 @@ impl<M: Mem, const N: usize> Failures<M, N> {
                 let is_beyond = index >= self.used();
                 let what = match (state(word), holder(word)) {
                     (FREE, None) if word == 0 => return None,
-                    _ if is_beyond => "was used beyond the reach of a look",
+                    _ if is_beyond => "is used beyond the high-water mark",
                     (CLAIMED | TOLD | WITHDRAWN, Some((slot, _))) if slot < MAX_RUNNERS => {
                         if state(word) == TOLD && entry.about().is_none() {
-                            "says nothing that is known"
+                            "has an unknown source, kind or phase"
                         } else {
                             return None;
                         }
