@@ -35,7 +35,7 @@ impl Disposition {
         Self(action)
     }
 
-    /// The present one of a signal.
+    /// The present one of a signal. Async-signal-safe.
     ///
     /// # Errors
     /// There is no such signal.
@@ -46,6 +46,11 @@ impl Disposition {
             unsafe { libc::sigaction(signal as libc::c_int, core::ptr::null(), &mut present.0) };
         Errno::result(result)?;
         Ok(present)
+    }
+
+    /// Whether it is the kernel's default action.
+    pub(crate) fn is_default(self) -> bool {
+        self.0.sa_sigaction == libc::SIG_DFL
     }
 
     /// Sets it for a signal. Async-signal-safe.

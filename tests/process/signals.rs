@@ -1,10 +1,13 @@
 //! Termination signals as requests, for programs that ask for it.
 
-use crate::support::{self, Agent, HANG, Shutdown, both, once};
-use ebbtide::{CoordinationError, Mode, Phase, ReasonCode, Scope, ShutdownCoordinator};
+use crate::support::{self, Agent, Child, HANG, Shutdown, both, both_with, once, reply};
+use ebbtide::{
+    CoordinationError, Mode, Phase, ReasonCode, Runner, Scope, ShutdownCoordinator, SignalPolicy,
+};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::os::unix::process::ExitStatusExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn sigterm_shuts_the_runner_down_in_order_and_no_other() {
@@ -179,6 +182,48 @@ fn a_signal_after_the_runner_has_left_does_what_it_did_before() {
             let status = runner.ended();
             assert_eq!(status.signal(), Some(signal as i32), "{policy}: {status}");
         }
+    });
+}
+
+/// Installed over the policy's handler, which it calls, as libraries that chain handlers do.
+static CHAINED: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+extern "C" fn chained(number: libc::c_int) {
+    CHAINED[0].fetch_add(1, Ordering::SeqCst);
+    let earlier = CHAINED[1].load(Ordering::SeqCst) as *const ();
+    // SAFETY: it is the handler that was in effect before this one.
+    let earlier: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(earlier) };
+    earlier(number);
+}
+
+fn chains(child: &Child) {
+    let segment = child.open();
+    let runner = Runner::join(&segment, "a").unwrap();
+    SignalPolicy::for_runner(&runner).install().unwrap();
+    // SAFETY: a valid action is read and set, and the handler touches atomics only.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGTERM, std::ptr::null(), &raw mut action);
+        CHAINED[1].store(action.sa_sigaction, Ordering::SeqCst);
+        action.sa_sigaction = chained as *const () as libc::sighandler_t;
+        libc::sigaction(libc::SIGTERM, &raw const action, std::ptr::null_mut());
+    }
+    let raise = || nix::sys::signal::raise(Signal::SIGTERM).unwrap();
+    raise();
+    let is_on = runner.is_shutting_down();
+    runner.leave();
+    raise();
+    let came = CHAINED[0].load(Ordering::SeqCst);
+    reply(&format!("{is_on} {came}"));
+}
+
+#[test]
+fn a_handler_that_calls_the_policys_one_is_called_once_for_each_signal() {
+    both_with(here!(), &[("chains", chains)], |place| {
+        let segment = place.create();
+        let mut child = Agent::spawn(place, "chains", Some(&segment));
+        assert_eq!(child.reply("chains"), "true 2");
+        assert!(child.ended().success());
     });
 }
 

@@ -221,15 +221,25 @@ extern "C" fn on_signal(number: libc::c_int) {
             let Ok(signal) = Signal::try_from(number) else {
                 return;
             };
+            // If it is not ours, a handler that the program has installed since calls this one,
+            // and decides by itself what else happens: raising again would never end.
+            let present = Disposition::present(signal).ok();
+            let is_ours =
+                present.is_some_and(|present| present.does_as(Disposition::handler(on_signal)));
             match bound {
                 // A forked child inherits the handler but not the runner; and a runner may
                 // have left since the signal came: as if there were no handler.
                 Some(bound) if bound.session.core().is_forked() || !bound.is_of_living() => {
+                    if !is_ours {
+                        return;
+                    }
                     bound.restore(signal);
                 }
                 Some(bound) => return bound.fire(),
-                // Unbound since the signal came: the earlier disposition is back.
-                None => {}
+                // Unbound since the signal came, and the default action is back. A handler of
+                // the program that is back misses this one signal.
+                None if present.is_some_and(Disposition::is_default) => {}
+                None => return,
             }
             let _ = nix::sys::signal::raise(signal);
         });
